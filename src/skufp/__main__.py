@@ -1,0 +1,197 @@
+"""`python -m skufp`: compose the configuration, check it, make it read-only and hand it to the pipeline."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from skufp.config import check_targets, plain, register_schema
+from skufp.errors import UserError, nearest
+
+QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
+
+
+def config_folder() -> Path:
+    """Return the folder that holds config.yaml: $SKUFP_CONF, the checkout's conf/, or the wheel's own."""
+    if chosen := os.environ.get("SKUFP_CONF"):
+        folder = Path(chosen).resolve()
+        if not (folder / "config.yaml").is_file():
+            raise UserError(f"SKUFP_CONF={chosen}: there is no config.yaml in that folder")
+        return folder
+    package = Path(__file__).resolve().parent
+    # An editable install can leave a stale copy beside the package: the checkout's own comes first.
+    for folder in (package.parent.parent / "conf", package / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError("conf/config.yaml was not found: reinstall skufp, or set SKUFP_CONF to its folder")
+
+
+def quote(value: str) -> str:
+    """Quote any string for Hydra's override grammar (commas, spaces, brackets, backslashes, quotes).
+
+    In that grammar a backslash escapes only before a quote or at the end of the string.
+    """
+    escaped = re.sub(r"(\\*)(\"|$)", lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
+    return f'"{escaped}"'
+
+
+def translate_arguments(arguments: list[str]) -> list[str]:
+    """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text."""
+    rest: list[str] = []
+    queries: dict[str, list[str]] = {key: [] for key in QUERY_FLAGS.values()}
+    remaining = iter(arguments)
+    for argument in remaining:
+        flag, given, value = argument.partition("=")
+        if flag not in QUERY_FLAGS:
+            rest.append(argument)
+            continue
+        if not given:
+            value = next(remaining, "")
+        if not value.strip():
+            raise UserError(
+                f"{flag} needs a value: {flag} {'photo.jpg' if flag == '--image' else chr(34) + 'navy tee' + chr(34)}"
+            )
+        queries[QUERY_FLAGS[flag]].append(value)
+    for key, values in queries.items():
+        if values:
+            rest.append(f"{key}=[{','.join(quote(v) for v in values)}]")
+    if any(queries.values()) and not any(a.startswith("stage=") for a in rest):
+        rest.append("stage=search")
+    return rest
+
+
+def search_path() -> list[str]:
+    """Overrides that put a checkout's experiments/ folder on Hydra's search path."""
+    experiments = config_folder().parent / "experiments"
+    return [f"hydra.searchpath=[{quote(f'file://{experiments}')}]"] if experiments.is_dir() else []
+
+
+def check_composition(arguments: list[str]) -> None:
+    """Compose once (every value of a sweep on its own) so that mistakes are told before anything runs."""
+    name = "config"
+    overrides, rest = [], iter(arguments)
+    for argument in rest:
+        if argument in ("--config-name", "-cn"):
+            name = next(rest, name)
+        elif argument.startswith(("--config-name=", "-cn=")):
+            name = argument.partition("=")[2]
+        elif not argument.startswith("-") and "=" in argument.replace("~", "="):
+            overrides.append(argument)
+        elif not argument.startswith("-") and argument not in ("job", "hydra", "all"):
+            raise UserError(
+                f"'{argument}' is not understood: settings are written name=value, as in stage=search"
+            )
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            for choice in _without_sweeps(overrides):
+                cfg = compose(name, [*choice, *search_path()])
+                OmegaConf.resolve(cfg)
+                for section in cfg:
+                    check_targets(plain(cfg[section]), str(section))
+                if cfg.stage not in cfg.stages:
+                    raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, arguments)) from error
+
+
+def _without_sweeps(overrides: list[str]) -> list[list[str]]:
+    """Return override lists to compose: the first value of every sweep, then each other value by itself."""
+    parser = OverridesParser.create()
+    parsed = [(text, parser.parse_override(text)) for text in overrides]
+    choices = [
+        [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] if o.is_sweep_override() else [t]
+        for t, o in parsed
+    ]
+    first = [c[0] for c in choices]
+    return [first] + [[*first[:i], v, *first[i + 1 :]] for i, c in enumerate(choices) for v in c[1:]]
+
+
+def explain(error: Exception, arguments: list[str]) -> str:
+    """Say in a line or two what a composition error is about and name the nearest valid key or choice."""
+    text = str(error)
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group = config_folder() / match[1]
+        if group.is_dir():
+            return f"{match[1]}={match[2]}: there is no such choice.{nearest(match[2], [p.stem for p in group.glob('*.yaml')])}"
+    if match := re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)'?", text) or re.search(
+        r"No match in the defaults list.*'([^']+)'()", text
+    ):
+        full = re.search(r"full_key: (\S+)", text)
+        where = full[1] if full else match[1]
+        return f"There is no setting '{where}'.{nearest(match[1], _siblings(where))}"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return f"There is no setting '{match[1]}'.{nearest(match[1].split('.')[-1], _siblings(match[1]))}"
+    return text.strip().split("\nSee https")[0]
+
+
+def _siblings(where: str) -> list[str]:
+    """Names of the settings beside the dotted key ``where``."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = compose("config")
+    parent, _, _ = where.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return [str(key) for key in node] if isinstance(node, DictConfig) else [str(key) for key in cfg]
+
+
+def run(cfg: DictConfig) -> None:
+    """Run one composed job."""
+    from skufp.artifacts.folder import write_json
+    from skufp.pipeline import execute
+
+    console = Console(highlight=False)
+    threads = str(cfg.threads or os.cpu_count() or 1)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, threads)  # before torch is imported by a stage
+    OmegaConf.resolve(cfg)
+    OmegaConf.set_readonly(cfg, True)
+    try:
+        folder = execute(cfg, console)
+    except UserError as error:
+        fail(error)
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        sweep = Path(job.sweep.dir)
+        sweep.mkdir(parents=True, exist_ok=True)
+        result = {"overrides": list(job.overrides.task), "stage": cfg.stage, "folder": str(folder)}
+        write_json(sweep / f"job-{job.job.num:03d}.json", result)
+
+
+def fail(error: UserError) -> None:
+    """Print the error as a line and leave with exit code 2."""
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+    raise SystemExit(2)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def main() -> None:
+    """Entry point of `python -m skufp` and of the `skufp` command."""
+    try:
+        register_schema()
+        arguments = translate_arguments(sys.argv[1:])
+        if not {"--help", "-h", "--hydra-help", "--version", "--info", "-i"} & set(arguments):
+            check_composition(arguments)
+        arguments += search_path()
+        folder = config_folder()
+    except UserError as error:
+        fail(error)
+    GlobalHydra.instance().clear()
+    sys.argv[1:] = arguments
+    hydra.main(config_path=str(folder), config_name="config", version_base="1.3")(run)()
+
+
+if __name__ == "__main__":
+    main()

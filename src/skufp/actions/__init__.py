@@ -1,0 +1,1 @@
+"""Query pre-processing: small callables, RGB image in, RGB image out, deterministic."""

@@ -1,0 +1,1 @@
+"""Typed records on disk, each owning its own reader and writer."""

@@ -1,0 +1,248 @@
+"""The configuration's schema, and build(): the one place that instantiates a ``_target_``."""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from skufp.errors import UserError, nearest
+
+ALLOWED_TARGETS = ("skufp.", "torch.", "pytorch_lightning.")
+
+
+@dataclass
+class Data:
+    """Where photos come from and how they become crops, splits and shards."""
+
+    name: str = MISSING
+    root: str | None = None
+    manifest: str | None = None
+    source: dict[str, Any] = MISSING
+    splits: list[str] = field(default_factory=lambda: ["train", "validation", "test"])
+    gallery: list[str] = field(default_factory=lambda: ["validation"])
+    queries: str = "validation"
+    sku_key: str = "pair_style_category"
+    only_pairs: bool = False
+    dev_share: float = 0.1
+    held_out_share: float = 0.3
+    margin: float = 0.0
+    max_side: int = 640
+    shard_size: int = 1000
+    export_to: str | None = None
+
+
+@dataclass
+class Training:
+    """How the retriever is trained: one recipe per model."""
+
+    towers: str = "full"
+    steps: int = 400
+    skus_per_batch: int = 16
+    images_per_sku: int = 4
+    siblings: int = 2
+    lr: float = 1e-3
+    head_lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    text_weight: float = 1.0
+    image_weight: float = 1.0
+    ema: float = 0.0
+    gradient_checkpointing: bool = False
+    keep: str = "last"
+
+
+@dataclass
+class Model:
+    """An image-text encoder and its training recipe."""
+
+    name: str = MISSING
+    encoder: dict[str, Any] = MISSING
+    pretrained: str | None = None
+    training: Training = field(default_factory=Training)
+    augmentation: dict[str, Any] | None = None
+    batch_size: int = 64
+
+
+@dataclass
+class Trainer:
+    """What the Lightning Trainer runs on."""
+
+    name: str = "auto"
+    accelerator: str = "auto"
+    devices: Any = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    checks: int = 4
+
+
+@dataclass
+class Index:
+    """The FAISS index that answers queries."""
+
+    name: str = MISSING
+    kind: str = MISSING
+
+
+@dataclass
+class Views:
+    """Which generated views join the real ones, and the stages that make them."""
+
+    name: str = "none"
+    needs: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Query:
+    """What `stage=search` looks for."""
+
+    image: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    top_k: int = 5
+    action: dict[str, Any] = field(default_factory=lambda: {"_target_": "skufp.actions.identity.Identity"})
+
+
+@dataclass
+class Config:
+    """Everything a run is made of. Unknown keys fail at composition."""
+
+    stage: str = "evaluate"
+    seed: int = 0
+    runs: str = "runs"
+    upstream: str = "run"
+    workers: int | None = None
+    threads: int | None = None
+    progress: bool = True
+    data: Data = MISSING
+    model: Model = MISSING
+    aggregator: dict[str, Any] = MISSING
+    loss: dict[str, Any] = MISSING
+    views: Views = field(default_factory=Views)
+    index: Index = MISSING
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: dict[str, Any] = MISSING
+    query: Query = field(default_factory=Query)
+    stages: dict[str, Any] = MISSING
+    ablation: str = "none"
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def plain(node: Any) -> Any:
+    """Return ``node`` as plain resolved dicts, lists and scalars."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
+    """Instantiate ``spec['_target_']`` with the other keys as arguments; nested specs are built first.
+
+    With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments win over those in ``spec``. Raises UserError for a target outside skufp, torch and
+    pytorch_lightning, for one that does not exist, and for an argument it does not take.
+    """
+    values = dict(plain(spec))
+    target = values.pop("_target_")
+    if values.pop("_recursive_", True):
+        values = {key: _build_nested(value) for key, value in values.items()}
+    factory = locate(target)
+    values.update(extra)
+    _check_arguments(target, values, _accepted(factory))
+    return factory(**values)
+
+
+def locate(target: str) -> Any:
+    """Return the object that the dotted path ``target`` names; UserError if it is not allowed or not there."""
+    if not target.startswith(ALLOWED_TARGETS):
+        raise UserError(
+            f"_target_ '{target}' is not allowed: it must start with {' or '.join(ALLOWED_TARGETS)}"
+        )
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name and not module.startswith(error.name):
+            raise
+        raise UserError(f"_target_ '{target}': there is no module '{module}'.") from error
+    except AttributeError as error:
+        names = [n for n in dir(importlib.import_module(module)) if not n.startswith("_")]
+        raise UserError(f"_target_ '{target}': {module} has no '{name}'.{nearest(name, names)}") from error
+
+
+def check_targets(node: Any, where: str = "") -> None:
+    """Check every `_target_` under ``node`` against its signature without importing it (so it stays quick)."""
+    if isinstance(node, Mapping):
+        target = node.get("_target_")
+        if isinstance(target, str):
+            if not target.startswith(ALLOWED_TARGETS):
+                raise UserError(f"{where}._target_ '{target}' must start with {' or '.join(ALLOWED_TARGETS)}")
+            if accepted := _signature_from_source(target):
+                given = {k: v for k, v in node.items() if k not in ("_target_", "_recursive_")}
+                _check_arguments(f"{where} ({target})", given, accepted)
+        for key, value in node.items():
+            check_targets(value, f"{where}.{key}".lstrip("."))
+
+
+def _build_nested(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return build(value)
+        return {key: _build_nested(inner) for key, inner in value.items()}
+    return value
+
+
+def _check_arguments(target: str, values: Mapping[str, Any], accepted: set[str]) -> None:
+    for key in values:
+        if accepted and key not in accepted:
+            raise UserError(f"{target} has no setting '{key}'.{nearest(key, accepted)}")
+
+
+def _accepted(factory: Any) -> set[str]:
+    """Names of the arguments ``factory`` takes; empty when it takes any."""
+    parameters = inspect.signature(factory).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return set()
+    return {p.name for p in parameters}
+
+
+def _signature_from_source(target: str) -> set[str]:
+    """As _accepted, read from the source text of one of our modules; empty when it cannot be told."""
+    module, _, name = target.rpartition(".")
+    if not target.startswith("skufp."):
+        return set()
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.origin:
+        raise UserError(f"_target_ '{target}': there is no module '{module}'.")
+    with open(spec.origin, encoding="utf-8") as source:
+        tree = ast.parse(source.read())
+    nodes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    if name not in nodes:
+        return set()
+    node = nodes[name]
+    if isinstance(node, ast.FunctionDef):
+        return _argument_names(node)
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _argument_names(item) - {"self"}
+    if any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+        return {
+            i.target.id for i in node.body if isinstance(i, ast.AnnAssign) and isinstance(i.target, ast.Name)
+        }
+    return set()
+
+
+def _argument_names(function: ast.FunctionDef) -> set[str]:
+    arguments = function.args
+    if arguments.kwarg:
+        return set()
+    return {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}

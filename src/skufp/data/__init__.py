@@ -1,0 +1,1 @@
+"""From photos to batches: sources, crops, captions, splits, shards, augmentation, DataModules."""

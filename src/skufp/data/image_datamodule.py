@@ -1,0 +1,82 @@
+"""The DataModule that streams image shards: P x K batches for training, full passes for evaluation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from skufp.artifacts.folder import read_json
+from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
+from skufp.data.augment import Augmentation
+from skufp.data.full_pass import full_pass
+from skufp.data.shards import INDEX, sample_count
+from skufp.data.sku_batches import SkuBatches
+from skufp.models.preprocessing import Preprocessing
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Streams the prepare stage's image shards.
+
+    ``inputs['prepare']`` is its folder; ``training`` holds the batch settings of the model's recipe;
+    ``augmentation`` is None for none. Validation passes over dev, where there is one.
+    """
+
+    def __init__(
+        self, inputs: Mapping[str, str], training: Mapping[str, Any], batch_size: int, seed: int, steps: int, workers: int = 2,
+        augmentation: Augmentation | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.prepared = Path(inputs["prepare"])
+        self.shards = self.prepared / "shards"
+        self.training, self.augmentation = training, augmentation
+        self.batch_size, self.seed, self.steps, self.workers = batch_size, seed, steps, workers
+        self.can_train = bool(paired_shards(self.shards, "train"))
+        self.expected = {"gallery": sample_count(self.shards, f"dev-{CATALOG}"),
+                         "query": sample_count(self.shards, f"dev-{QUERY}")}  # fmt: skip
+        self.has_dev_queries = self.expected["query"] > 0
+
+    preprocessing: Preprocessing
+
+    def module_arguments(self) -> dict[str, Any]:
+        """What the LightningModule must know of the data: nothing."""
+        return {}
+
+    def attach(self, module: Any) -> None:
+        """Take over the encoder's preprocessing, so that training, indexing and serving share one."""
+        self.preprocessing = module.encoder.preprocessing
+
+    def _records(self, split: str) -> list[CropRecord]:
+        path = self.prepared / f"{split}_image_text.jsonl"
+        return read_records(path) if path.exists() else []
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        """Return P x K batches; one epoch is all of the recipe's steps."""
+        pairs = paired_shards(self.shards, "train")
+        rank = self.trainer.global_rank if self.trainer else 0
+        world = self.trainer.world_size if self.trainer else 1
+        t = self.training
+        workers = min(self.workers, self.steps)
+        skus = len({r.sku_id for r in self._records("train")})
+        batches = SkuBatches(
+            pairs, self.preprocessing, self.augmentation, t["skus_per_batch"], t["images_per_sku"], t["siblings"],
+            self.steps, self.seed, skus, rank, world,
+        )  # fmt: skip
+        return StatefulDataLoader(batches, batch_size=None, num_workers=workers)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return one deterministic pass over dev's catalogue and query crops."""
+        names = [f"dev-{CATALOG}", f"dev-{QUERY}"]
+        return full_pass(self.shards, names, self.preprocessing, self.batch_size, self.workers)
+
+
+def paired_shards(folder: Path, split: str) -> list[list[Path]]:
+    """Return for every shard number of ``split`` its catalogue and query files."""
+    index = read_json(folder / INDEX)
+    by_number: dict[int, list[Path]] = {}
+    for domain in (CATALOG, QUERY):
+        for shard in index.get(f"{split}-{domain}", {"shards": []})["shards"]:
+            by_number.setdefault(shard["number"], []).append(folder / shard["file"])
+    return [by_number[number] for number in sorted(by_number)]

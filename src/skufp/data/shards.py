@@ -1,0 +1,130 @@
+"""WebDataset shards: writing them, and reading every row exactly once.
+
+The n-th catalogue shard and the n-th query shard of a split hold the same SKUs, so a reader that opens the two
+together sees whole SKUs; siblings (same pair) lie side by side.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import webdataset as wds
+from PIL import Image, ImageOps
+
+from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.records import CATALOG, QUERY, CropRecord, safe_name
+from skufp.data.crops import flatten
+
+INDEX = "index.json"
+
+
+def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Any]:
+    """Write `shards/<split>-{catalog,query}-%06d.tar` from the crops under ``root``; return the index.
+
+    ``records`` are in the order of `<split>_image_text.jsonl`; a sample's ``row`` is its place in that order.
+    """
+    folder = root / "shards"
+    folder.mkdir(exist_ok=True)
+    index: dict[str, Any] = {}
+    for split in sorted({r.split for r in records}):
+        rows = list(enumerate(r for r in records if r.split == split))
+        for number, group in enumerate(_sku_ranges(rows, shard_size)):
+            for domain in (CATALOG, QUERY):
+                members = [(row, r) for row, r in group if r.domain == domain]
+                if members:
+                    name = f"{split}-{domain}-{number:06d}.tar"
+                    _write_shard(folder / name, root, members)
+                    entry = index.setdefault(f"{split}-{domain}", {"samples": 0, "shards": []})
+                    entry["shards"].append({"file": name, "number": number, "samples": len(members)})
+                    entry["samples"] += len(members)
+    write_json(folder / INDEX, index)
+    return index
+
+
+def _sku_ranges(rows: list[tuple[int, CropRecord]], size: int) -> Iterator[list[tuple[int, CropRecord]]]:
+    """Cut rows, ordered by pair and SKU, into ranges of about ``size`` rows that never split a SKU."""
+    rows = sorted(rows, key=lambda row: (row[1].pair_id, row[1].sku_id))
+    part: list[tuple[int, CropRecord]] = []
+    for row in rows:
+        if len(part) >= size and row[1].sku_id != part[-1][1].sku_id:
+            yield part
+            part = []
+        part.append(row)
+    if part:
+        yield part
+
+
+def _write_shard(path: Path, root: Path, members: list[tuple[int, CropRecord]]) -> None:
+    with wds.TarWriter(str(path)) as tar:
+        for row, record in members:
+            key = f"{safe_name(record.sku_id)}__{safe_name(record.view_id)}"
+            meta = record.to_dict() | {"row": row}
+            tar.write({"__key__": key, "jpg": (root / record.image_path).read_bytes(), "json": meta})
+
+
+def shard_files(folder: Path, name: str) -> list[Path]:
+    """Return the shards of e.g. ``validation-query``; empty where there are none."""
+    entry = read_json(folder / INDEX).get(name)
+    return [folder / shard["file"] for shard in entry["shards"]] if entry else []
+
+
+def sample_count(folder: Path, name: str) -> int:
+    """Return the number of samples that the index promises for ``name``."""
+    entry = read_json(folder / INDEX).get(name)
+    return int(entry["samples"]) if entry else 0
+
+
+def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipeline:
+    """Stream raw samples of ``files`` in order; ``splitters`` deals shards to ranks and workers."""
+    urls = [str(file) for file in files]
+    deal = [wds.split_by_node, wds.split_by_worker] if splitters else []
+    return wds.DataPipeline(wds.SimpleShardList(urls), *deal, wds.tarfile_to_samples())
+
+
+def decode_sample(sample: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
+    """Return a raw sample's picture (upright, RGB) and metadata."""
+    with Image.open(io.BytesIO(sample["jpg"])) as image:
+        image.load()
+        picture = flatten(ImageOps.exif_transpose(image))
+    return picture, json.loads(sample["json"])
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Maps raw samples to {pixels [3, H, W] float32, meta}."""
+
+    transform: Callable[[Image.Image], np.ndarray]
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Decode one raw sample."""
+        picture, meta = decode_sample(sample)
+        return {"pixels": self.transform(picture), "meta": meta}
+
+
+def write_sku_shards(
+    folder: Path, split: str, samples: list[dict[str, Any]], shard_size: int
+) -> dict[str, Any]:
+    """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json."""
+    entry: dict[str, Any] = {"samples": len(samples), "shards": []}
+    for number, start in enumerate(range(0, len(samples), shard_size)):
+        name = f"{split}-sku-{number:06d}.tar"
+        part = samples[start : start + shard_size]
+        with wds.TarWriter(str(folder / name)) as tar:
+            for sample in part:
+                tar.write({"__key__": safe_name(sample["meta"]["sku_id"]), "views.npy": sample["views"],
+                           "queries.npy": sample["queries"], "meta.json": sample["meta"]})  # fmt: skip
+        entry["shards"].append({"file": name, "number": number, "samples": len(part)})
+    return entry
+
+
+def decode_sku_sample(sample: dict[str, Any]) -> dict[str, Any]:
+    """Return {views [V, D], queries [Q, D], meta} of a raw SKU sample."""
+    return {
+        "views": np.load(io.BytesIO(sample["views.npy"]), allow_pickle=False),
+        "queries": np.load(io.BytesIO(sample["queries.npy"]), allow_pickle=False),
+        "meta": json.loads(sample["meta.json"]),
+    }

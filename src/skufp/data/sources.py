@@ -1,0 +1,202 @@
+"""Where photos come from: every source reads one split into crop records and a list of what it skipped."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped, read_records
+from skufp.errors import UserError
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+VALIDATION_SHARE = 0.2
+
+
+class MissingSplitError(Exception):
+    """The source has no such split, or it has no labels."""
+
+
+class Source:
+    """A source of photos. ``root`` is the folder that records' ``orig_image_path`` are relative to."""
+
+    root: Path
+
+    def open(self, work: Path, workers: int) -> None:
+        """Get ready to read; ``work`` is the prepare stage's folder, for sources that make their photos."""
+
+    def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
+        """Return the records of one split and what was skipped; raise MissingSplitError if it is not there."""
+        raise MissingSplitError(split)
+
+
+def existing_folder(root: str | None, what: str) -> Path:
+    """Return ``root`` as a path, or say what to type."""
+    if not root:
+        raise UserError(f"{what} needs a folder: add data.root=<folder>")
+    if not Path(root).is_dir():
+        raise UserError(f"data.root={root}: there is no such folder (looked in {Path.cwd()})")
+    return Path(root)
+
+
+class Generated(Source):
+    """The seeded generated catalogue, drawn into ``<prepare>/generated`` in DeepFashion2 layout."""
+
+    def __init__(self, seed: int = 0, pairs: dict[str, int] | None = None) -> None:
+        from skufp.data.synthetic import CatalogueParams
+
+        self.params = CatalogueParams(seed=seed, **({"pairs": dict(pairs)} if pairs else {}))
+
+    def open(self, work: Path, workers: int) -> None:
+        """Draw the catalogue, unless an earlier attempt finished drawing it."""
+        from skufp.data.deepfashion2 import DeepFashion2
+        from skufp.data.synthetic import generate
+
+        self.root = work / "generated"
+        drawn = self.root / ".drawn"
+        if not drawn.exists():
+            generate(self.root, self.params, workers)
+            drawn.touch()
+        self.layout = DeepFashion2(str(self.root))
+
+    def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
+        """Read what was drawn."""
+        return self.layout.read(split)
+
+
+class Prepared(Source):
+    """A folder that `data.export_to` laid out: records are read back and images are not cropped again."""
+
+    def __init__(self, root: str | None) -> None:
+        self.root = existing_folder(root, "data=prepared")
+        if not any(self.root.glob("*_image_text.jsonl")):
+            raise UserError(f"data.root={root}: no <split>_image_text.jsonl there; data=prepared reads what"
+                            " stage=prepare data.export_to=<folder> wrote")  # fmt: skip
+
+    def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
+        """Read `<split>_image_text.jsonl`; dev comes back inside train and is carved out again."""
+        files = [
+            self.root / f"{s}_image_text.jsonl" for s in ([split, "dev"] if split == "train" else [split])
+        ]
+        if not files[0].exists():
+            raise MissingSplitError(f"{files[0].name} is not there")
+        records = [r for file in files if file.exists() for r in read_records(file)]
+        for record in records:
+            record.split, record.orig_image_path, record.bbox = split, record.image_path, None
+        return records, []
+
+
+class Catalogue(Source):
+    """A table of products: columns sku and image; optionally title, text, domain, view and split."""
+
+    def __init__(self, manifest: str | None, root: str | None = None) -> None:
+        if not manifest:
+            raise UserError(
+                "data=catalogue needs a table: add data.manifest=products.csv (or .jsonl, .parquet)"
+            )
+        self.manifest = Path(manifest)
+        if not self.manifest.is_file():
+            raise UserError(f"data.manifest={manifest}: there is no such file (looked in {Path.cwd()})")
+        self.root = existing_folder(root, "data=catalogue") if root else self.manifest.parent
+        self.rows = list(self._rows())
+        columns = sorted({key for row in self.rows for key in row})
+        for column in ("sku", "image"):
+            if column not in columns:
+                raise UserError(f"{manifest}: there is no column '{column}'; it has {', '.join(columns) or 'none'}."
+                                " Needed: sku, image; optional: title, text, domain, view, split")  # fmt: skip
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        suffix = self.manifest.suffix.lower()
+        if suffix == ".parquet":
+            yield from pq.read_table(self.manifest).to_pylist()
+            return
+        with self.manifest.open(encoding="utf-8-sig", newline="") as file:
+            if suffix == ".jsonl":
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield self._json_row(number, line)
+            elif suffix in (".csv", ".tsv"):
+                yield from csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
+            else:
+                raise UserError(f"{self.manifest}: use a .csv, .tsv, .jsonl or .parquet file")
+
+    def _json_row(self, number: int, line: str) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{self.manifest}, line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{self.manifest}, line {number}: each line must be an object with sku and image")
+        return row
+
+    def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
+        """Return the rows of ``split``: by the split column where there is one, else by a hash of the SKU."""
+        records, skipped = [], []
+        numbers: dict[str, int] = {}
+        for number, row in enumerate(self.rows, 1):
+            sku, image = str(row.get("sku") or "").strip(), str(row.get("image") or "").strip()
+            pair = numbers.setdefault(sku, len(numbers) + 1)
+            if (str(row.get("split") or "") or split_of(sku)) != split:
+                continue
+            domain = {"user": QUERY, "shop": CATALOG, "": CATALOG}.get(
+                d := str(row.get("domain") or "").lower(), d
+            )
+            if not sku or not image or domain not in (CATALOG, QUERY):
+                reason = "no sku" if not sku else "no image" if not image else f"unknown domain '{domain}'"
+                skipped.append(Skipped(split, self.manifest.name, number, reason, "row of the manifest"))
+                continue
+            records.append(whole_image(split, sku, pair, domain, image, number, self._text(row)))
+        if not records and not skipped:
+            raise MissingSplitError("no product falls into it")
+        return records, skipped
+
+    @staticmethod
+    def _text(row: dict[str, Any]) -> str:
+        return str(row.get("text") or row.get("title") or "").strip()
+
+
+class PhotoFolder(Source):
+    """A folder per SKU, or a flat folder where each file is its own product."""
+
+    def __init__(self, root: str | None) -> None:
+        self.root = existing_folder(root, "data=folder")
+        self.files = sorted(
+            p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
+        )
+        if not self.files:
+            raise UserError(
+                f"data.root={root}: no photos there (looked for {' '.join(sorted(IMAGE_SUFFIXES))})"
+            )
+
+    def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
+        """Return the photos whose SKU a hash puts into ``split``."""
+        records = []
+        numbers: dict[str, int] = {}
+        for number, file in enumerate(self.files, 1):
+            inside = file.relative_to(self.root)
+            sku = inside.parts[0] if len(inside.parts) > 1 else str(inside)
+            pair = numbers.setdefault(sku, len(numbers) + 1)
+            if split_of(sku) == split:
+                records.append(whole_image(split, sku, pair, CATALOG, str(inside), number, ""))
+        if not records:
+            raise MissingSplitError("no product falls into it")
+        return records, []
+
+
+def split_of(sku: str) -> str:
+    """Put a fifth of the SKUs, by hash, into validation and the rest into train."""
+    share = int(hashlib.sha256(sku.encode()).hexdigest()[:8], 16) / 0x100000000
+    return "validation" if share < VALIDATION_SHARE else "train"
+
+
+def whole_image(
+    split: str, sku: str, pair: int, domain: str, image: str, number: int, text: str
+) -> CropRecord:
+    """Return the record of a photo that is used as it is."""
+    return CropRecord(
+        split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name="", domain=domain, image_path="",
+        orig_image_path=image, image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=0, viewpoint=0, text=text,
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""What every image-text encoder offers, however it is made."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from skufp.models.preprocessing import Preprocessing
+
+
+class WeightsMissingError(Exception):
+    """Pretrained weights cannot be had; the message says where they were looked for."""
+
+
+@runtime_checkable
+class DualEncoder(Protocol):
+    """Images and texts into one space. Legend: B batch, H W pixels, D ``dim``; all outputs have unit norm."""
+
+    dim: int
+    preprocessing: Preprocessing
+    logit_scale: nn.Parameter  # log of the sigmoid loss's temperature
+    logit_bias: nn.Parameter
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, D]."""
+        ...
+
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """B strings -> [B, D]."""
+        ...
+
+    def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
+        """Return what trains under ``towers`` (full or frozen), as {"towers": […], "heads": […]}."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write a `save_pretrained` folder."""
+        ...
+
+
+def fingerprint(encoder: nn.Module, preprocessing: Preprocessing) -> str:
+    """Return a hash of an encoder's weights and preprocessing: vectors of two encoders never mix."""
+    digest = hashlib.sha256(preprocessing.fingerprint.encode())
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def freeze(parameters: Iterable[nn.Parameter], frozen: bool = True) -> None:
+    """Turn gradients of ``parameters`` off (or on)."""
+    for parameter in parameters:
+        parameter.requires_grad_(not frozen)

@@ -1,0 +1,14 @@
+"""Pairwise sigmoid loss with any number of positives (SigLIP, arXiv 2303.15343, algorithm 1)."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sigmoid_loss(a: Tensor, b: Tensor, positive: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Return the mean over rows of ``a`` of the summed log-sigmoid losses of all pairs.
+
+    a [N, D], b [M, D] of unit norm; positive [N, M] bool; scale (the factor itself, not its log) and bias scalars.
+    """
+    logits = a @ b.T * scale + bias
+    sign = positive.to(logits.dtype) * 2 - 1
+    return -F.logsigmoid(sign * logits).sum(dim=1).mean()

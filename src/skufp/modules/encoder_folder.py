@@ -1,0 +1,45 @@
+"""Encoders on disk: a `save_pretrained` folder, and what names the class that opens it. Knows no Lightning."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from skufp.artifacts.folder import read_json, write_json
+from skufp.config import build
+from skufp.errors import UserError
+from skufp.models.dual_encoder import WeightsMissingError, fingerprint
+
+ENCODER_FILE = "skufp_encoder.json"
+
+
+def build_encoder(spec: Mapping[str, Any]) -> Any:
+    """Build an encoder; weights that cannot be had become a UserError."""
+    try:
+        return build(spec)
+    except WeightsMissingError as error:
+        raise UserError(str(error)) from error
+
+
+def save_encoder(encoder: Any, folder: Path) -> None:
+    """Write a `save_pretrained` folder and what load_encoder needs to open it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.save(folder)
+    target = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
+    marks = {"_target_": target, "fingerprint": fingerprint(encoder, encoder.preprocessing),
+             "preprocessing": encoder.preprocessing.fingerprint}  # fmt: skip
+    write_json(folder / ENCODER_FILE, marks)
+
+
+def load_encoder(folder: Path) -> Any:
+    """Load what save_encoder wrote, ready to encode (evaluation mode, no gradients)."""
+    target = read_json(folder / ENCODER_FILE)["_target_"]
+    encoder: nn.Module = build_encoder({"_target_": target, "pretrained": str(folder)})
+    return encoder.eval().requires_grad_(False)
+
+
+def encoder_marks(folder: Path) -> dict[str, str]:
+    """Return the hashes of a saved encoder: {"fingerprint", "preprocessing"}."""
+    marks = read_json(folder / ENCODER_FILE)
+    return {"fingerprint": marks["fingerprint"], "preprocessing": marks["preprocessing"]}

@@ -1,0 +1,187 @@
+"""The stage graph: what a stage needs, what is already done, and running the rest."""
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from skufp import __version__
+from skufp.artifacts.folder import Manifest, building
+from skufp.artifacts.records import safe_name
+from skufp.config import plain
+from skufp.errors import UserError, nearest
+
+# Settings of a stage's own YAML that say how the graph is wired rather than what is computed.
+WIRING = ("run", "needs", "uses", "outside", "label", "resume")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stage of a plan: its folder, its key and whether the folder is finished."""
+
+    name: str
+    key: str
+    folder: Path
+    inputs: dict[str, str]
+    outside: dict[str, str]
+    settings: dict[str, Any]
+    done: bool
+
+
+def execute(cfg: DictConfig, console: Console) -> Path:
+    """Run ``cfg.stage`` and whatever upstream of it is missing; return its folder.
+
+    Raises UserError for an unknown stage and, with ``upstream=refuse``, for an unfinished input.
+    """
+    steps = plan(cfg)
+    print_plan(steps, console)
+    target = steps[-1]
+    missing = [step for step in steps[:-1] if not step.done]
+    if missing and cfg.upstream == "refuse":
+        raise UserError(
+            f"stage={target.name} needs stage={missing[0].name}, which is not done, and upstream=refuse.\n"
+            f"Run first: python -m skufp stage={missing[-1].name} (with the same settings), or drop upstream=refuse"
+        )
+    for step in steps:
+        if not step.done:
+            run_stage(cfg, step, steps, console)
+    module = stage_module(cfg, target.name)
+    if hasattr(module, "show"):
+        module.show(cfg, target.folder, console)
+    return target.folder
+
+
+def plan(cfg: DictConfig) -> list[Planned]:
+    """Return the stages that ``cfg.stage`` needs, in running order, itself last."""
+    if cfg.stage not in cfg.stages:
+        raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
+    planned: dict[str, Planned] = {}
+    outside_cache: dict[str, str] = {}
+    _visit(cfg, cfg.stage, planned, (), outside_cache)
+    return list(planned.values())
+
+
+def _visit(
+    cfg: DictConfig, name: str, planned: dict[str, Planned], path: tuple[str, ...], outside: dict[str, str]
+) -> None:
+    if name in path:
+        raise UserError(f"conf/stages: {' -> '.join([*path, name])} is a circle")
+    spec = cfg.stages.get(name)
+    if spec is None:
+        raise UserError(f"conf/stages/{path[-1]}.yaml needs '{name}'.{nearest(name, list(cfg.stages))}")
+    for needed in spec.needs:
+        if needed not in planned:
+            _visit(cfg, needed, planned, (*path, name), outside)
+    planned[name] = _planned(cfg, name, spec, planned, outside)
+
+
+def _planned(
+    cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str, Planned], cache: dict[str, str]
+) -> Planned:
+    settings = {key: plain(OmegaConf.select(cfg, key)) for key in spec.uses}
+    settings["stage"] = {key: plain(spec[key]) for key in spec if key not in WIRING}
+    settings["version"] = stage_module(cfg, name).VERSION
+    outside: dict[str, str] = {}
+    for key in spec.get("outside", []):
+        for path in _paths(OmegaConf.select(cfg, key)):
+            outside[f"{key}:{len(outside)}"] = cache.setdefault(str(path), fingerprint_outside(path))
+            settings = _without_path(settings, str(path))
+    inputs = {needed: planned[needed].key for needed in spec.needs}
+    identity = {"stage": name, "settings": settings, "inputs": inputs, "outside": outside}
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
+    folder = Path(cfg.runs) / name / f"{safe_name(spec.label)}-{key}"
+    manifest = Manifest.read(folder)
+    return Planned(name, key, folder, inputs, outside, settings, manifest is not None and manifest.key == key)
+
+
+def _paths(value: Any) -> list[Path]:
+    values = list(value) if OmegaConf.is_list(value) else [value]
+    return [Path(v) for v in values if v and Path(v).exists()]
+
+
+def _without_path(settings: Any, path: str) -> Any:
+    """Replace an outside path by a mark: its content counts, not where it lies."""
+    if isinstance(settings, dict):
+        return {key: _without_path(value, path) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_without_path(value, path) for value in settings]
+    return "<outside>" if settings == path else settings
+
+
+def fingerprint_outside(path: Path) -> str:
+    """Return a hash of the names, sizes and times of a file or of every file under a folder."""
+    digest = hashlib.sha256()
+    folders = [path] if path.is_dir() else []
+    if not folders:
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.is_dir():
+                    folders.append(Path(entry.path))
+                else:
+                    stat = entry.stat()
+                    name = os.path.relpath(entry.path, path)
+                    digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def stage_module(cfg: DictConfig, name: str) -> ModuleType:
+    """Import the module that runs stage ``name``; stage modules import heavy packages only when they run."""
+    module = importlib.import_module(cfg.stages[name].run)
+    if not hasattr(module, "VERSION") or not hasattr(module, "run"):
+        raise UserError(f"conf/stages/{name}.yaml: {cfg.stages[name].run} must define VERSION and run()")
+    return module
+
+
+def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Console) -> None:
+    """Run one stage under its lock, so that parallel jobs do not build one folder twice."""
+    step.folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(step.folder.parent / f".{step.folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        console.print(f"[dim]{step.name}: another run is building {step.folder}; waiting for it[/]")
+        lock.acquire()
+    try:
+        finished = Manifest.read(step.folder)
+        if finished is not None and finished.key == step.key:
+            return
+        console.rule(f"[bold]{step.name}[/]", align="left")
+        manifest = Manifest(
+            stage=step.name, key=step.key, inputs=step.inputs, config=step.settings, outside=step.outside,
+            code_version=__version__, stage_version=step.settings["version"], seed=cfg.seed,
+        )  # fmt: skip
+        job = cfg.copy()
+        OmegaConf.set_readonly(job, False)
+        job.stage = step.name
+        OmegaConf.set_readonly(job, True)
+        inputs = {s.name: s.folder for s in steps if s.name != step.name}
+        with building(step.folder, manifest, resume=bool(cfg.stages[step.name].get("resume", False))) as work:
+            stage_module(cfg, step.name).run(job, inputs, work)
+        console.print(f"[green]done[/] in {manifest.wall_seconds:.1f} s: {step.folder}")
+    finally:
+        lock.release()
+
+
+def print_plan(steps: list[Planned], console: Console) -> None:
+    """Print the plan: every stage, whether it is done, and its folder."""
+    table = Table(title="Plan", title_justify="left", box=None, pad_edge=False)
+    table.add_column("stage", style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("folder", overflow="fold", style="dim")
+    for step in steps:
+        table.add_row(step.name, "[green]done[/]" if step.done else "[yellow]to run[/]", str(step.folder))
+    console.print(table)

@@ -1,0 +1,1 @@
+"""The FAISS index, ranking metrics, teacher selection, baselines and latency."""

@@ -1,0 +1,48 @@
+"""Ranking metrics from ranks: one relevant SKU per query, or any number of relevant items.
+
+Ranks start at 1. Ties are counted against us: an equal score of a wrong candidate ranks before the right one,
+so that constant scores never look good.
+"""
+
+import numpy as np
+
+CUTOFFS = (1, 5, 10, 20)
+
+
+def ranks_of_target(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the rank [Q] of each query's target column in ``scores`` [Q, S]."""
+    own = np.take_along_axis(scores, target[:, None], axis=1)
+    return (scores >= own).sum(axis=1)
+
+
+def max_per_sku(item_scores: np.ndarray, sku_of_item: np.ndarray, skus: int) -> np.ndarray:
+    """Return [Q, S]: each SKU's best item score; -inf for a SKU without items. ``item_scores`` is [Q, N]."""
+    best = np.full((skus, len(item_scores)), -np.inf, item_scores.dtype)
+    np.maximum.at(best, sku_of_item, item_scores.T)
+    return best.T
+
+
+def per_query(ranks: np.ndarray) -> dict[str, np.ndarray]:
+    """Return each query's own value of every metric, for one relevant SKU per query (then mAP = MRR)."""
+    ranks = np.asarray(ranks, float)
+    values = {f"recall@{k}": (ranks <= k).astype(float) for k in CUTOFFS}
+    values["map"] = 1 / ranks
+    values["mrr"] = 1 / ranks
+    values["ndcg@10"] = np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0.0)
+    return values
+
+
+def summarise(ranks: np.ndarray) -> dict[str, float]:
+    """Return the means of per_query; empty for no queries."""
+    return {name: float(v.mean()) for name, v in per_query(ranks).items()} if len(ranks) else {}
+
+
+def item_hits(item_scores: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the official item-level hit@k of each query: any of the top-k gallery items is relevant.
+
+    item_scores [Q, N]; relevant [Q, N] bool. Source: DeepFashion2's evaluation notes for retrieval.
+    """
+    best = np.where(relevant, item_scores, -np.inf).max(axis=1, keepdims=True)
+    rank = ((item_scores >= best) & ~relevant).sum(axis=1) + 1
+    found = relevant.any(axis=1)
+    return {f"item_hit@{k}": ((rank <= k) & found).astype(float) for k in CUTOFFS}

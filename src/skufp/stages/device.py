@@ -1,0 +1,33 @@
+"""Where a stage computes outside the Trainer: device, precision, threads."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from omegaconf import DictConfig
+
+from skufp.stages.progress import worker_count
+
+
+def device(cfg: DictConfig) -> Any:
+    """Return the torch device that the trainer settings ask for."""
+    import torch
+
+    if cfg.trainer.accelerator != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def autocast(cfg: DictConfig) -> AbstractContextManager[Any]:
+    """Return a context in which bf16 precision holds, if it is asked for."""
+    import torch
+
+    if str(cfg.trainer.precision).startswith("bf16"):
+        return torch.autocast(device(cfg).type, torch.bfloat16)
+    return nullcontext()
+
+
+def set_threads(cfg: DictConfig) -> None:
+    """Set torch's threads."""
+    import torch
+
+    torch.set_num_threads(int(cfg.threads) if cfg.threads else worker_count(cfg) or 1)

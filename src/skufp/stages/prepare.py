@@ -1,0 +1,133 @@
+"""stage=prepare: a source's photos become crops, captions, splits and shards."""
+
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_records
+from skufp.errors import UserError, nearest
+from skufp.stages.progress import ProgressBar, worker_count
+
+VERSION = 1
+SPLITS = ("train", "validation", "test")
+
+
+def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+    """Write crops, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, shards/ and report.json."""
+    from skufp.config import build
+    from skufp.data import crops, shards, splits
+
+    source = build(cfg.data.source)
+    workers = worker_count(cfg)
+    source.open(out, workers)
+    records, skipped, absent = read_splits(source, list(cfg.data.splits))
+    if not records:
+        raise UserError(
+            f"data={cfg.data.name}: not one usable photo in {', '.join(cfg.data.splits)} ({_reasons(skipped)})"
+        )
+    splits.carve_dev(records, cfg.data.dev_share)
+    tasks = crops.plan_crops(records, source.root)
+    with ProgressBar(cfg, "cropping", len(tasks)) as advance:
+        failed = crops.cut_all(tasks, out, cfg.data.margin, cfg.data.max_side, workers, advance)
+    lost = {(s.split, s.file, s.item) for s in failed}
+    records = [r for r in records if (r.split, r.orig_image_path, r.item_idx) not in lost]
+    records, unmatched = splits.drop_unmatched(records, cfg.data.only_pairs)
+    if not records:
+        raise UserError(
+            f"data={cfg.data.name}: not one usable photo was left ({_reasons(skipped + failed + unmatched)})"
+        )
+    splits.assign_pools(records, cfg.data.held_out_share)
+    _write(out, records, cfg.data.shard_size)
+    write_json(out / "report.json", report(records, skipped + failed + unmatched, absent))
+
+
+def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
+    """Read the named splits; those that are missing or unlabelled are returned with the reason."""
+    from skufp.data.sources import MissingSplitError
+
+    records: list[CropRecord] = []
+    skipped: list[Skipped] = []
+    absent: dict[str, str] = {}
+    for name in names:
+        if name not in SPLITS:
+            raise UserError(f"data.splits: there is no split '{name}'.{nearest(name, SPLITS)}")
+        try:
+            read, left_out = source.read(name)  # type: ignore[attr-defined]
+        except MissingSplitError as error:
+            absent[name] = str(error)
+            continue
+        if not read and not left_out:
+            absent[name] = "it is empty"
+        records += read
+        skipped += left_out
+    if len(absent) == len(names):
+        raise UserError(
+            "none of the splits can be used: " + "; ".join(f"{n}: {why}" for n, why in absent.items())
+        )
+    for name, why in absent.items():
+        Console(stderr=True).print(f"[yellow]warning:[/] split {name} is skipped: {why}")
+    return records, skipped, absent
+
+
+def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:
+    from skufp.data import shards
+
+    records.sort(key=lambda r: (r.split, r.domain, r.pair_id, r.sku_id, r.view_id))
+    for split in sorted({r.split for r in records}):
+        rows = [r for r in records if r.split == split]
+        write_records(out / f"{split}_image_text.jsonl", rows)
+        write_json(out / f"{split}_sku_metadata.json", sku_metadata(rows))
+    if (out / "shards").exists():  # half-written by a killed attempt
+        shutil.rmtree(out / "shards")
+    shards.write_image_shards(out, records, shard_size)
+
+
+def report(records: list[CropRecord], skipped: list[Skipped], absent: dict[str, str]) -> dict[str, object]:
+    """Return what report.json says: counts by split, counts by reason, and every skipped thing."""
+    from skufp.data.splits import count
+
+    return {
+        "splits": count(records),
+        "absent_splits": absent,
+        "skipped_by_reason": dict(Counter(s.reason for s in skipped).most_common()),
+        "skipped": [asdict(s) for s in skipped],
+    }
+
+
+def _reasons(skipped: list[Skipped]) -> str:
+    return (
+        ", ".join(f"{n} x {why}" for why, n in Counter(s.reason for s in skipped).most_common(4))
+        or "it is empty"
+    )
+
+
+def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+    """Print the counts; with data.export_to, lay the files out there."""
+    result = read_json(folder / "report.json")
+    for split, row in result["splits"].items():
+        console.print(
+            f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries"
+        )
+    for reason, count in result["skipped_by_reason"].items():
+        console.print(f"  skipped {count} x {reason}")
+    if cfg.data.export_to:
+        export(folder, Path(cfg.data.export_to))
+        console.print(f"laid out in {cfg.data.export_to}")
+    console.print(f"every skipped item is named in {folder / 'report.json'}", style="dim")
+
+
+def export(folder: Path, target: Path) -> None:
+    """Copy crops, metadata, JSONL, shards and report to ``target``."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(folder.iterdir()):
+        if entry.name in ("generated", "manifest.json") or entry.name.endswith(".journal.jsonl"):
+            continue
+        if entry.is_dir():
+            shutil.copytree(entry, target / entry.name, dirs_exist_ok=True)
+        else:
+            shutil.copy2(entry, target / entry.name)

@@ -1,0 +1,41 @@
+"""Progress bars and process counts, as the run's settings ask."""
+
+import os
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def worker_count(cfg: DictConfig) -> int:
+    """Return cfg.workers, or one process a core."""
+    return int(cfg.workers) if cfg.workers is not None else (os.cpu_count() or 1)
+
+
+class ProgressBar:
+    """A rich progress bar as a context that yields advance(n)."""
+
+    def __init__(self, cfg: DictConfig, label: str, total: int) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*columns, disable=not cfg.progress, transient=True)
+        self.task = self.progress.add_task(label, total=total)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.progress.start()
+        return lambda count: self.progress.advance(self.task, count)
+
+    def __exit__(self, *exception: object) -> None:
+        self.progress.stop()

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from skufp.config import check_targets, plain, register_schema
+from skufp.config import Config, check_keys, check_targets, plain, register_schema
 from skufp.errors import UserError, nearest
 
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
@@ -42,6 +42,7 @@ def quote(value: str) -> str:
 
     In that grammar a backslash escapes only before a quote or at the end of the string.
     """
+    value = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", value)  # OmegaConf's interpolation stays literal
     escaped = re.sub(r"(\\*)(\"|$)", lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
     return f'"{escaped}"'
 
@@ -89,20 +90,19 @@ def check_composition(arguments: list[str]) -> None:
         elif not argument.startswith("-") and "=" in argument.replace("~", "="):
             overrides.append(argument)
         elif not argument.startswith("-") and argument not in ("job", "hydra", "all"):
-            raise UserError(
-                f"'{argument}' is not understood: settings are written name=value, as in stage=search"
-            )
+            raise UserError(f"'{argument}' is not understood: settings are written name=value, as in stage=search")
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             for choice in _without_sweeps(overrides):
                 cfg = compose(name, [*choice, *search_path()])
-                OmegaConf.resolve(cfg)
-                for section in cfg:
-                    check_targets(plain(cfg[section]), str(section))
+                plain(cfg)  # resolves, and so finds interpolations of nothing
+                check_keys(cfg, Config)
                 if cfg.stage not in cfg.stages:
                     raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
+                for section in cfg:
+                    check_targets(plain(cfg[section]), str(section))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, arguments)) from error
+        raise UserError(explain(error)) from error
 
 
 def _without_sweeps(overrides: list[str]) -> list[list[str]]:
@@ -117,31 +117,31 @@ def _without_sweeps(overrides: list[str]) -> list[list[str]]:
     return [first] + [[*first[:i], v, *first[i + 1 :]] for i, c in enumerate(choices) for v in c[1:]]
 
 
-def explain(error: Exception, arguments: list[str]) -> str:
+def explain(error: Exception) -> str:
     """Say in a line or two what a composition error is about and name the nearest valid key or choice."""
     text = str(error)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group = config_folder() / match[1]
         if group.is_dir():
-            return f"{match[1]}={match[2]}: there is no such choice.{nearest(match[2], [p.stem for p in group.glob('*.yaml')])}"
-    if match := re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)'?", text) or re.search(
-        r"No match in the defaults list.*'([^']+)'()", text
-    ):
+            choices = [path.stem for path in group.glob("*.yaml")]
+            return f"{match[1]}={match[2]}: there is no such choice.{nearest(match[2], choices)}"
+    if match := re.search(r"Key '([^']+)' (?:is )?not in ", text):
         full = re.search(r"full_key: (\S+)", text)
         where = full[1] if full else match[1]
-        return f"There is no setting '{where}'.{nearest(match[1], _siblings(where))}"
+        parent = where[: where.index(match[1])].rstrip(".")
+        return f"There is no setting '{where}'.{nearest(match[1], _settings(parent))}"
     if match := re.search(r"Could not override '([^']+)'", text):
-        return f"There is no setting '{match[1]}'.{nearest(match[1].split('.')[-1], _siblings(match[1]))}"
+        parent, _, key = match[1].rpartition(".")
+        return f"There is no setting '{match[1]}'.{nearest(key, _settings(parent))}"
     return text.strip().split("\nSee https")[0]
 
 
-def _siblings(where: str) -> list[str]:
-    """Names of the settings beside the dotted key ``where``."""
+def _settings(parent: str) -> list[str]:
+    """Names of the settings under the dotted key ``parent``; of the top level where it names nothing."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("config")
-    parent, _, _ = where.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else cfg
-    return [str(key) for key in node] if isinstance(node, DictConfig) else [str(key) for key in cfg]
+    return [str(key) for key in (node if isinstance(node, DictConfig) else cfg)]
 
 
 def run(cfg: DictConfig) -> None:
@@ -153,7 +153,6 @@ def run(cfg: DictConfig) -> None:
     threads = str(cfg.threads or os.cpu_count() or 1)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, threads)  # before torch is imported by a stage
-    OmegaConf.resolve(cfg)
     OmegaConf.set_readonly(cfg, True)
     try:
         folder = execute(cfg, console)

@@ -4,8 +4,9 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -49,8 +50,11 @@ class Training:
     head_lr: float = 1e-3
     weight_decay: float = 0.05
     warmup: float = 0.1
-    text_weight: float = 1.0
+    image_loss: str = "sigmoid"
     image_weight: float = 1.0
+    text_weight: float = 1.0
+    text_moves_images: bool = True
+    clip: float = 1.0
     ema: float = 0.0
     gradient_checkpointing: bool = False
     keep: str = "last"
@@ -145,8 +149,9 @@ def plain(node: Any) -> Any:
 def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
     """Instantiate ``spec['_target_']`` with the other keys as arguments; nested specs are built first.
 
-    With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments win over those in ``spec``. Raises UserError for a target outside skufp, torch and
-    pytorch_lightning, for one that does not exist, and for an argument it does not take.
+    With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments win over those in
+    ``spec``. Raises UserError for a target outside skufp, torch and pytorch_lightning, for one that does not
+    exist, and for an argument it does not take.
     """
     values = dict(plain(spec))
     target = values.pop("_target_")
@@ -161,9 +166,7 @@ def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
 def locate(target: str) -> Any:
     """Return the object that the dotted path ``target`` names; UserError if it is not allowed or not there."""
     if not target.startswith(ALLOWED_TARGETS):
-        raise UserError(
-            f"_target_ '{target}' is not allowed: it must start with {' or '.join(ALLOWED_TARGETS)}"
-        )
+        raise UserError(f"_target_ '{target}' is not allowed: it must start with {' or '.join(ALLOWED_TARGETS)}")
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
@@ -176,6 +179,17 @@ def locate(target: str) -> Any:
         raise UserError(f"_target_ '{target}': {module} has no '{name}'.{nearest(name, names)}") from error
 
 
+def check_keys(cfg: DictConfig, schema: type, where: str = "") -> None:
+    """Refuse keys that the dataclass ``schema`` does not have: Hydra lets `+name=…` and YAML files add them."""
+    types = typing.get_type_hints(schema)
+    for key in cfg:
+        name = str(key)
+        if name not in types:
+            raise UserError(f"There is no setting '{where}{name}'.{nearest(name, types)}")
+        if is_dataclass(types[name]) and isinstance(cfg[name], DictConfig):
+            check_keys(cfg[name], types[name], f"{where}{name}.")
+
+
 def check_targets(node: Any, where: str = "") -> None:
     """Check every `_target_` under ``node`` against its signature without importing it (so it stays quick)."""
     if isinstance(node, Mapping):
@@ -183,7 +197,7 @@ def check_targets(node: Any, where: str = "") -> None:
         if isinstance(target, str):
             if not target.startswith(ALLOWED_TARGETS):
                 raise UserError(f"{where}._target_ '{target}' must start with {' or '.join(ALLOWED_TARGETS)}")
-            if accepted := _signature_from_source(target):
+            if (accepted := _signature_from_source(target)) is not None:
                 given = {k: v for k, v in node.items() if k not in ("_target_", "_recursive_")}
                 _check_arguments(f"{where} ({target})", given, accepted)
         for key, value in node.items():
@@ -198,25 +212,25 @@ def _build_nested(value: Any) -> Any:
     return value
 
 
-def _check_arguments(target: str, values: Mapping[str, Any], accepted: set[str]) -> None:
+def _check_arguments(target: str, values: Mapping[str, Any], accepted: set[str] | None) -> None:
     for key in values:
-        if accepted and key not in accepted:
+        if accepted is not None and key not in accepted:
             raise UserError(f"{target} has no setting '{key}'.{nearest(key, accepted)}")
 
 
-def _accepted(factory: Any) -> set[str]:
-    """Names of the arguments ``factory`` takes; empty when it takes any."""
+def _accepted(factory: Any) -> set[str] | None:
+    """Names of the arguments ``factory`` takes; None when it takes any."""
     parameters = inspect.signature(factory).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return set()
+        return None
     return {p.name for p in parameters}
 
 
-def _signature_from_source(target: str) -> set[str]:
-    """As _accepted, read from the source text of one of our modules; empty when it cannot be told."""
+def _signature_from_source(target: str) -> set[str] | None:
+    """As _accepted, read from the source text of one of our modules; None when it cannot be told."""
     module, _, name = target.rpartition(".")
     if not target.startswith("skufp."):
-        return set()
+        return None
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
@@ -227,22 +241,21 @@ def _signature_from_source(target: str) -> set[str]:
         tree = ast.parse(source.read())
     nodes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
     if name not in nodes:
-        return set()
+        return None
     node = nodes[name]
     if isinstance(node, ast.FunctionDef):
         return _argument_names(node)
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _argument_names(item) - {"self"}
+            names = _argument_names(item)
+            return None if names is None else names - {"self"}
     if any("dataclass" in ast.unparse(d) for d in node.decorator_list):
-        return {
-            i.target.id for i in node.body if isinstance(i, ast.AnnAssign) and isinstance(i.target, ast.Name)
-        }
-    return set()
+        return {i.target.id for i in node.body if isinstance(i, ast.AnnAssign) and isinstance(i.target, ast.Name)}
+    return None
 
 
-def _argument_names(function: ast.FunctionDef) -> set[str]:
+def _argument_names(function: ast.FunctionDef) -> set[str] | None:
     arguments = function.args
     if arguments.kwarg:
-        return set()
+        return None
     return {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}

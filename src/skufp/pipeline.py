@@ -53,6 +53,9 @@ def execute(cfg: DictConfig, console: Console) -> Path:
             f"Run first: python -m skufp stage={missing[-1].name} (with the same settings), or drop upstream=refuse"
         )
     for step in steps:
+        if not step.done and hasattr(module := stage_module(cfg, step.name), "check"):
+            module.check(cfg)
+    for step in steps:
         if not step.done:
             run_stage(cfg, step, steps, console)
     module = stage_module(cfg, target.name)
@@ -95,7 +98,7 @@ def _planned(
     for key in spec.get("outside", []):
         for path in _paths(OmegaConf.select(cfg, key)):
             outside[f"{key}:{len(outside)}"] = cache.setdefault(str(path), fingerprint_outside(path))
-            settings = _without_path(settings, str(path))
+            settings = _without_path(settings, path)
     inputs = {needed: planned[needed].key for needed in spec.needs}
     identity = {"stage": name, "settings": settings, "inputs": inputs, "outside": outside}
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
@@ -110,13 +113,13 @@ def _paths(value: Any) -> list[Path]:
     return [Path(v) for v in values if v and Path(v).exists()]
 
 
-def _without_path(settings: Any, path: str) -> Any:
+def _without_path(settings: Any, path: Path) -> Any:
     """Replace an outside path by a mark: its content counts, not where it lies."""
     if isinstance(settings, dict):
         return {key: _without_path(value, path) for key, value in settings.items()}
     if isinstance(settings, list):
         return [_without_path(value, path) for value in settings]
-    return "<outside>" if settings == path else settings
+    return "<outside>" if isinstance(settings, str) and settings and Path(settings) == path else settings
 
 
 def fingerprint_outside(path: Path) -> str:

@@ -90,7 +90,8 @@ class FaissRetrieval(pl.Callback):
     ) -> dict[str, float]:
         index = SkuIndex.build(gallery)
         _, found = index.search(queries, len(gallery))
-        ranks = (found == target[:, None]).argmax(axis=1) + 1
+        hit = found == target[:, None]  # nowhere, when scores are NaN: then the worst rank
+        ranks = np.where(hit.any(axis=1), hit.argmax(axis=1), len(gallery)) + 1
         metrics = summarise(ranks)
         latency = percentiles(lambda q: index.search(q[None], 10), queries[: self.latency_queries])
         metrics |= {f"search_{k}": v for k, v in latency.items()}
@@ -108,8 +109,8 @@ class FaissRetrieval(pl.Callback):
             by_sku[int(sku)].append(query)
         agreed = []
         for sku, own in by_sku.items():
-            views = self.views[names[sku]]
-            if len(views) > 1:
+            views = self.views.get(names[sku])  # of this rank
+            if views is not None and len(views) > 1:
                 best = int((np.stack(own) @ views.T).mean(axis=0).argmax())
                 agreed.append(float((views @ gallery[sku]).argmax() == best))
         return float(np.mean(agreed)) if agreed else float("nan")

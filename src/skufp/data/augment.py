@@ -1,100 +1,139 @@
-"""Train-time augmentation that turns a catalogue photo into something like a phone photo (OpenCV, NumPy)."""
+"""Train-time augmentation: a catalogue photo becomes something like a phone photo (NumPy, OpenCV).
 
-from collections.abc import Callable
+Every function takes and returns RGB [H, W, 3] uint8 and draws its randomness from the generator it is given.
+"""
+
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-cv2.setNumThreads(0)  # workers are processes; OpenCV's own threads would only fight them
+cv2.setNumThreads(0)  # loader workers are processes; OpenCV's own threads would only fight them
+WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class PhonePhoto:
-    """Random crop, perspective, light, colour cast, blur, noise and JPEG damage; each with its own strength.
+    """How strongly the phone is simulated. Standard deviations, in log units where they scale something.
 
-    Called with an RGB image [H, W, 3] uint8 and a generator, returns an image of the same kind.
+    ``real_query_share``: how often a real query stands for its SKU where there is one; otherwise a catalogue photo is
+    put on the phone.
     """
 
-    crop: float = 0.3  # share of a side that may be cut off
-    perspective: float = 0.08  # corner shifts, in sides
-    flip: float = 0.5
-    exposure: float = 0.35  # log-gain
-    cast: float = 0.12  # log-gain per channel
-    blur: float = 1.5  # sigma, pixels at 256
-    noise: float = 12.0  # grey levels
-    occlusion: float = 0.3  # chance
-    jpeg: tuple[int, int] = (40, 95)
+    real_query_share: float = 0.5
+    warp: float = 1.0
+    cast: float = 0.14
+    exposure: float = 0.12
+    gamma: float = 0.15
+    occlusion_share: float = 0.5
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a damaged copy."""
-        image = random_crop(image, self.crop, rng)
-        if rng.random() < self.flip:
-            image = image[:, ::-1]
-        image = perspective(image, self.perspective, rng)
-        if rng.random() < self.occlusion:
-            image = occlude(image, rng)
-        image = light(image, self.exposure, self.cast, rng)
-        image = soften(image, self.blur, self.noise, rng)
-        return recompress(image, self.jpeg, rng)
+    def simulate(self, image: np.ndarray, others: list[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
+        """Put a catalogue photo before another photo's piece, maybe behind one, in other light, badly taken."""
+        picture, mask = warp(image, foreground(image), size, self.warp, rng)
+        picture = paste(picture, mask, piece(others, size, rng))
+        if rng.random() < self.occlusion_share:
+            picture = occlude(picture, piece(others, size, rng), rng)
+        picture = relight(picture, self.cast, self.exposure, self.gamma, rng)
+        return degrade(picture, rng)
+
+    def query(self, image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Vary a real query a little."""
+        picture, _ = warp(image, None, size, self.warp / 2, rng)
+        return relight(picture, self.cast / 2, self.exposure, self.gamma / 2, rng)
+
+    def catalogue(self, image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Vary a catalogue photo in shape alone: its colours are the truth."""
+        return warp(image, None, size, self.warp / 2, rng)[0]
 
 
-Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+def foreground(image: np.ndarray, tolerance: int = 16) -> np.ndarray:
+    """Return [H, W] float32: 0 where an even studio background reaches in from the corners, else 1.
 
-
-def random_crop(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Cut off up to ``strength`` of each side's length, split at random between its two ends."""
+    Where no such background is found (under 3 % or over 90 % of the picture) everything is foreground.
+    """
     height, width = image.shape[:2]
-    h, w = (max(8, round(side * (1 - strength * rng.random()))) for side in (height, width))
-    h, w = min(h, height), min(w, width)
-    y, x = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-    return image[y : y + h, x : x + w]
+    picture = np.array(image)  # floodFill wants to write, even when it does not
+    filled = np.zeros((height + 2, width + 2), np.uint8)
+    for corner in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
+        flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (1 << 8)
+        if not filled[corner[1] + 1, corner[0] + 1] and picture[corner[1], corner[0]].min() > 90:
+            cv2.floodFill(picture, filled, corner, 0, (tolerance,) * 3, (tolerance,) * 3, flags)
+    background = filled[1:-1, 1:-1]
+    if not 0.03 < background.mean() < 0.9:
+        return np.ones((height, width), np.float32)
+    return cv2.GaussianBlur(1 - background.astype(np.float32), (0, 0), 0.8)
 
 
-def perspective(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Move the four corners by up to ``strength`` of the sides; the border is mirrored."""
+def warp(
+    image: np.ndarray, mask: np.ndarray | None, size: int, strength: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotate, scale, shift and tilt; map the result onto [size, size]. What comes in from outside is white.
+
+    ``mask`` [H, W] goes the same way (None: all ones); outside it is 0.
+    """
     height, width = image.shape[:2]
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    shift = rng.uniform(-strength, strength, (4, 2)) * (width, height)
-    matrix = cv2.getPerspectiveTransform(corners, (corners + shift).astype(np.float32))
-    return cv2.warpPerspective(
-        np.ascontiguousarray(image), matrix, (width, height), borderMode=cv2.BORDER_REFLECT
-    )
-
-
-def light(image: np.ndarray, exposure: float, cast: float, rng: np.random.Generator) -> np.ndarray:
-    """Scale all channels together and each by itself, in log-gain, with a little gamma."""
-    gain = np.exp(rng.uniform(-exposure, exposure) + rng.uniform(-cast, cast, 3))
-    gamma = np.exp(rng.uniform(-0.2, 0.2))
-    levels = (np.arange(256)[:, None] / 255.0) ** gamma * gain * 255
-    return cv2.LUT(np.ascontiguousarray(image), np.clip(levels, 0, 255).astype(np.uint8).reshape(1, 256, 3))
-
-
-def soften(image: np.ndarray, blur: float, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Blur by up to ``blur`` pixels per 256 of the shorter side, then add up to ``noise`` levels of noise."""
-    sigma = rng.random() * blur * min(image.shape[:2]) / 256
-    if sigma > 0.2:
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
-    level = rng.random() * noise
-    return np.clip(image + rng.normal(0, level, image.shape), 0, 255).astype(np.uint8)
-
-
-def occlude(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cover an ellipse or box of up to a fifth of the picture with one colour of a random pixel row."""
-    image = np.ascontiguousarray(image).copy()
-    height, width = image.shape[:2]
-    center = (int(rng.integers(0, width)), int(rng.integers(0, height)))
-    axes = (int(width * rng.uniform(0.08, 0.25)), int(height * rng.uniform(0.08, 0.25)))
-    colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+    box = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    centre, sides = box.mean(axis=0), np.array([width, height])
+    angle = rng.normal(0, 0.10 * strength)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    corners = (box - centre) * np.exp(rng.normal(0, 0.08 * strength, 2)) @ rotation.T + centre
+    corners += (rng.normal(0, 0.05 * strength, 2) + rng.normal(0, 0.05 * strength, (4, 2))) * sides
     if rng.random() < 0.5:
-        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
-    else:
-        cv2.rectangle(image, center, (center[0] + axes[0], center[1] + axes[1]), colour, -1)
-    return image
+        corners = corners[[1, 0, 3, 2]]
+    target = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+    way = cv2.INTER_AREA if width > size else cv2.INTER_CUBIC
+    picture = cv2.warpPerspective(np.ascontiguousarray(image), matrix, (size, size), flags=way, borderValue=WHITE)
+    mask = np.ones((height, width), np.float32) if mask is None else mask
+    return picture, cv2.warpPerspective(mask, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
-def recompress(image: np.ndarray, quality: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Encode and decode as JPEG of a random quality."""
-    value = int(rng.integers(quality[0], quality[1] + 1))
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, value])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+def piece(photos: list[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut a random square out of a random photo and return it as [size, size]."""
+    photo = photos[rng.integers(len(photos))]
+    height, width = photo.shape[:2]
+    side = max(1, int(min(height, width) * rng.uniform(0.3, 1)))
+    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    return cv2.resize(photo[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_AREA)
+
+
+def paste(image: np.ndarray, mask: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Show ``background`` where ``mask`` is 0."""
+    weight = mask[..., None]
+    return (image * weight + background * (1 - weight)).astype(np.uint8)
+
+
+def occlude(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Put an ellipse of another picture of the same size in front."""
+    size = image.shape[0]
+    covered = np.zeros((size, size), np.uint8)
+    centre = tuple(int(v) for v in rng.uniform(0.25, 0.85, 2) * size)
+    axes = tuple(int(v) for v in rng.uniform(0.10, 0.30, 2) * size)
+    cv2.ellipse(covered, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    return np.where(covered[..., None] > 0, other, image)
+
+
+def relight(image: np.ndarray, cast: float, exposure: float, gamma: float, rng: np.random.Generator) -> np.ndarray:
+    """Change gain per channel, gain of all and gamma; never the hue by itself, which tells siblings apart."""
+    levels = np.arange(256)[:, None] / 255.0
+    gain = np.exp(rng.normal(0, cast, 3) + rng.normal(0, exposure))
+    table = np.clip(levels ** np.exp(rng.normal(0, gamma)) * gain, 0, 1) * 255
+    return cv2.LUT(np.ascontiguousarray(image), table.astype(np.uint8).reshape(1, 256, 3))
+
+
+def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur, lose resolution, add noise and JPEG damage, each by chance."""
+    size = image.shape[0]
+    if rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6) * size / 160)
+    if rng.random() < 0.4:
+        small = max(2, int(size * rng.uniform(0.4, 0.9)))
+        image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.6:
+        image = np.clip(image + rng.normal(0, rng.uniform(1, 9), image.shape), 0, 255).astype(np.uint8)
+    if rng.random() < 0.6:
+        quality = int(rng.integers(30, 90))
+        _, data = cv2.imencode(".jpg", np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(image)

@@ -36,9 +36,16 @@ def plan_crops(records: list[CropRecord], root: Path) -> list[CropTask]:
         by_image.setdefault(r.orig_image_path, []).append(r)
     return [
         CropTask(str(root / image), image,
-                 tuple((tuple(r.bbox) if r.bbox else None, r.image_path, r.split, r.item_idx) for r in rows))
+                 tuple((_box(r), r.image_path, r.split, r.item_idx) for r in rows))
         for image, rows in by_image.items()
     ]  # fmt: skip
+
+
+def _box(record: CropRecord) -> tuple[int, int, int, int] | None:
+    if record.bbox is None:
+        return None
+    x1, y1, x2, y2 = record.bbox
+    return x1, y1, x2, y2
 
 
 def cut_all(
@@ -62,8 +69,7 @@ def cut_all(
     with _pool(workers) as run:
         while batch := list(islice(rest, BATCH * workers)):
             rows = [
-                {"image": task.name, "failed": failed}
-                for task, failed in zip(batch, run(work, batch), strict=True)
+                {"image": task.name, "failed": failed} for task, failed in zip(batch, run(work, batch), strict=True)
             ]
             journal.append(rows)
             advance(len(rows))
@@ -93,10 +99,7 @@ def cut(task: CropTask, out: Path, margin: float, max_side: int) -> list[dict[st
     try:
         image = open_image(Path(task.source))
     except UnreadableImageError as error:
-        return [
-            asdict(Skipped(split, task.name, item, error.reason, error.detail))
-            for _, _, split, item in task.crops
-        ]
+        return [asdict(Skipped(split, task.name, item, error.reason, error.detail)) for _, _, split, item in task.crops]
     failed = []
     for box, target, split, item in task.crops:
         path = out / target
@@ -115,9 +118,7 @@ def cut(task: CropTask, out: Path, margin: float, max_side: int) -> list[dict[st
     return failed
 
 
-def clamp(
-    box: tuple[int, int, int, int], size: tuple[int, int], margin: float
-) -> tuple[int, int, int, int] | None:
+def clamp(box: tuple[int, int, int, int], size: tuple[int, int], margin: float) -> tuple[int, int, int, int] | None:
     """Widen ``box`` by ``margin`` of its sides and clamp it to ``size``; None if nothing is left."""
     dx, dy = round((box[2] - box[0]) * margin), round((box[3] - box[1]) * margin)
     x1, y1 = max(0, box[0] - dx), max(0, box[1] - dy)
@@ -151,6 +152,8 @@ def open_image(path: Path) -> Image.Image:
 
 def flatten(image: Image.Image) -> Image.Image:
     """Return ``image`` as RGB, transparent parts on white."""
+    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: Pillow would clip it to white
+        image = image.point(lambda level: level / 256).convert("L")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

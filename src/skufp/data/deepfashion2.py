@@ -4,6 +4,7 @@ Schema: https://github.com/switchablenorms/DeepFashion2, "Data Organization".
 """
 
 import json
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -49,7 +50,9 @@ class DeepFashion2(Source):
             raise MissingSplitError(f"{folder} is not there")
         if not (folder / "annos").is_dir():
             raise MissingSplitError(f"{folder} has no annos/ (no labels)")
-        images = {os.path.splitext(name)[0]: name for name in os.listdir(folder / "image")}
+        images = {}
+        if (folder / "image").is_dir():
+            images = {os.path.splitext(name)[0]: name for name in os.listdir(folder / "image")}
         records: list[CropRecord] = []
         skipped: list[Skipped] = []
         for path in sorted((folder / "annos").glob("*.json")):
@@ -72,12 +75,13 @@ class DeepFashion2(Source):
         name = f"{split}/annos/{path.name}"
         try:
             annotation = json.loads(path.read_text(encoding="utf-8"))
-            source, pair_id = DOMAINS[annotation["source"]], int(annotation["pair_id"])
         except ValueError as error:
             skipped.append(Skipped(split, name, None, "broken JSON", str(error)))
             return
-        except (KeyError, TypeError) as error:
-            skipped.append(Skipped(split, name, None, "annotation lacks source or pair_id", str(error)))
+        try:
+            source, pair_id = DOMAINS[annotation["source"]], int(annotation["pair_id"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            skipped.append(Skipped(split, name, None, "annotation lacks source or pair_id", repr(error)))
             return
         if path.stem not in images:
             skipped.append(Skipped(split, name, None, "annotation without an image"))
@@ -105,13 +109,13 @@ class DeepFashion2(Source):
         sku_id = f"{pair_id:06d}_{style:02d}"
         if self.sku_key == "pair_style_category":
             sku_id += f"_{category_id:02d}"
-        occlusion, viewpoint = int(item.get("occlusion", 0)), int(item.get("viewpoint", 0))
+        occlusion, viewpoint = _grade(item, "occlusion"), _grade(item, "viewpoint")
         return CropRecord(
             split=split, sku_id=sku_id, pair_id=pair_id, style=style, category_id=category_id, category_name=category,
             domain=domain, image_path="", orig_image_path=image, image_id=image_id, item_idx=index,
             bbox=[int(v) for v in item["bounding_box"]], occlusion=occlusion, viewpoint=viewpoint,
             text=template_caption(domain, category, occlusion, viewpoint),
-            scale=int(item.get("scale", 0)), zoom_in=int(item.get("zoom_in", 0)),
+            scale=_grade(item, "scale"), zoom_in=_grade(item, "zoom_in"),
         )  # fmt: skip
 
 
@@ -124,15 +128,21 @@ def _items(annotation: dict[str, Any]) -> Iterator[tuple[int, Any]]:
 def _fault(item: Any) -> tuple[str, str]:
     """Return why an item cannot be used, or empty strings."""
     try:
-        style, box = int(item["style"]), [float(v) for v in item["bounding_box"]]
+        style, box = int(item["style"]), [int(v) for v in item["bounding_box"]]
         int(item["category_id"])
-    except (KeyError, TypeError, ValueError) as error:
-        return "item lacks style, category_id or bounding_box", str(error)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return "item lacks style, category_id or bounding_box", repr(error)
     if style == 0:
         return "style 0 (no partner)", ""
     if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
         return "empty box", str(item["bounding_box"])
     return "", ""
+
+
+def _grade(item: dict[str, Any], field: str) -> int:
+    """Return occlusion, viewpoint, scale or zoom_in; 0, unknown, where it is missing or no number."""
+    value = item.get(field)
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 def _one_category_per_sku(records: list[CropRecord]) -> None:

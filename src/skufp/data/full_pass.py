@@ -27,9 +27,7 @@ def full_pass(
     files = [file for name in names for file in shard_files(folder, name)]
     workers = min(workers, max(0, len(files) // world))
     if len(files) < world:
-        raise UserError(
-            f"{len(files)} shards cannot feed {world} devices: prepare with a smaller data.shard_size"
-        )
+        raise UserError(f"{len(files)} shards cannot feed {world} devices: prepare with a smaller data.shard_size")
     pipeline = wds.DataPipeline(
         raw_samples(files, splitters=True),
         wds.map(Decoder(preprocessing)),

@@ -1,6 +1,6 @@
 """The DataModule that streams image shards: P x K batches for training, full passes for evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
-from skufp.data.augment import Augmentation
+from skufp.data.augment import PhonePhoto
 from skufp.data.full_pass import full_pass
 from skufp.data.shards import INDEX, sample_count
 from skufp.data.sku_batches import SkuBatches
@@ -25,8 +25,8 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     def __init__(
-        self, inputs: Mapping[str, str], training: Mapping[str, Any], batch_size: int, seed: int, steps: int, workers: int = 2,
-        augmentation: Augmentation | None = None,
+        self, inputs: Mapping[str, str], training: Mapping[str, Any], batch_size: int, seed: int, steps: int,
+        workers: int = 2, augmentation: PhonePhoto | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.prepared = Path(inputs["prepare"])
@@ -52,19 +52,24 @@ class ImageDataModule(pl.LightningDataModule):
         path = self.prepared / f"{split}_image_text.jsonl"
         return read_records(path) if path.exists() else []
 
-    def train_dataloader(self) -> StatefulDataLoader:
-        """Return P x K batches; one epoch is all of the recipe's steps."""
-        pairs = paired_shards(self.shards, "train")
+    def batches(self, steps: int) -> SkuBatches:
+        """Return a stream of ``steps`` P x K batches for this rank."""
         rank = self.trainer.global_rank if self.trainer else 0
         world = self.trainer.world_size if self.trainer else 1
         t = self.training
-        workers = min(self.workers, self.steps)
         skus = len({r.sku_id for r in self._records("train")})
-        batches = SkuBatches(
-            pairs, self.preprocessing, self.augmentation, t["skus_per_batch"], t["images_per_sku"], t["siblings"],
-            self.steps, self.seed, skus, rank, world,
+        return SkuBatches(
+            paired_shards(self.shards, "train"), self.preprocessing, self.augmentation, t["skus_per_batch"],
+            t["images_per_sku"], t["siblings"], steps, self.seed, skus, rank, world,
         )  # fmt: skip
-        return StatefulDataLoader(batches, batch_size=None, num_workers=workers)
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        """Return P x K batches; one epoch is all of the recipe's steps."""
+        return StatefulDataLoader(self.batches(self.steps), batch_size=None, num_workers=min(self.workers, self.steps))
+
+    def first_batches(self) -> Iterator[dict[str, Any]]:
+        """Yield a few batches, for encoders that start from data."""
+        yield from self.batches(8)
 
     def val_dataloader(self) -> DataLoader:
         """Return one deterministic pass over dev's catalogue and query crops."""

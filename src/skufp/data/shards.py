@@ -81,8 +81,14 @@ def sample_count(folder: Path, name: str) -> int:
 def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipeline:
     """Stream raw samples of ``files`` in order; ``splitters`` deals shards to ranks and workers."""
     urls = [str(file) for file in files]
+    if not urls:
+        return wds.DataPipeline(_nothing)
     deal = [wds.split_by_node, wds.split_by_worker] if splitters else []
     return wds.DataPipeline(wds.SimpleShardList(urls), *deal, wds.tarfile_to_samples())
+
+
+def _nothing() -> Iterator[dict[str, Any]]:
+    return iter(())
 
 
 def decode_sample(sample: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
@@ -105,9 +111,7 @@ class Decoder:
         return {"pixels": self.transform(picture), "meta": meta}
 
 
-def write_sku_shards(
-    folder: Path, split: str, samples: list[dict[str, Any]], shard_size: int
-) -> dict[str, Any]:
+def write_sku_shards(folder: Path, split: str, samples: list[dict[str, Any]], shard_size: int) -> dict[str, Any]:
     """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json."""
     entry: dict[str, Any] = {"samples": len(samples), "shards": []}
     for number, start in enumerate(range(0, len(samples), shard_size)):

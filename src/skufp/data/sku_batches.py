@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
 from skufp.artifacts.records import CATALOG, QUERY
-from skufp.data.augment import Augmentation
+from skufp.data.augment import PhonePhoto
 from skufp.data.shards import decode_sample, raw_samples
 from skufp.data.splits import HELD_OUT
+from skufp.models.preprocessing import Preprocessing
 
 BUFFER_SKUS = 512
+OTHERS = 8
 
 
-@dataclass
+@dataclass(eq=False)
 class SkuGroup:
     """One SKU's raw samples."""
 
@@ -41,7 +43,7 @@ class SkuBatches(IterableDataset):
 
     ``shards`` lists for every shard number its catalogue and query files (same SKUs). Every batch holds
     ``skus_per_batch`` SKUs, up to ``siblings`` of one pair together, with ``images_per_sku`` images each: the
-    first half as queries (real ones that the retriever may learn from, else augmented catalogue photos), the
+    first half as queries (real ones that the retriever may learn from, or catalogue photos put on a phone), the
     rest catalogue photos. Held-out queries are never used. Every rank yields the same number of batches.
 
     ``buffer_skus`` is how many SKUs are shuffled together, at most the number there are.
@@ -50,7 +52,7 @@ class SkuBatches(IterableDataset):
     """
 
     def __init__(
-        self, shards: list[list[Path]], transform: Callable[[Image.Image], np.ndarray], augment: Augmentation | None,
+        self, shards: list[list[Path]], transform: Preprocessing, augment: PhonePhoto | None,
         skus_per_batch: int, images_per_sku: int, siblings: int, steps: int, seed: int, buffer_skus: int = BUFFER_SKUS,
         rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
@@ -105,24 +107,31 @@ class SkuBatches(IterableDataset):
                 yield from read_skus(own[number])
 
     def _draw(self, buffer: dict[int, list[SkuGroup]], rng: np.random.Generator) -> list[SkuGroup]:
+        """Take a batch out of the buffer: siblings first, then any other SKU; one comes twice only if none is left."""
+        size = self.skus_per_batch
         batch: list[SkuGroup] = []
-        while len(batch) < self.skus_per_batch and buffer:
-            pair = list(buffer)[rng.integers(len(buffer))]
-            members = buffer[pair]
-            rng.shuffle(members)  # type: ignore[arg-type]
-            for _ in range(min(self.siblings, len(members), self.skus_per_batch - len(batch))):
-                batch.append(members.pop())
-            if not members:
-                del buffer[pair]
+        used: set[str] = set()
+        for per_pair, repeats in ((self.siblings, False), (size, False), (size, True)):
+            for pair in rng.permutation(list(buffer)).tolist():
+                taken = 0
+                for i in rng.permutation(len(buffer[pair])):
+                    group = buffer[pair][i]
+                    if len(batch) < size and taken < per_pair and (repeats or group.sku_id not in used):
+                        batch.append(group)
+                        used.add(group.sku_id)
+                        taken += 1
+                buffer[pair] = [group for group in buffer[pair] if group not in batch]
+                if not buffer[pair]:
+                    del buffer[pair]
         return batch
 
     def _collate(self, groups: list[SkuGroup], rng: np.random.Generator) -> dict[str, Any]:
         pixels, labels, is_query, texts, pairs = [], [], [], [], []
+        others = self._other_photos(groups, rng)
         for group in groups:
             for sample, as_query in self._choose(group, rng):
                 picture, meta = decode_sample(sample)
-                if self.augment is not None and (as_query or rng.random() < 0.5):
-                    picture = Image.fromarray(self.augment(np.asarray(picture), rng))
+                picture = self._augmented(picture, meta["domain"], as_query, others, rng)
                 pixels.append(self.transform(picture))
                 labels.append(group.label)
                 pairs.append(group.pair_id)
@@ -134,11 +143,36 @@ class SkuBatches(IterableDataset):
         }  # fmt: skip
 
     def _choose(self, group: SkuGroup, rng: np.random.Generator) -> list[tuple[dict[str, Any], bool]]:
+        """Draw a SKU's samples: the first half to serve as queries, the rest as catalogue photos."""
         as_query = self.images_per_sku // 2
-        queries = group.query or group.catalog
-        return [(s, True) for s in _sample(queries, as_query, rng)] + [
+        share = self.augment.real_query_share if self.augment else 1.0
+        real = int(rng.binomial(as_query, share)) if group.query else 0
+        queries = _sample(group.query, real, rng) + _sample(group.catalog, as_query - real, rng)
+        return [(s, True) for s in queries] + [
             (s, False) for s in _sample(group.catalog, self.images_per_sku - as_query, rng)
         ]
+
+    def _other_photos(self, groups: list[SkuGroup], rng: np.random.Generator) -> list[np.ndarray]:
+        """Decode some of the batch's photos to serve as backgrounds and occluders."""
+        if self.augment is None:
+            return []
+        chosen = rng.choice(len(groups), min(OTHERS, len(groups)), replace=False)
+        samples = [_sample(groups[i].query or groups[i].catalog, 1, rng)[0] for i in chosen]
+        return [np.asarray(decode_sample(sample)[0]) for sample in samples]
+
+    def _augmented(
+        self, picture: Image.Image, domain: str, as_query: bool, others: list[np.ndarray], rng: np.random.Generator
+    ) -> Image.Image:
+        if self.augment is None:
+            return picture
+        image, size = np.asarray(picture), self.transform.size
+        if not as_query:
+            image = self.augment.catalogue(image, size, rng)
+        elif domain == QUERY:
+            image = self.augment.query(image, size, rng)
+        else:
+            image = self.augment.simulate(image, others, size, rng)
+        return Image.fromarray(image)
 
 
 def _sample(items: list[dict[str, Any]], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ class Generated(Source):
     def __init__(self, seed: int = 0, pairs: dict[str, int] | None = None) -> None:
         from skufp.data.synthetic import CatalogueParams
 
-        self.params = CatalogueParams(seed=seed, **({"pairs": dict(pairs)} if pairs else {}))
+        self.params = CatalogueParams(seed=seed, pairs=dict(pairs)) if pairs else CatalogueParams(seed=seed)
 
     def open(self, work: Path, workers: int) -> None:
         """Draw the catalogue, unless an earlier attempt finished drawing it."""
@@ -78,9 +78,7 @@ class Prepared(Source):
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Read `<split>_image_text.jsonl`; dev comes back inside train and is carved out again."""
-        files = [
-            self.root / f"{s}_image_text.jsonl" for s in ([split, "dev"] if split == "train" else [split])
-        ]
+        files = [self.root / f"{s}_image_text.jsonl" for s in ([split, "dev"] if split == "train" else [split])]
         if not files[0].exists():
             raise MissingSplitError(f"{files[0].name} is not there")
         records = [r for file in files if file.exists() for r in read_records(file)]
@@ -94,15 +92,14 @@ class Catalogue(Source):
 
     def __init__(self, manifest: str | None, root: str | None = None) -> None:
         if not manifest:
-            raise UserError(
-                "data=catalogue needs a table: add data.manifest=products.csv (or .jsonl, .parquet)"
-            )
+            raise UserError("data=catalogue needs a table: add data.manifest=products.csv (or .jsonl, .parquet)")
         self.manifest = Path(manifest)
         if not self.manifest.is_file():
             raise UserError(f"data.manifest={manifest}: there is no such file (looked in {Path.cwd()})")
         self.root = existing_folder(root, "data=catalogue") if root else self.manifest.parent
+        self.columns: list[str] = []  # of a table that names them
         self.rows = list(self._rows())
-        columns = sorted({key for row in self.rows for key in row})
+        columns = self.columns or sorted({key for row in self.rows for key in row if key})
         for column in ("sku", "image"):
             if column not in columns:
                 raise UserError(f"{manifest}: there is no column '{column}'; it has {', '.join(columns) or 'none'}."
@@ -119,7 +116,9 @@ class Catalogue(Source):
                     if line.strip():
                         yield self._json_row(number, line)
             elif suffix in (".csv", ".tsv"):
-                yield from csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
+                table = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
+                self.columns = list(table.fieldnames or [])
+                yield from table
             else:
                 raise UserError(f"{self.manifest}: use a .csv, .tsv, .jsonl or .parquet file")
 
@@ -137,13 +136,11 @@ class Catalogue(Source):
         records, skipped = [], []
         numbers: dict[str, int] = {}
         for number, row in enumerate(self.rows, 1):
-            sku, image = str(row.get("sku") or "").strip(), str(row.get("image") or "").strip()
+            sku, image = _cell(row, "sku"), _cell(row, "image")
             pair = numbers.setdefault(sku, len(numbers) + 1)
-            if (str(row.get("split") or "") or split_of(sku)) != split:
+            if (_cell(row, "split") or split_of(sku)) != split:
                 continue
-            domain = {"user": QUERY, "shop": CATALOG, "": CATALOG}.get(
-                d := str(row.get("domain") or "").lower(), d
-            )
+            domain = {"user": QUERY, "shop": CATALOG, "": CATALOG}.get(d := _cell(row, "domain").lower(), d)
             if not sku or not image or domain not in (CATALOG, QUERY):
                 reason = "no sku" if not sku else "no image" if not image else f"unknown domain '{domain}'"
                 skipped.append(Skipped(split, self.manifest.name, number, reason, "row of the manifest"))
@@ -155,7 +152,13 @@ class Catalogue(Source):
 
     @staticmethod
     def _text(row: dict[str, Any]) -> str:
-        return str(row.get("text") or row.get("title") or "").strip()
+        return _cell(row, "text") or _cell(row, "title")
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    """Return a cell as text; empty where there is none (a SKU may be the number 0)."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
 
 
 class PhotoFolder(Source):
@@ -163,13 +166,9 @@ class PhotoFolder(Source):
 
     def __init__(self, root: str | None) -> None:
         self.root = existing_folder(root, "data=folder")
-        self.files = sorted(
-            p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
-        )
+        self.files = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         if not self.files:
-            raise UserError(
-                f"data.root={root}: no photos there (looked for {' '.join(sorted(IMAGE_SUFFIXES))})"
-            )
+            raise UserError(f"data.root={root}: no photos there (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Return the photos whose SKU a hash puts into ``split``."""
@@ -192,9 +191,7 @@ def split_of(sku: str) -> str:
     return "validation" if share < VALIDATION_SHARE else "train"
 
 
-def whole_image(
-    split: str, sku: str, pair: int, domain: str, image: str, number: int, text: str
-) -> CropRecord:
+def whole_image(split: str, sku: str, pair: int, domain: str, image: str, number: int, text: str) -> CropRecord:
     """Return the record of a photo that is used as it is."""
     return CropRecord(
         split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name="", domain=domain, image_path="",

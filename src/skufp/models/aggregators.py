@@ -34,14 +34,13 @@ class Attention(nn.Module):
     Set Transformer, arXiv 1810.00825, section 3.2.
     """
 
-    def __init__(
-        self, dim: int, heads: int = 4, depth: int = 1, dropout: float = 0.1, use_meta: bool = True
-    ) -> None:
+    def __init__(self, dim: int, heads: int = 4, depth: int = 1, dropout: float = 0.1, use_meta: bool = True) -> None:
         super().__init__()
         self.use_meta = use_meta
-        self.meta = nn.ModuleList(nn.Embedding(size, dim) for size in META_SIZES)
-        for table in self.meta:
+        tables = [nn.Embedding(size, dim) for size in META_SIZES]
+        for table in tables:
             nn.init.zeros_(table.weight)
+        self.meta = nn.ModuleList(tables)
         layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, dropout, batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(dim)

@@ -46,7 +46,7 @@ def fingerprint(encoder: nn.Module, preprocessing: Preprocessing) -> str:
     digest = hashlib.sha256(preprocessing.fingerprint.encode())
     for name, value in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -28,7 +28,7 @@ class Preprocessing:
         if self.letterbox:
             image = self._square(image)
         resized = image.resize((self.size, self.size), Image.Resampling(self.resample))
-        pixels = np.asarray(resized, np.float32) / 255.0
+        pixels: np.ndarray = np.asarray(resized, np.float32) / 255.0
         pixels = (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
@@ -46,4 +46,5 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
         """Make one from JSON values."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**settings)

@@ -5,6 +5,7 @@ Papers: SigLIP, arXiv 2303.15343; SigLIP 2, arXiv 2502.14786; CLIP, arXiv 2103.0
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,16 @@ class SiglipEncoder(nn.Module):
     def _assemble(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, preprocessing: Preprocessing
     ) -> None:
-        self.model, self.tokenizer, self.preprocessing = model, tokenizer, preprocessing
+        self.model: Any = model  # its feature methods are found by name
+        self.tokenizer, self.preprocessing = tokenizer, preprocessing
         text = model.config.text_config
-        self.dim = int(
-            getattr(model.config, "projection_dim", None) or model.config.vision_config.hidden_size
-        )
+        self.dim = int(getattr(model.config, "projection_dim", None) or model.config.vision_config.hidden_size)
         self.max_length = int(text.max_position_embeddings)
         self.is_clip = model.config.model_type == "clip"
         self.image_head, self.text_head = ResidualHead(self.dim), ResidualHead(self.dim)
-        self.logit_scale = model.logit_scale
+        self.logit_scale: nn.Parameter = getattr(model, "logit_scale")  # noqa: B009
         bias = getattr(model, "logit_bias", None)
-        self.logit_bias = bias if bias is not None else nn.Parameter(torch.tensor([-10.0]))
+        self.logit_bias: nn.Parameter = bias if bias is not None else nn.Parameter(torch.tensor([-10.0]))
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, D], unit norm."""
@@ -99,9 +99,7 @@ class SiglipEncoder(nn.Module):
             return_tensors="pt",
             **padding,
         ).to(self.logit_scale.device)
-        accepted = {
-            k: v for k, v in tokens.items() if k == "input_ids" or (self.is_clip and k == "attention_mask")
-        }
+        accepted = {k: v for k, v in tokens.items() if k == "input_ids" or (self.is_clip and k == "attention_mask")}
         pooled = self.model.get_text_features(**accepted).pooler_output
         return F.normalize(self.text_head(pooled), dim=-1)
 
@@ -150,9 +148,10 @@ def _load(pretrained: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Pr
             " model.pretrained=<folder>, or set HF_HOME to a hub cache that has them"
         ) from error
     size = processor.size
-    side = size.get("height") or size.get("shortest_edge")
+    side = int(size.get("height") or size.get("shortest_edge"))
+    letterbox, fill = bool(getattr(processor, "letterbox", False)), int(getattr(processor, "fill", 255))
     mean, std = tuple(processor.image_mean), tuple(processor.image_std)
-    return model, tokenizer, Preprocessing(int(side), mean, std, int(processor.resample))
+    return model, tokenizer, Preprocessing(side, mean, std, int(processor.resample), letterbox, fill)
 
 
 def _processor_config(encoder: SiglipEncoder) -> dict[str, Any]:
@@ -161,14 +160,19 @@ def _processor_config(encoder: SiglipEncoder) -> dict[str, Any]:
     return {
         "image_processor_type": kind, "size": {"height": p.size, "width": p.size}, "image_mean": list(p.mean),
         "image_std": list(p.std), "resample": p.resample, "do_resize": True, "do_normalize": True, "do_rescale": True,
-        "do_center_crop": False,
+        "do_center_crop": False, "letterbox": p.letterbox, "fill": p.fill,
     }  # fmt: skip
 
 
 def tiny_siglip(
-    image_size: int = 64, patch_size: int = 8, width: int = 128, depth: int = 4, heads: int = 4, seed: int = 0
-) -> SiglipEncoder:
-    """Return an untrained small SigLIP with a byte-level tokenizer; ``seed`` fixes its weights."""
+    image_size: int = 64, patch_size: int = 8, width: int = 128, depth: int = 4, heads: int = 4, seed: int = 0,
+    logit_scale: float = 20.0, logit_bias: float = -10.0,
+) -> SiglipEncoder:  # fmt: skip
+    """Return an untrained small SigLIP with a byte-level tokenizer; ``seed`` fixes its weights.
+
+    ``logit_scale`` and ``logit_bias`` are the sigmoid loss's start values. SigLIP's own scale of 10 is for batches
+    of thousands: in a small one it leaves unrelated pairs unpunished and nothing is learnt in a few hundred steps.
+    """
     tokenizer = byte_tokenizer()
     sizes = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": heads}
     config = SiglipConfig(
@@ -179,15 +183,10 @@ def tiny_siglip(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SiglipModel(config)
-        _initialise(model)
-    return SiglipEncoder.from_parts(model, tokenizer, Preprocessing(image_size))
-
-
-def _initialise(model: SiglipModel) -> None:
-    """transformers leaves the logit parameters at zero when a model is not loaded: SigLIP's start values."""
-    with torch.no_grad():
-        model.logit_scale.fill_(2.3026)  # log 10
-        model.logit_bias.fill_(-10.0)
+        with torch.no_grad():  # transformers leaves them at zero when a model is not loaded
+            model.logit_scale.fill_(math.log(logit_scale))
+            model.logit_bias.fill_(logit_bias)
+        return SiglipEncoder.from_parts(model, tokenizer, Preprocessing(image_size))
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
@@ -203,9 +202,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     )  # fmt: skip
     tokenizer.train_from_iterator(FASHION_WORDS.split(), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", model_max_length=32
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", model_max_length=32)
 
 
 FASHION_WORDS = """

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from skufp.config import build
@@ -75,7 +76,7 @@ class Fingerprint(pl.LightningModule):
             "is_query": is_query, "views": batch["views"], "mask": batch["mask"],
         }  # fmt: skip
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over the aggregator."""
         groups = [{"params": list(self.aggregator.parameters()), "lr": self.lr}]
         return adamw_cosine(groups, self.weight_decay, self.warmup, self.steps)

@@ -4,12 +4,13 @@ import math
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 
 def adamw_cosine(
     groups: list[dict[str, Any]], weight_decay: float, warmup: float, steps: int
-) -> dict[str, Any]:
+) -> OptimizerLRSchedulerConfig:
     """Return Lightning's optimiser dict. ``groups`` hold {"params", "lr"}; ``warmup`` is a share of ``steps``.
 
     Biases, norms and scalars (fewer than two dimensions) are not decayed.

@@ -1,22 +1,27 @@
 """The retriever: an image-text encoder trained with sigmoid losses over SKUs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from skufp.models.losses.contrastive import info_nce
 from skufp.models.losses.sigmoid import sigmoid_loss
 from skufp.modules.encoder_folder import build_encoder
 from skufp.modules.optimiser import adamw_cosine
+
+MAX_SCALE = 100.0
 
 
 class Retriever(pl.LightningModule):
     """Trains ``encoder`` (a spec) by ``training`` (the model's recipe, see config.Training).
 
-    Two sigmoid losses: query images against catalogue images of the same SKU, and all images against texts
-    (equal texts count as positives, since a template describes many SKUs).
+    Query images are pulled to catalogue images of the same SKU (``image_loss``: sigmoid or info_nce), and images
+    to their texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs).
+    Without ``text_moves_images`` the texts learn to meet the images and leave these where they are.
     """
 
     def __init__(self, encoder: Mapping[str, Any], training: Mapping[str, Any], steps: int) -> None:
@@ -28,26 +33,44 @@ class Retriever(pl.LightningModule):
         if training["gradient_checkpointing"] and hasattr(self.encoder, "enable_gradient_checkpointing"):
             self.encoder.enable_gradient_checkpointing()
 
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Let an encoder that starts from data (``initialise``) see some of it."""
+        if hasattr(self.encoder, "initialise"):
+            seen = list(batches)
+            pixels = torch.cat([batch["pixels"] for batch in seen]).to(self.device)
+            self.encoder.initialise(pixels, [text for batch in seen for text in batch["text"]])
+
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of both losses."""
+        recipe = self.training_recipe
         images = self.encoder.encode_image(batch["pixels"])
-        query, recipe = batch["is_query"], self.training_recipe
-        scale, bias = self.encoder.logit_scale.exp(), self.encoder.logit_bias
-        same_sku = batch["sku"][:, None] == batch["sku"][None, :]
-        image_loss = sigmoid_loss(images[query], images[~query], same_sku[query][:, ~query], scale, bias)
-        self.log("train/image_loss", image_loss, prog_bar=True)
-        loss = recipe["image_weight"] * image_loss
-        texts = sorted({t for t in batch["text"] if t}) if recipe["text_weight"] else []
-        if texts:
-            number = {text: i for i, text in enumerate(texts)}
-            owned = torch.tensor([number.get(t, -1) for t in batch["text"]], device=images.device)
-            positive = owned[:, None] == torch.arange(len(texts), device=images.device)[None, :]
-            encoded = self.encoder.encode_text(texts)
-            text_loss = sigmoid_loss(images, encoded, positive, scale, bias)
-            self.log("train/text_loss", text_loss)
-            loss = loss + recipe["text_weight"] * text_loss
-        self.log("train/loss", loss, batch_size=len(images))
+        image_loss = self._image_loss(images, batch)
+        text_loss = self._text_loss(images, batch["text"]) if recipe["text_weight"] else images.sum() * 0
+        loss = recipe["image_weight"] * image_loss + recipe["text_weight"] * text_loss
+        values = {"train/image_loss": image_loss, "train/text_loss": text_loss, "train/loss": loss}
+        self.log_dict(values, prog_bar=False, batch_size=len(images))
         return loss
+
+    def _image_loss(self, images: Tensor, batch: dict[str, Any]) -> Tensor:
+        query = batch["is_query"]
+        positive = (batch["sku"][:, None] == batch["sku"][None, :])[query][:, ~query]
+        a, b, scale = images[query], images[~query], self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
+        if self.training_recipe["image_loss"] == "info_nce":
+            return info_nce(a, b, positive, scale)
+        return sigmoid_loss(a, b, positive, scale, self.encoder.logit_bias)
+
+    def _text_loss(self, images: Tensor, texts: list[str]) -> Tensor:
+        distinct = sorted({text for text in texts if text})
+        if not distinct:
+            return images.sum() * 0
+        number = {text: i for i, text in enumerate(distinct)}
+        owned = torch.tensor([number.get(text, -1) for text in texts], device=images.device)
+        positive = owned[:, None] == torch.arange(len(distinct), device=images.device)[None, :]
+        scale = self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
+        if not self.training_recipe["text_moves_images"]:
+            images, scale = images.detach(), scale.detach()
+        return sigmoid_loss(images, self.encoder.encode_text(distinct), positive, scale, self.encoder.logit_bias)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Any]:
         """Return dev vectors for the retrieval callback."""
@@ -56,7 +79,7 @@ class Retriever(pl.LightningModule):
         sku = [m["sku_id"] for m in batch["meta"]]
         return {"vectors": vectors, "row": batch["row"], "sku": sku, "is_query": is_query}
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW: towers at lr, heads at head_lr."""
         r = self.training_recipe
         groups = [

@@ -33,9 +33,7 @@ def compare(methods: list[Method], sku: np.ndarray, resamples: int, seed: int) -
     for m in methods:
         row: dict[str, Any] = {metric: float(v.mean()) for metric, v in values[m.name].items()}
         row |= {"vectors_per_sku": m.vectors_per_sku, "bytes_per_sku": m.bytes_per_sku, "search": m.search}
-        row["interval"] = {
-            k: asdict(interval(values[m.name][k], sku, resamples, seed)) for k in WITH_INTERVAL
-        }
+        row["interval"] = {k: asdict(interval(values[m.name][k], sku, resamples, seed)) for k in WITH_INTERVAL}
         if m.name != BASELINE and BASELINE in values:
             row["minus_mean"] = {
                 k: asdict(interval(values[m.name][k] - values[BASELINE][k], sku, resamples, seed))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def percentiles(call: Callable[[Any], Any], queries: Sequence[Any], warm: int = 5) -> dict[str, float]:
+def percentiles(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> dict[str, float]:
     """Return {"p50_ms", "p95_ms"} of ``call(query)`` over ``queries``, after ``warm`` calls that do not count."""
     if not len(queries):
         return {}

@@ -1,7 +1,7 @@
 """Ranking metrics from ranks: one relevant SKU per query, or any number of relevant items.
 
 Ranks start at 1. Ties are counted against us: an equal score of a wrong candidate ranks before the right one,
-so that constant scores never look good.
+so that constant scores never look good; NaN ranks last.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ CUTOFFS = (1, 5, 10, 20)
 def ranks_of_target(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the rank [Q] of each query's target column in ``scores`` [Q, S]."""
     own = np.take_along_axis(scores, target[:, None], axis=1)
-    return (scores >= own).sum(axis=1)
+    return (~(scores < own)).sum(axis=1)
 
 
 def max_per_sku(item_scores: np.ndarray, sku_of_item: np.ndarray, skus: int) -> np.ndarray:

@@ -17,8 +17,6 @@ def mean_of_views(views: np.ndarray, sku_of_view: np.ndarray, skus: int) -> np.n
     return normalise(sums).astype(np.float32)
 
 
-def multi_vector_scores(
-    queries: np.ndarray, views: np.ndarray, sku_of_view: np.ndarray, skus: int
-) -> np.ndarray:
+def multi_vector_scores(queries: np.ndarray, views: np.ndarray, sku_of_view: np.ndarray, skus: int) -> np.ndarray:
     """Return [Q, S]: the similarity of each SKU's most similar view."""
     return max_per_sku(queries @ np.asarray(views).T, sku_of_view, skus)

@@ -36,24 +36,21 @@ def score_views(
     means = mean_of_views(views, sku_of_view, skus)
     order = np.argsort(sku_of_view, kind="stable")
     starts = np.searchsorted(sku_of_view[order], np.arange(skus + 1))
-    totals = np.zeros((5, len(views)))
+    totals = np.zeros((len(views), 5))
     for begin in range(0, len(queries), BLOCK):
         q, sku = queries[begin : begin + BLOCK], sku_of_query[begin : begin + BLOCK]
         pair_query, pair_view = _pairs(starts, order, sku)
         scores = q @ means.T
         scores[np.arange(len(q)), sku] = -np.inf  # its own SKU is represented by the single view instead
-        best_wrong = scores.max(axis=1)
+        best_wrong = np.maximum(scores.max(axis=1), -1.0)  # no other SKU: the lowest a cosine can be
         own = np.einsum("pd,pd->p", q[pair_query], views[pair_view])
-        rank = 1 + (scores[pair_query] >= own[:, None]).sum(axis=1)
+        rank = 1 + (~(scores[pair_query] < own[:, None])).sum(axis=1)
         margin = own - best_wrong[pair_query]
-        np.add.at(
-            totals,
-            (slice(None), pair_view),
-            np.stack([np.ones_like(rank), rank, 1 / rank, rank <= 1, margin]),
-        )
-    count = totals[0]
+        measured = np.stack([np.ones_like(rank), rank, 1 / rank, rank <= 1, margin], axis=1)
+        np.add.at(totals, pair_view, measured)
+    count = totals[:, 0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rank, reciprocal, recall, margin = np.where(count > 0, totals[1:] / count, np.nan)
+        rank, reciprocal, recall, margin = np.where(count > 0, totals[:, 1:].T / count, np.nan)
     return ViewScores(count, rank, reciprocal, recall, margin)
 
 

@@ -32,9 +32,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_sku_shards(out, table, cfg.data.shard_size)
 
 
-def encode_split(
-    cfg: DictConfig, encoder: Any, prepared: Path, split: str, records: list[CropRecord]
-) -> np.ndarray:
+def encode_split(cfg: DictConfig, encoder: Any, prepared: Path, split: str, records: list[CropRecord]) -> np.ndarray:
     """Return [N, D] in the order of ``records``; every row is seen exactly once."""
     import torch
 
@@ -43,9 +41,7 @@ def encode_split(
     found = np.zeros(len(records), np.int64)
     vectors = np.zeros((len(records), encoder.dim), np.float32)
     names = [f"{split}-{CATALOG}", f"{split}-{QUERY}"]
-    loader = full_pass(
-        prepared / "shards", names, encoder.preprocessing, cfg.model.batch_size, worker_count(cfg)
-    )
+    loader = full_pass(prepared / "shards", names, encoder.preprocessing, cfg.model.batch_size, worker_count(cfg))
     with (
         ProgressBar(cfg, f"embedding {split}", len(records)) as advance,
         torch.inference_mode(),
@@ -58,9 +54,7 @@ def encode_split(
             found[rows] += 1
             advance(len(rows))
     if not (found == 1).all():
-        raise RuntimeError(
-            f"{split}: {int((found != 1).sum())} of {len(found)} rows were not seen exactly once"
-        )
+        raise RuntimeError(f"{split}: {int((found != 1).sum())} of {len(found)} rows were not seen exactly once")
     return vectors
 
 
@@ -80,15 +74,14 @@ def encode_texts(cfg: DictConfig, encoder: Any, records: dict[str, list[CropReco
 def _rows(records: dict[str, list[CropRecord]]) -> pa.Table:
     names = ("split", "sku_id", "view_id", "domain", "pool", "pair_id", "style", "category_id", "category_name",
              "occlusion", "viewpoint", "zoom_in", "scale", "image_path", "text")  # fmt: skip
-    rows = [
-        {n: getattr(r, n) for n in names} | {"generated": False} for part in records.values() for r in part
-    ]
+    rows = [{n: getattr(r, n) for n in names} | {"generated": False} for part in records.values() for r in part]
     return pa.Table.from_pylist(rows)
 
 
 def write_sku_shards(out: Path, table: VectorTable, shard_size: int) -> None:
     """Write one sample per SKU: its views, its queries and what the fingerprint stage must know of them."""
-    from skufp.data.shards import INDEX, write_sku_shards as write
+    from skufp.data.shards import INDEX
+    from skufp.data.shards import write_sku_shards as write
 
     folder = out / "shards"
     folder.mkdir(exist_ok=True)
@@ -114,7 +107,5 @@ def _sku_samples(table: VectorTable) -> list[dict[str, Any]]:
         for column in ("viewpoint", "occlusion", "zoom_in", "generated"):
             meta[column] = [int(rows[i][column]) for i in own[CATALOG]]
         meta["pools"] = [rows[i]["pool"] for i in own[QUERY]]
-        samples.append(
-            {"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta}
-        )
+        samples.append({"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta})
     return samples

@@ -89,8 +89,8 @@ def load_queries(cfg: DictConfig, table: VectorTable, gallery: Gallery) -> tuple
     queries = table.where(split=cfg.data.queries, domain=QUERY)
     if not len(queries):
         raise UserError(
-            f"split '{cfg.data.queries}' of data={cfg.data.name} has no user photos, so there is nothing to measure.\n"
-            "Mark some rows of the manifest with domain=query, or go on to: python -m skufp stage=search --image photo.jpg"
+            f"split '{cfg.data.queries}' of data={cfg.data.name} has no user photos: nothing to measure.\n"
+            "Mark rows of the manifest with domain=query, or go on to: python -m skufp stage=search --image photo.jpg"
         )
     number = gallery.groups.number
     keys = list(zip(queries.rows["split"].to_pylist(), queries.rows["sku_id"].to_pylist(), strict=True))
@@ -181,14 +181,12 @@ def item_level(queries: VectorTable, gallery: Gallery) -> dict[str, float]:
     return {name: float(v.mean()) for name, v in hits.items()}
 
 
-def latency(
-    cfg: DictConfig, inputs: dict[str, Path], queries: VectorTable, gallery: Gallery
-) -> dict[str, Any]:
+def latency(cfg: DictConfig, inputs: dict[str, Path], queries: VectorTable, gallery: Gallery) -> dict[str, Any]:
     """Return encode and search times of single queries, warm, on one thread."""
     import torch
 
-    from skufp.modules.encoder_folder import load_encoder
     from skufp.data.crops import open_image
+    from skufp.modules.encoder_folder import load_encoder
     from skufp.retrieval.index import set_threads
     from skufp.retrieval.latency import percentiles
 
@@ -198,9 +196,7 @@ def latency(
     encoder = load_encoder(inputs["retriever"] / "encoder")
     pictures = [open_image(inputs["prepare"] / p) for p in queries.rows["image_path"].to_pylist()[:20]]
     with torch.inference_mode():
-        encode = percentiles(
-            lambda p: encoder.encode_image(torch.from_numpy(encoder.preprocessing(p))[None]), pictures
-        )
+        encode = percentiles(lambda p: encoder.encode_image(torch.from_numpy(encoder.preprocessing(p))[None]), pictures)
     search = percentiles(lambda q: gallery.index.search(q[None], 20), np.asarray(queries.vectors[:200]))
     torch.set_num_threads(threads)
     set_threads(threads)
@@ -213,26 +209,18 @@ def latency(
     }
 
 
-def text_queries(
-    inputs: dict[str, Path], queries: VectorTable, target: np.ndarray
-) -> tuple[VectorTable, np.ndarray]:
+def text_queries(inputs: dict[str, Path], queries: VectorTable, target: np.ndarray) -> tuple[VectorTable, np.ndarray]:
     """Return one text query per (SKU, text of one of its query photos) and each one's SKU number."""
     table = VectorTable.load(inputs["embed"] / "text")
     row_of = {text: i for i, text in enumerate(table.rows["text"].to_pylist())}
-    pairs = sorted(
-        {(int(t), text) for t, text in zip(target, queries.rows["text"].to_pylist(), strict=True) if text}
-    )
+    pairs = sorted({(int(t), text) for t, text in zip(target, queries.rows["text"].to_pylist(), strict=True) if text})
     return table.take(np.array([row_of[text] for _, text in pairs], np.int64)), np.array(
         [t for t, _ in pairs], np.int64
     )
 
 
-def _write_ranks(
-    out: Path, methods: list[Any], queries: VectorTable, target: np.ndarray, gallery: Gallery
-) -> None:
-    columns = {
-        c: queries.rows[c] for c in ("split", "sku_id", "view_id", "image_path", "occlusion", "viewpoint")
-    }
+def _write_ranks(out: Path, methods: list[Any], queries: VectorTable, target: np.ndarray, gallery: Gallery) -> None:
+    columns = {c: queries.rows[c] for c in ("split", "sku_id", "view_id", "image_path", "occlusion", "viewpoint")}
     columns |= {"views": pa.array(gallery.groups.counts()[target])}
     columns |= {f"rank_{m.name}": pa.array(m.ranks) for m in methods}
     pq.write_table(pa.table(columns), out / "ranks.parquet")

@@ -12,11 +12,15 @@ from skufp.artifacts.vectors import VectorTable
 
 COLOURS = {"multi_vector": "#8d99ae", "mean": "#457b9d", "fingerprint": "#e63946"}
 THUMB = 168
+STRATA = {
+    "views": "Catalogue views of the SKU", "occlusion": "Occlusion of the query", "viewpoint": "Viewpoint of the query",
+    "sibling_style_in_gallery": "A sibling style in the gallery",
+}  # fmt: skip
 
 
 def write_report(
-    cfg: DictConfig, inputs: dict[str, Path], out: Path, metrics: dict[str, Any], methods: list[Any], queries: VectorTable,
-    target: np.ndarray, gallery: Any,
+    cfg: DictConfig, inputs: dict[str, Path], out: Path, metrics: dict[str, Any], methods: list[Any],
+    queries: VectorTable, target: np.ndarray, gallery: Any,
 ) -> None:  # fmt: skip
     """Write report.html."""
     import jinja2
@@ -26,8 +30,7 @@ def write_report(
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
         title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
         plots={"recall": recall_plot(metrics["image"]), "strata": strata_plot(metrics["strata"]["views"])},
-        commands=try_next(metrics["try_next"]), strata_names={"views": "Catalogue views of the SKU", "occlusion": "Occlusion of the query",
-        "viewpoint": "Viewpoint of the query", "sibling_style_in_gallery": "A sibling style in the gallery"},
+        commands=try_next(metrics["try_next"]), strata_names=STRATA,
         simulated=cfg.data.name == "synthetic",
     )  # fmt: skip
     (out / "report.html").write_text(page, encoding="utf-8")
@@ -58,9 +61,7 @@ def example_queries(
     return examples
 
 
-def _sku_card(
-    inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray, right: bool
-) -> dict[str, Any]:
+def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray, right: bool) -> dict[str, Any]:
     views = np.flatnonzero(gallery.groups.of_row == sku)
     best = views[(np.asarray(gallery.views.vectors)[views] @ query).argmax()]
     path = gallery.views.rows["image_path"][int(best)].as_py()
@@ -127,9 +128,7 @@ def recall_plot(results: dict[str, Any]) -> str:
     figure, axes = _figure()
     cutoffs = (1, 5, 10, 20)
     for name, row in results.items():
-        axes.plot(
-            range(4), [row[f"recall@{k}"] for k in cutoffs], marker="o", label=name, color=COLOURS.get(name)
-        )
+        axes.plot(range(4), [row[f"recall@{k}"] for k in cutoffs], marker="o", label=name, color=COLOURS.get(name))
         i = row["interval"]["recall@1"]
         axes.vlines(0, i["low"], i["high"], color=COLOURS.get(name), alpha=0.6)
     axes.set(xticks=range(4), xticklabels=cutoffs, xlabel="k", ylabel="Recall@k", ylim=(0, 1.02))
@@ -145,9 +144,7 @@ def strata_plot(strata: dict[str, Any]) -> str:
     width = 0.8 / len(methods)
     for i, method in enumerate(methods):
         heights = [strata[n][method]["mrr"] for n in names]
-        axes.bar(
-            np.arange(len(names)) + i * width, heights, width * 0.92, label=method, color=COLOURS.get(method)
-        )
+        axes.bar(np.arange(len(names)) + i * width, heights, width * 0.92, label=method, color=COLOURS.get(method))
     labels = [f"{n}\n({strata[n]['queries']})" for n in names]
     axes.set(xlabel="catalogue views of the SKU (queries)", ylabel="MRR")
     axes.set_xticks(np.arange(len(names)) + width * (len(methods) - 1) / 2, labels)

@@ -28,10 +28,5 @@ def save_fingerprints(module: Any, data: Any, out: Path) -> None:
         for batch in data.all_skus(split):
             arguments = [batch[name].to(module.device) for name in ("views", "mask", "meta")]
             vectors.append(module(*arguments).float().cpu().numpy())
-            rows += [
-                {c: meta[c] for c in SKU_COLUMNS} | {"views": len(meta["view_ids"])}
-                for meta in batch["sku_meta"]
-            ]
-    VectorTable(np.concatenate(vectors), pa.Table.from_pylist(rows)).save(
-        out, "fingerprints.npy", "skus.parquet"
-    )
+            rows += [{c: meta[c] for c in SKU_COLUMNS} | {"views": len(meta["view_ids"])} for meta in batch["sku_meta"]]
+    VectorTable(np.concatenate(vectors), pa.Table.from_pylist(rows)).save(out, "fingerprints.npy", "skus.parquet")

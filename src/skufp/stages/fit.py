@@ -14,6 +14,7 @@ from skufp.errors import UserError
 from skufp.stages.progress import worker_count
 
 VERSION = 1
+UNTRAINED = "checkpoints/untrained.pt"
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
@@ -24,21 +25,26 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.config import build, locate, plain
     from skufp.stages.device import set_threads
 
-    set_threads(cfg)
     _quiet()
+    set_threads(cfg)
     pl.seed_everything(cfg.seed, verbose=False)
     spec = plain(cfg.stages[cfg.stage])
     folders = {name: str(path) for name, path in inputs.items()}
     data = build(spec["datamodule"], inputs=folders, steps=spec["steps"], workers=worker_count(cfg))
     module = build(spec["module"], steps=spec["steps"], **data.module_arguments())
     data.attach(module)
+    last = out / "checkpoints" / "last.ckpt"
+    if data.can_train and hasattr(module, "initialise") and not last.exists():
+        module.initialise(data.first_batches())
     trainable = [p for p in module.parameters() if p.requires_grad]
     trainer, checkpoint = _trainer(cfg, spec, data, out)
     if spec["steps"] > 0 and trainable and data.can_train:
-        last = out / "checkpoints" / "last.ckpt"
+        untrained = _untrained(out, spec, trainer, module, data)
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         _raise_if_stopped(trainer)
-        if chosen := checkpoint.best_model_path if spec["keep"] == "best" else "":
+        if untrained is not None:
+            better = checkpoint.best_model_score is not None and float(checkpoint.best_model_score) > untrained
+            chosen = Path(checkpoint.best_model_path) if better else out / UNTRAINED
             module.load_state_dict(torch.load(chosen, weights_only=True)["state_dict"])
     trainer.strategy.connect(module)
     trainer.save_checkpoint(out / "best.ckpt", weights_only=True)
@@ -47,6 +53,19 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         write_json(out / "metrics.json", {"steps": trainer.global_step, **metrics})
         locate(spec["export"])(module.eval(), data, out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+def _untrained(out: Path, spec: dict[str, Any], trainer: Any, module: Any, data: Any) -> float | None:
+    """Keep the weights at the start and return their dev MRR: training that does not beat them is not kept."""
+    import torch
+
+    if spec["keep"] != "best" or not data.has_dev_queries:
+        return None
+    if not (out / UNTRAINED).exists():
+        mrr = _validate(trainer, module, data)["val/mrr"]
+        (out / "checkpoints").mkdir(exist_ok=True)
+        torch.save({"state_dict": module.state_dict(), "mrr": mrr}, out / UNTRAINED)
+    return float(torch.load(out / UNTRAINED, weights_only=True)["mrr"])
 
 
 def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tuple[Any, Any]:
@@ -71,7 +90,7 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
         precision=cfg.trainer.precision, max_steps=spec["steps"], val_check_interval=every,
         limit_val_batches=1.0 if data.has_dev_queries else 0, num_sanity_val_steps=0, callbacks=callbacks,
         logger=_logger(cfg, out), use_distributed_sampler=False, enable_progress_bar=bool(cfg.progress),
-        enable_model_summary=False, log_every_n_steps=10, gradient_clip_val=1.0,
+        enable_model_summary=False, log_every_n_steps=10, gradient_clip_val=spec["clip"],
     )  # fmt: skip
     return trainer, checkpoint
 
@@ -89,9 +108,7 @@ def _logger(cfg: DictConfig, out: Path) -> Any:
         return build(cfg.logger, save_dir=str(out), **name)
     except ModuleNotFoundError as error:
         extra = cfg.logger._target_.rpartition(".")[2].removesuffix("Logger").lower()
-        raise UserError(
-            f"the logger needs a package that is not there: pip install 'skufp[{extra}]'"
-        ) from error
+        raise UserError(f"the logger needs a package that is not there: pip install 'skufp[{extra}]'") from error
 
 
 def _validate(trainer: Any, module: Any, data: Any) -> dict[str, float]:
@@ -114,4 +131,4 @@ def _quiet() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
-    warnings.filterwarnings("ignore", module=r"torch\..*")
+    warnings.filterwarnings("ignore", module=r"torch(data)?\..*")

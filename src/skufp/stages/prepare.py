@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write crops, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, shards/ and report.json."""
     from skufp.config import build
-    from skufp.data import crops, shards, splits
+    from skufp.data import crops, splits
 
     source = build(cfg.data.source)
     workers = worker_count(cfg)
@@ -66,9 +66,7 @@ def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], lis
         records += read
         skipped += left_out
     if len(absent) == len(names):
-        raise UserError(
-            "none of the splits can be used: " + "; ".join(f"{n}: {why}" for n, why in absent.items())
-        )
+        raise UserError("none of the splits can be used: " + "; ".join(f"{n}: {why}" for n, why in absent.items()))
     for name, why in absent.items():
         Console(stderr=True).print(f"[yellow]warning:[/] split {name} is skipped: {why}")
     return records, skipped, absent
@@ -100,19 +98,14 @@ def report(records: list[CropRecord], skipped: list[Skipped], absent: dict[str, 
 
 
 def _reasons(skipped: list[Skipped]) -> str:
-    return (
-        ", ".join(f"{n} x {why}" for why, n in Counter(s.reason for s in skipped).most_common(4))
-        or "it is empty"
-    )
+    return ", ".join(f"{n} x {why}" for why, n in Counter(s.reason for s in skipped).most_common(4)) or "it is empty"
 
 
 def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     """Print the counts; with data.export_to, lay the files out there."""
     result = read_json(folder / "report.json")
     for split, row in result["splits"].items():
-        console.print(
-            f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries"
-        )
+        console.print(f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries")
     for reason, count in result["skipped_by_reason"].items():
         console.print(f"  skipped {count} x {reason}")
     if cfg.data.export_to:

@@ -24,7 +24,6 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.serve.engine import SearchEngine
     from skufp.stages.device import set_threads
 
-    check_query(cfg)
     set_threads(cfg)
     pictures = []
     for path in cfg.query.image:
@@ -48,8 +47,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_json(out / "results.json", results)
 
 
-def check_query(cfg: DictConfig) -> None:
-    """Say what is wrong with the query before anything is loaded."""
+def check(cfg: DictConfig) -> None:
+    """Say what is wrong with the query before anything runs."""
     if not cfg.query.image and not cfg.query.text:
         raise UserError('stage=search needs something to look for: --image photo.jpg or --text "navy tee"')
     for path in cfg.query.image:
@@ -115,6 +114,4 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
             row = (str(hit["rank"]), escape(hit["sku_id"]), f"{hit['score']:.3f}", hit["category"])
             table.add_row(*row, f"{Path(hit['image_path']).name} ({hit['view_score']:.3f})")
         console.print(table)
-    console.print(
-        f"pictures: {folder / 'contact_sheet.png'}\nresults:  {folder / 'results.json'}", soft_wrap=True
-    )
+    console.print(f"pictures: {folder / 'contact_sheet.png'}\nresults:  {folder / 'results.json'}", soft_wrap=True)

@@ -79,8 +79,6 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "skus_with_teacher": len(taught),
         "skus_falling_back_to_mean": len(by_sku) - len(taught),
         "skus_with_several_views": len(several),
-        "teacher_is_not_first_view": float(np.mean([not own[0]["is_teacher"] for own in several]))
-        if several
-        else None,
+        "teacher_is_not_first_view": float(np.mean([not own[0]["is_teacher"] for own in several])) if several else None,
         "reciprocal_rank_gain_over_first_view": float(np.mean(gains)) if gains else None,
     }

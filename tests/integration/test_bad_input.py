@@ -1,0 +1,115 @@
+"""Mistakes a user makes: one line that says what is wrong and what to type, exit code 2, no traceback."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+
+def refused(result, *words):
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    error = result.stderr[result.stderr.index("error:") :]
+    for word in words:
+        assert word in error, error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model=siglipp"], ["Did you mean 'siglip'"]),
+        (["model.training.step=3"], ["model.training.step", "Did you mean 'steps'"]),
+        (["+data.foo=1"], ["data.foo"]),
+        (["stage=serch"], ["Did you mean 'search'"]),
+        (["serch"], ["name=value"]),
+        (["-m", "ablation=none,men_pool"], ["Did you mean 'mean_pool'"]),
+        (["stage=search"], ["--image photo.jpg"]),
+        (["--text", " "], ["--text needs a value"]),
+        (["--image", "nowhere.jpg"], ["nowhere.jpg", "no such file"]),
+        (["model.encoder._target_=os.system"], ["os.system"]),
+        (["stage=prepare", "data=deepfashion2"], ["data.root"]),
+        (["stage=prepare", "data=deepfashion2", "data.root=nowhere"], ["nowhere", "no such folder"]),
+        (["stage=prepare", "data=catalogue", "data.manifest=none.csv"], ["none.csv", "no such file"]),
+        (["stage=prepare", "data=folder", "data.root=."], ["no photos there"]),
+        (["stage=prepare", "data=deepfashion2", "data.root=."], ["not in DeepFashion2 layout"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_mistakes_get_a_line(skufp, tmp_path, arguments, words):
+    refused(skufp(*arguments, "progress=false", cwd=tmp_path), *words)
+
+
+def test_a_query_that_is_no_image(chain, skufp):
+    note = chain.folder / "note.jpg"
+    note.write_text("this is no picture")
+    refused(skufp(*chain.settings, "--image", str(note), cwd=chain.folder), "note.jpg", "not an image")
+    empty = chain.folder / "empty.jpg"
+    empty.touch()
+    refused(skufp(*chain.settings, "--image", str(empty), cwd=chain.folder), "empty.jpg", "zero-byte")
+
+
+def test_a_manifest_without_a_needed_column(skufp, tmp_path):
+    (tmp_path / "products.csv").write_text("id,picture\n1,a.jpg\n")
+    settings = ["stage=prepare", "data=catalogue", "data.manifest=products.csv"]
+    refused(skufp(*settings, cwd=tmp_path), "no column 'sku'", "id, picture")
+
+
+def test_missing_weights_name_the_way_out(skufp, tmp_path, chain, only):
+    (tmp_path / "runs").symlink_to(chain.folder / "runs")
+    settings = ["stage=retriever", "model=siglip", "model.pretrained=no/such-model", *chain.settings]
+    refused(skufp(*settings, cwd=tmp_path), "model.pretrained=<folder>", "HF_HOME")
+
+
+def test_missing_and_unlabelled_splits_are_reported(skufp, tmp_path, chain, only, read):
+    root = tmp_path / "df2"
+    shutil.copytree(only(chain.folder, "prepare") / "generated", root)
+    shutil.rmtree(root / "test" / "annos")
+    shutil.rmtree(root / "validation")
+    settings = ["stage=prepare", "data=deepfashion2", f"data.root={root}", "progress=false", "workers=1"]
+    result = skufp(*settings, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "split test is skipped" in result.stderr
+    report = read(only(tmp_path, "prepare") / "report.json")
+    assert set(report["absent_splits"]) == {"validation", "test"}
+    refused(skufp(*settings, "data.splits=[validation,test]", cwd=tmp_path), "validation", "no labels")
+
+
+def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only, read):
+    crops = sorted((only(chain.folder, "prepare") / "train" / "catalog").rglob("*.jpg"))[:24]
+    photos = tmp_path / "my photos, new"
+    photos.mkdir()
+    rows = ["sku,image,title"]
+    for i, crop in enumerate(crops):
+        shutil.copy(crop, photos / f"p {i}.jpg")
+        rows.append(f'SKU {i // 2}/x,"my photos, new/p {i}.jpg",red thing {i // 2}')
+    (photos / "broken.jpg").write_bytes(crops[0].read_bytes()[:500])
+    (photos / "empty.jpg").touch()
+    Image.new("RGBA", (40, 50), (255, 0, 0, 0)).save(photos / "clear.png")
+    rows += ['B1,"my photos, new/broken.jpg"', 'B2,"my photos, new/empty.jpg"', "B3,gone.jpg", ",x.jpg", "B4,"]
+    rows += ['B5,"my photos, new/clear.png",see-through']
+    (tmp_path / "products.csv").write_text("\n".join(rows), encoding="utf-8-sig")
+    settings = ["data=catalogue", "data.manifest=products.csv", *chain.settings[1:]]
+    result = skufp(*settings, "--text", "red thing", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = read(only(tmp_path, "prepare") / "report.json")
+    assert sum(row["catalog"] for row in report["splits"].values()) == 25
+    reasons = report["skipped_by_reason"]
+    assert sum(reasons.values()) == 5
+    assert (
+        reasons["zero-byte image"] == reasons["image file is missing"] == reasons["no sku"] == reasons["no image"] == 1
+    )
+    refused(skufp(*settings, "stage=evaluate", cwd=tmp_path), "nothing to measure")
+
+
+def test_flat_folder_of_photos(skufp, tmp_path, chain, only, read):
+    for i, crop in enumerate(sorted((only(chain.folder, "prepare") / "train" / "catalog").rglob("*.jpg"))[:10]):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        shutil.copy(crop, tmp_path / "photos" / f"shirt #{i} (new).jpg")
+    settings = ["data=folder", "data.root=photos", *chain.settings[1:]]
+    photo = tmp_path / "photos" / "shirt #3 (new).jpg"
+    result = skufp(*settings, "--image", str(photo), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    answer = read(next((tmp_path / "runs" / "search").glob("*/results.json")))[0]
+    assert answer["hits"][0]["sku_id"] == photo.name
+    assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,185 @@
+"""The whole chain through the real command line, on a small generated catalogue."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+STAGES = ("prepare", "retriever", "embed", "teacher", "fingerprint", "index", "evaluate")
+
+
+def test_plan_is_printed_first_and_commands_last(chain):
+    lines = chain.output.splitlines()
+    assert lines[0].startswith("Plan")
+    assert all(any(line.startswith(stage) for line in lines[:20]) for stage in STAGES)
+    assert "--image" in lines[-2]
+    assert "--text" in lines[-1]
+
+
+def test_every_stage_left_a_manifest(chain, only, read):
+    for stage in STAGES:
+        manifest = read(only(chain.folder, stage) / "manifest.json")
+        assert manifest["stage"] == stage
+        assert only(chain.folder, stage).name.endswith(manifest["key"])
+        assert not list((chain.folder / "runs" / stage).glob(".*.building"))
+
+
+def test_methods_share_gallery_and_queries(chain, only, read):
+    folder = only(chain.folder, "evaluate")
+    metrics = read(folder / "metrics.json")
+    ranks = pq.read_table(folder / "ranks.parquet")
+    assert set(metrics["image"]) == {"multi_vector", "mean", "fingerprint"}
+    for name, row in metrics["image"].items():
+        r = ranks[f"rank_{name}"].to_numpy()
+        assert len(r) == metrics["queries"]["images"]
+        assert r.min() >= 1
+        assert r.max() <= metrics["gallery"]["skus"]
+        assert row["mrr"] == pytest.approx((1 / r).mean())
+        assert row["interval"]["mrr"]["low"] <= row["mrr"] <= row["interval"]["mrr"]["high"]
+
+
+def test_report_is_self_contained(chain, only):
+    page = (only(chain.folder, "evaluate") / "report.html").read_text()
+    assert "data:image/jpeg;base64," in page
+    assert 'src="http' not in page
+    assert "generated catalogue" in page
+
+
+def test_index_holds_one_vector_per_sku(chain, only, read):
+    from skufp.retrieval.index import SkuIndex
+
+    folder = only(chain.folder, "index")
+    skus = pq.read_table(folder / "skus.parquet")
+    assert len(SkuIndex.load(folder)) == skus.num_rows == len(set(skus["sku_id"].to_pylist()))
+    assert set(skus["split"].to_pylist()) == {"validation"}
+
+
+def test_embedding_rows_match_the_records(chain, only):
+    prepared, embedded = only(chain.folder, "prepare"), only(chain.folder, "embed")
+    rows = pq.read_table(embedded / "rows.parquet")
+    lines = sum(len(p.read_text().splitlines()) for p in prepared.glob("*_image_text.jsonl"))
+    vectors = np.load(embedded / "vectors.npy", allow_pickle=False)
+    assert rows.num_rows == len(vectors) == lines
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_teachers_come_from_train_queries_alone(chain, only):
+    table = pq.read_table(only(chain.folder, "teacher") / "teachers.parquet")
+    assert set(table["split"].to_pylist()) == {"train"}
+
+
+def test_a_done_stage_is_not_done_again(chain, skufp, only):
+    before = {stage: (only(chain.folder, stage) / "manifest.json").stat().st_mtime_ns for stage in STAGES}
+    result = skufp(*chain.settings, cwd=chain.folder)
+    assert result.returncode == 0
+    assert "to run" not in result.stdout
+    assert before == {stage: (only(chain.folder, stage) / "manifest.json").stat().st_mtime_ns for stage in STAGES}
+
+
+def test_upstream_refuse_names_the_command(chain, skufp):
+    result = skufp(*chain.settings, "seed=5", "upstream=refuse", cwd=chain.folder)
+    assert result.returncode == 2
+    assert "stage=fingerprint" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", 'photo (1), men\'s "best".jpg', "back\\slash.jpg", "a=b [c] {d}.png"])
+def test_photo_search_with_awkward_names(chain, skufp, only, read, name):
+    crop = next((only(chain.folder, "prepare") / "validation" / "query").rglob("*.jpg"))
+    photo = chain.folder / "queries" / name
+    photo.parent.mkdir(exist_ok=True)
+    Image.open(crop).save(photo)
+    result = skufp(*chain.settings, "stage=search", "--image", str(photo), cwd=chain.folder)
+    assert result.returncode == 0, result.stderr
+    newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    answer = read(newest / "results.json")[0]
+    assert answer["image"] == str(photo)
+    assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3, 4, 5]
+    assert all(hit["image"].endswith(hit["image_path"]) for hit in answer["hits"])
+    assert Image.open(newest / "contact_sheet.png").width > 1000
+
+
+def test_text_search_answers_with_the_best_view(chain, skufp, read):
+    result = skufp(*chain.settings, "--text", "men's tee, navy", "--text", "x=[1], ${a}", cwd=chain.folder)
+    assert result.returncode == 0, result.stderr
+    newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    answers = read(newest / "results.json")
+    assert [a["text"] for a in answers] == ["men's tee, navy", "x=[1], ${a}"]
+    scores = [hit["score"] for hit in answers[0]["hits"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_index_of_another_encoder_is_refused(chain, skufp, only):
+    index = only(chain.folder, "index")
+    marks = (index / "encoder.json").read_text()
+    try:
+        (index / "encoder.json").write_text(marks.replace('"fingerprint": "', '"fingerprint": "0'))
+        result = skufp(*chain.settings, "--text", "anything else", cwd=chain.folder)
+    finally:
+        (index / "encoder.json").write_text(marks)
+    assert result.returncode == 2
+    assert "another encoder" in result.stderr
+
+
+def test_multirun_shares_upstream_work(chain, skufp, read):
+    result = skufp(*chain.settings, "-m", "ablation=none,mean_pool,no_distill", cwd=chain.folder)
+    assert result.returncode == 0, result.stderr
+    runs = chain.folder / "runs"
+    assert len(list(runs.glob("retriever/*/manifest.json"))) == 1
+    assert len(list(runs.glob("embed/*/manifest.json"))) == 1
+    jobs = sorted(runs.glob("sweeps/*/job-*.json"))
+    assert len(jobs) == 3
+    mean = read(runs.parent / read(jobs[1])["folder"] / "metrics.json")["image"]
+    assert mean["fingerprint"]["mrr"] == pytest.approx(mean["mean"]["mrr"], abs=1e-6)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
+    """Kill in the middle of the retriever's training: the next run resumes and redoes no finished stage."""
+    (tmp_path / "runs").mkdir()
+    prepared = only(chain.folder, "prepare")
+    os.symlink(prepared.parent, tmp_path / "runs" / "prepare")
+    stamp = (prepared / "manifest.json").stat().st_mtime_ns
+    settings = [*chain.settings, "model.training.steps=400", "trainer.checks=100", "stage=retriever"]
+    command = [sys.executable, "-m", "skufp", *settings]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "runs").glob("retriever/.*/checkpoints/last.ckpt")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not list((tmp_path / "runs").glob("retriever/*/manifest.json"))
+    short = [*settings[:-1], "stage=retriever"]
+    result = subprocess.run([sys.executable, "-m", "skufp", *short], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    folder = only(tmp_path, "retriever")
+    assert read(folder / "metrics.json")["steps"] == 400
+    attempts = sorted(p.name for p in (folder / "logs").iterdir())
+    assert attempts == ["attempt-0", "attempt-1"]
+    first_logged = (folder / "logs" / "attempt-1" / "metrics.csv").read_text().splitlines()[1].split(",")
+    assert int(first_logged[1]) > 4, "the second attempt started from the beginning"
+    assert (prepared / "manifest.json").stat().st_mtime_ns == stamp
+
+
+def test_checkpoint_explains_itself(chain, only):
+    import torch
+
+    from skufp.modules.retriever import Retriever
+
+    path = only(chain.folder, "retriever") / "best.ckpt"
+    torch.load(path, weights_only=True)
+    module = Retriever.load_from_checkpoint(path, weights_only=True)
+    assert module.encoder.dim == 128
+
+
+def test_transformers_opens_the_encoder_folder(chain, only):
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = only(chain.folder, "retriever") / "encoder"
+    assert AutoModel.from_pretrained(folder).config.model_type == "siglip"
+    assert AutoTokenizer.from_pretrained(folder)("red dress")["input_ids"]

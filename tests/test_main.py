@@ -1,0 +1,200 @@
+"""The command line: quoting, --image and --text, and what mistakes are told."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from skufp.__main__ import check_composition, config_folder, quote, translate_arguments
+from skufp.config import plain, register_schema
+from skufp.errors import UserError
+
+NASTY = [
+    "photo (1).jpg", "men's tee, navy", "C:\\pics\\a.jpg", "C:\\pics\\", "\\\\server\\share\\", "trailing\\\\", "a b",
+    'say "navy"', '"', '\\"', "\\\\\"", "'", "''", "[a, b]", "{a: b}", "(", ")", "a=b", "a,b", "$5 off", "$", "100%",
+    "#1", "!x", "~x", "+x", "a:b", "a/b", "@home", "~/pics", "null", "true", "1e3", "ünï 中文 👗", " lead and trail ",
+    "tab\there", "line\nbreak", "\\n", "*?", "glob(*)", "a;b|c&d", "a\u2028b", "choice(a,b)", "`x`", "a\\,b", "\\[x\\]",
+]  # fmt: skip
+INTERPOLATIONS = ["${seed}", "${oops}", "a ${oc.env:HOME} b", "${", "\\${seed}", "${a.b", "$${seed}", "$\\{seed}"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _schema() -> None:
+    register_schema()
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_quoting_survives_hydras_parser(value: str) -> None:
+    override = OverridesParser.create().parse_override(f"query.image=[{quote(value)},{quote('b')}]")
+    assert override.value() == [value, "b"]
+    single = OverridesParser.create().parse_override(f"query.image={quote(value)}").value()
+    assert single == value
+    assert isinstance(single, str)
+
+
+def test_nasty_strings_arrive_in_the_composed_query() -> None:
+    arguments = [part for value in NASTY for part in ("--image", value)] + [f"--text={value}" for value in NASTY]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = compose("config", translate_arguments(arguments))
+    assert plain(cfg.query.image) == NASTY
+    assert plain(cfg.query.text) == NASTY
+    assert cfg.stage == "search"
+
+
+def test_flags_become_overrides_in_their_order() -> None:
+    made = translate_arguments(["model=clip", "--image", "a.jpg", "--text=navy tee", "seed=3", "--image=b, c.jpg"])
+    assert made == [
+        "model=clip",
+        "seed=3",
+        'query.image=["a.jpg","b, c.jpg"]',
+        'query.text=["navy tee"]',
+        "stage=search",
+    ]
+
+
+def test_stage_is_kept_and_nothing_is_added_without_flags() -> None:
+    assert translate_arguments(["--text", "tee", "stage=prepare"])[-1].startswith("query.text")
+    assert translate_arguments(["-m", "seed=1,2", "--cfg", "job"]) == ["-m", "seed=1,2", "--cfg", "job"]
+
+
+def test_a_value_may_look_like_a_flag_or_an_assignment() -> None:
+    assert translate_arguments(["--text", "a=b"])[0] == 'query.text=["a=b"]'
+    assert translate_arguments(["--text=a=b"])[0] == 'query.text=["a=b"]'
+
+
+@pytest.mark.parametrize("arguments", [["--image"], ["--image="], ["--text", "  "], ["--text="], ["seed=1", "--text"]])
+def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
+    with pytest.raises(UserError, match=r"needs a value: --(image photo\.jpg|text \"navy tee\")"):
+        translate_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sede=1"], r"no setting 'sede'\. Did you mean 'seed'\?"),
+        (["data.marginn=1"], r"no setting 'data\.marginn'\. Did you mean 'margin'\?"),
+        (["model.training.stps=1"], r"no setting 'model\.training\.stps'\. Did you mean 'steps'\?"),
+        (["+trainer.bogus=1"], r"no setting 'trainer\.bogus'"),
+        (["modle=clip"], r"modle"),
+        (["model=siglop"], r"model=siglop: there is no such choice\. Did you mean 'siglip'\?"),
+        (["ablation=qqqqqqqqqq"], r"ablation=qqqqqqqqqq: there is no such choice\. Valid: .*mean_pool"),
+        (["stage=serach"], r"There is no stage 'serach'\. Did you mean 'search'\?"),
+        (["stage=evaluate,fingerprnt"], r"There is no stage 'fingerprnt'\. Did you mean 'fingerprint'\?"),
+        (["-m", "model=siglip_tiny,siglop"], r"model=siglop"),
+        (["stages.embed.labl=x"], r"labl"),
+        (["+stages.fingerprint.datamodule.view_drop=1"], r"Did you mean 'view_dropout'\?"),
+        (["seed=abc"], r"(?s)seed.*abc|abc.*seed"),
+        (["search"], r"'search' is not understood: settings are written name=value"),
+        (["query.text=[a"], r"\[a"),
+    ],
+)
+def test_mistakes_are_told_with_the_nearest_valid_name(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_composition(arguments)
+
+
+def test_the_names_offered_are_those_of_the_same_section() -> None:
+    with pytest.raises(UserError, match=r"no setting 'data\.at'\. Valid: .*margin") as caught:
+        check_composition(["data.at=1"])
+    assert "aggregator" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["model=clip", "data=folder", "data.root=photos/"], ["-m", "ablation=none,mean_pool", "seed=1,2"],
+        ["stage=prepare", "data.splits=[train,validation]"], ["--cfg", "job"], ["hydra.verbose=true"],
+        ["workers=2"],
+    ],
+)  # fmt: skip
+def test_right_settings_pass(arguments: list[str]) -> None:
+    check_composition(arguments)
+
+
+def test_every_choice_of_every_group_composes() -> None:
+    folders = [g for g in config_folder().iterdir() if g.is_dir() and g.name != "stages"]
+    groups = {g.name: sorted(c.stem for c in g.glob("*.yaml")) for g in folders}
+    assert {"model", "data", "aggregator", "ablation", "logger", "trainer"} <= set(groups)
+    for i in range(max(map(len, groups.values()))):
+        check_composition([f"{group}={names[i % len(names)]}" for group, names in groups.items()])
+
+
+def test_composing_and_checking_import_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from skufp.__main__ import check_composition\n"
+        "from skufp.config import register_schema\n"
+        "import skufp.pipeline\n"
+        "register_schema()\n"
+        "check_composition(['model=siglip', 'stage=fingerprint'])\n"
+        "heavy = {'torch', 'transformers', 'pytorch_lightning', 'cv2', 'faiss'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_config_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").touch()
+    monkeypatch.setenv("SKUFP_CONF", str(tmp_path))
+    assert config_folder() == tmp_path
+    (tmp_path / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"no config\.yaml"):
+        config_folder()
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real conf/ in which stage=search writes down its query instead of searching."""
+    folder = tmp_path_factory.mktemp("echo")
+    shutil.copytree(config_folder(), folder / "conf")
+    (folder / "conf" / "stages" / "search.yaml").write_text(
+        "# @package stages.search\nrun: echo_search\nneeds: []\nuses: [query]\nlabel: echo\n"
+    )
+    (folder / "echo_search.py").write_text(
+        "import json\n"
+        "VERSION = 1\n"
+        "def run(cfg, inputs, out):\n"
+        "    said = {'image': list(cfg.query.image), 'text': list(cfg.query.text)}\n"
+        "    (out / 'said.json').write_text(json.dumps(said))\n"
+    )
+    return folder
+
+
+def _run(echo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"SKUFP_CONF": str(echo / "conf"), "PYTHONPATH": str(echo), "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "skufp", *arguments],
+        cwd=echo,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_string_reaches_the_stage_as_it_was_typed(echo: Path) -> None:
+    done = _run(echo, "runs=nasty", *[a for v in NASTY for a in ("--text", v, "--image", v)])
+    assert done.returncode == 0, done.stderr
+    (said,) = (echo / "nasty" / "search").glob("*/said.json")
+    assert json.loads(said.read_text()) == {"image": NASTY, "text": NASTY}
+
+
+def test_what_looks_like_an_interpolation_stays_literal(echo: Path) -> None:
+    done = _run(echo, "runs=literal", *[a for v in INTERPOLATIONS for a in ("--text", v)])
+    assert done.returncode == 0, done.stderr
+    (said,) = (echo / "literal" / "search").glob("*/said.json")
+    assert json.loads(said.read_text())["text"] == INTERPOLATIONS
+
+
+def test_a_mistake_is_one_message_and_exit_code_2(echo: Path) -> None:
+    done = _run(echo, "model=siglop")
+    assert done.returncode == 2
+    assert "error: model=siglop: there is no such choice. Did you mean 'siglip'?" in done.stderr
+    assert "Traceback" not in done.stderr

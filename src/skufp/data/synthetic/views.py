@@ -100,7 +100,7 @@ def _tag(rng: np.random.Generator, centre: Points, half: float) -> list[Shape]:
     return shapes
 
 
-def _detail(rng: np.random.Generator, stage: Stage, garment: Garment, tag_share: float) -> None:
+def _detail(rng: np.random.Generator, stage: Stage, garment: Garment, params: CatalogueParams) -> None:
     """Close-up: cloth over most of the frame, one edge, and buttons, stitches or a care label."""
     cut, colours, label = garment
     height, width = stage.labels.shape
@@ -118,15 +118,14 @@ def _detail(rng: np.random.Generator, stage: Stage, garment: Garment, tag_share:
         t = np.linspace(0, 2 * np.pi, 13)[:-1]
         ring = 0.035 * np.stack([np.cos(t), np.sin(t)], 1)
         lines += [Shape((ring + np.array([x - 0.05, y])) @ spin.T, "metal") for y in (-0.25, 0.0)]
-    if rng.random() < tag_share:
-        lines += _tag(
-            rng, np.array([rng.uniform(-0.08, 0.08), rng.uniform(-0.25, 0.0)]), float(rng.uniform(0.15, 0.24))
-        )
+    if rng.random() < params.tag_share:
+        half = float(rng.uniform(*params.tag_size)) * width / (2 * stage.scale)
+        lines += _tag(rng, np.array([rng.uniform(-0.08, 0.08), rng.uniform(-0.15, 0.05)]), half)
     wearer = replace(pick_wearer(rng, True), plain=(244, 243, 238), hair=(60, 60, 64))
     draw_shapes(stage, [Shape(sheet, "fabric", True, float(np.degrees(turn))), *lines], cut, colours, wearer, label)
 
 
-def _folded(rng: np.random.Generator, stage: Stage, garment: Garment, tag_share: float) -> None:
+def _folded(rng: np.random.Generator, stage: Stage, garment: Garment, params: CatalogueParams) -> None:
     """Folded pile: a rounded rectangle with layered lower edges, perhaps a collar or a hang-tag."""
     cut, colours, label = garment
     height, width = stage.labels.shape
@@ -155,8 +154,9 @@ def _folded(rng: np.random.Generator, stage: Stage, garment: Garment, tag_share:
         Shape(np.array([[0.3 * half_x, -half_y], [0.22 * half_x, half_y - 0.12]]) @ spin.T, "shade", width=0.012)
     )
     shapes = [Shape(pile, "fabric", True, float(np.degrees(turn)) + float(rng.choice([0.0, 90.0]))), *lines]
-    if rng.random() < tag_share:
-        shapes += _tag(rng, np.array([rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)]), 0.35 * half_x)
+    if rng.random() < params.tag_share:
+        half = float(rng.uniform(*params.tag_size)) * half_x
+        shapes += _tag(rng, np.array([rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)]), half)
     wearer = replace(pick_wearer(rng, True), plain=(244, 243, 238), hair=(60, 60, 64))
     draw_shapes(stage, shapes, cut, colours, wearer, label)
 
@@ -177,7 +177,7 @@ def draw_shop_view(
     stage = Stage(studio(place, *size), np.zeros(size[::-1], np.uint8), 1.0, (0.0, 0.0))
     outlines: list[Points] = []
     if view in ("detail", "folded"):
-        (_detail if view == "detail" else _folded)(rng, stage, garments[0], params.tag_share)
+        (_detail if view == "detail" else _folded)(rng, stage, garments[0], params)
     else:
         pose = shop_pose(rng, view, is_lower(garments[0][0]))
         points = [garment_outline(cut, pose) for cut, _, _ in garments]

@@ -19,6 +19,18 @@ from rich.console import Console
 from skufp.config import Config, check_keys, check_targets, plain, register_schema
 from skufp.errors import UserError, nearest
 
+FLAGS_WITH_VALUE = {
+    "--cfg",
+    "-c",
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+    "--config-dir",
+    "-cd",
+    "--package",
+    "-p",
+}
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
 
 
@@ -70,6 +82,18 @@ def translate_arguments(arguments: list[str]) -> list[str]:
     if any(queries.values()) and not any(a.startswith("stage=") for a in rest):
         rest.append("stage=search")
     return rest
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Put flags before settings: argparse does not take `ablation=… -m`, and people type it."""
+    flags: list[str] = []
+    settings: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        (flags if argument.startswith("-") else settings).append(argument)
+        if argument in FLAGS_WITH_VALUE:
+            flags += [value for value in [next(rest, None)] if value is not None]
+    return flags + settings
 
 
 def search_path() -> list[str]:
@@ -180,7 +204,7 @@ def main() -> None:
     """Entry point of `python -m skufp` and of the `skufp` command."""
     try:
         register_schema()
-        arguments = translate_arguments(sys.argv[1:])
+        arguments = flags_first(translate_arguments(sys.argv[1:]))
         if not {"--help", "-h", "--hydra-help", "--version", "--info", "-i"} & set(arguments):
             check_composition(arguments)
         arguments += search_path()

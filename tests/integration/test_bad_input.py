@@ -56,7 +56,8 @@ def test_a_manifest_without_a_needed_column(skufp, tmp_path):
 
 
 def test_missing_weights_name_the_way_out(skufp, tmp_path, chain, only):
-    (tmp_path / "runs").symlink_to(chain.folder / "runs")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "prepare").symlink_to(chain.folder / "runs" / "prepare")
     settings = ["stage=retriever", "model=siglip", "model.pretrained=no/such-model", *chain.settings]
     refused(skufp(*settings, cwd=tmp_path), "model.pretrained=<folder>", "HF_HOME")
 

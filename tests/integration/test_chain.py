@@ -85,7 +85,8 @@ def test_a_done_stage_is_not_done_again(chain, skufp, only):
 def test_upstream_refuse_names_the_command(chain, skufp):
     result = skufp(*chain.settings, "seed=5", "upstream=refuse", cwd=chain.folder)
     assert result.returncode == 2
-    assert "stage=fingerprint" in result.stderr
+    assert "stage=evaluate needs stage=retriever" in result.stderr
+    assert "python -m skufp stage=index" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", 'photo (1), men\'s "best".jpg', "back\\slash.jpg", "a=b [c] {d}.png"])

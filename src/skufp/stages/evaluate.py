@@ -50,7 +50,9 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     queries, target = load_queries(cfg, table, gallery)
     methods = rank_all(gallery, np.asarray(queries.vectors), target)
     spec = cfg.stages.evaluate
+    names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "index")}
     metrics: dict[str, Any] = {
+        "run": names | {"ablation": str(cfg.ablation), "seed": int(cfg.seed)},
         "gallery": {"splits": list(cfg.data.gallery), "skus": gallery.size, "views": len(gallery.views)},
         "queries": {"split": cfg.data.queries, "images": len(queries), "skus": len(np.unique(target))},
         "image": _compared(methods, target, spec.bootstrap, cfg.seed),

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped, read_records
+from skufp.data.captions import template_caption
 from skufp.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -63,8 +64,21 @@ class Generated(Source):
         self.layout = DeepFashion2(str(self.root))
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
-        """Read what was drawn."""
-        return self.layout.read(split)
+        """Read what was drawn; prompts also name the colours and the pattern, which are known here."""
+        records, skipped = self.layout.read(split)
+        rows = map(json.loads, (self.root / "attributes.jsonl").read_text(encoding="utf-8").splitlines())
+        looks = {row["sku_id"]: _look(row) for row in rows if row["split"] == split}
+        for r in records:
+            if look := looks.get(r.sku_id):
+                r.text = template_caption(r.domain, f"{look} {r.category_name}", r.occlusion, r.viewpoint)
+        return records, skipped
+
+
+def _look(row: dict[str, Any]) -> str:
+    """Return e.g. "navy and white striped": what tells one generated style from its siblings."""
+    second = f" and {row['second_colour']}" if row["colour_block"] and row["second_colour"] else ""
+    pattern = f" {row['pattern']}" if row["pattern"] != "solid" else ""
+    return f"{row['colour']}{second}{pattern}"
 
 
 class Prepared(Source):

@@ -86,8 +86,7 @@ def thumbnail(path: Path) -> str:
 def example_search(inputs: dict[str, Path], queries: VectorTable) -> dict[str, str]:
     """Return a photo and a text worth searching for."""
     row = queries.rows.slice(0, 1).to_pylist()[0]
-    words = f"{row['category_name']}, from the front" if row["category_name"] else "navy tee"
-    return {"image": str(inputs["prepare"] / row["image_path"]), "text": words}
+    return {"image": str(inputs["prepare"] / row["image_path"]), "text": row["text"] or "navy tee"}
 
 
 def try_next(example: dict[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "validation", "test")
 
 

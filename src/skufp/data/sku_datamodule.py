@@ -201,12 +201,13 @@ class SkuDataModule(pl.LightningDataModule):
         }
 
     def train_dataloader(self) -> StatefulDataLoader:
-        """Return shuffled batches of SKUs with their held-out queries and teachers."""
+        """Return shuffled batches of SKUs with their held-out queries and teachers; every rank draws its own."""
+        rank = self.trainer.global_rank if self.trainer else 0
         samples = SkuSamples(
             self.train_files,
             self.batch_size,
             self.steps,
-            self.seed,
+            self.seed + 7919 * rank,
             self.view_dropout,
             self._teacher_table(),
             self.bank_rows,

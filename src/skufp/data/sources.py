@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped, read_records
-from skufp.data.captions import template_caption
 from skufp.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -41,44 +40,6 @@ def existing_folder(root: str | None, what: str) -> Path:
     if not Path(root).is_dir():
         raise UserError(f"data.root={root}: there is no such folder (looked in {Path.cwd()})")
     return Path(root)
-
-
-class Generated(Source):
-    """The seeded generated catalogue, drawn into ``<prepare>/generated`` in DeepFashion2 layout."""
-
-    def __init__(self, seed: int = 0, pairs: dict[str, int] | None = None) -> None:
-        from skufp.data.synthetic import CatalogueParams
-
-        self.params = CatalogueParams(seed=seed, pairs=dict(pairs)) if pairs else CatalogueParams(seed=seed)
-
-    def open(self, work: Path, workers: int) -> None:
-        """Draw the catalogue, unless an earlier attempt finished drawing it."""
-        from skufp.data.deepfashion2 import DeepFashion2
-        from skufp.data.synthetic import generate
-
-        self.root = work / "generated"
-        drawn = self.root / ".drawn"
-        if not drawn.exists():
-            generate(self.root, self.params, workers)
-            drawn.touch()
-        self.layout = DeepFashion2(str(self.root))
-
-    def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
-        """Read what was drawn; prompts also name the colours and the pattern, which are known here."""
-        records, skipped = self.layout.read(split)
-        rows = map(json.loads, (self.root / "attributes.jsonl").read_text(encoding="utf-8").splitlines())
-        looks = {row["sku_id"]: _look(row) for row in rows if row["split"] == split}
-        for r in records:
-            if look := looks.get(r.sku_id):
-                r.text = template_caption(r.domain, f"{look} {r.category_name}", r.occlusion, r.viewpoint)
-        return records, skipped
-
-
-def _look(row: dict[str, Any]) -> str:
-    """Return e.g. "navy and white striped": what tells one generated style from its siblings."""
-    second = f" and {row['second_colour']}" if row["colour_block"] and row["second_colour"] else ""
-    pattern = f" {row['pattern']}" if row["pattern"] != "solid" else ""
-    return f"{row['colour']}{second}{pattern}"
 
 
 class Prepared(Source):

@@ -29,9 +29,10 @@ class Mean(nn.Module):
 class Attention(nn.Module):
     """Set attention: learned weights over views and a gated residual on top of their mean.
 
-    At the start the weights are uniform and the gate is zero, so the untrained output is the mean. View tokens
-    carry viewpoint, occlusion, zoom and generated-or-real. Based on pooling by multi-head attention,
-    Set Transformer, arXiv 1810.00825, section 3.2.
+    At the start the weights are uniform and the gate is zero, so the untrained output is the mean. The residual is
+    scaled by how much the views disagree: a SKU with one view is that view, whatever was learnt. View tokens carry
+    viewpoint, occlusion, zoom and generated-or-real. Based on pooling by multi-head attention, Set Transformer,
+    arXiv 1810.00825, section 3.2.
     """
 
     def __init__(self, dim: int, heads: int = 4, depth: int = 1, dropout: float = 0.1, use_meta: bool = True) -> None:
@@ -60,7 +61,12 @@ class Attention(nn.Module):
         weights = logits.softmax(dim=1).unsqueeze(-1)
         pooled = (weights * views).sum(dim=1)
         residual = self.update((weights * tokens).sum(dim=1)) / views.shape[-1] ** 0.5
-        return F.normalize(pooled + self.gate * residual, dim=-1)
+        return F.normalize(pooled + self.gate * spread(views, mask) * residual, dim=-1)
+
+
+def spread(views: Tensor, mask: Tensor) -> Tensor:
+    """How much a SKU's unit-norm views disagree, [B, V, D], [B, V] -> [B, 1]: 1 - |mean|², 0 for a single view."""
+    return 1 - masked_mean(views, mask).square().sum(dim=-1, keepdim=True)
 
 
 # Values of the metadata columns: viewpoint 0-3, occlusion 0-3, zoom 0-3, generated 0-1.

@@ -8,24 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError
 from skufp.stages.evaluate_report import example_search, try_next, write_report
+from skufp.stages.evaluate_table import tables
 
 VERSION = 1
 FLOAT = 4
-STYLE: dict[str, Any] = {
-    "title_justify": "left",
-    "box": box.SIMPLE_HEAD,
-    "pad_edge": False,
-    "collapse_padding": True,
-}
 
 
 @dataclass
@@ -233,7 +226,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     metrics = read_json(folder / "metrics.json")
     for kind in ("image", "text"):
         if metrics[kind]:
-            console.print(*_tables(kind, metrics))
+            console.print(*tables(kind, metrics))
     encode, search = metrics["latency"]["encode"], metrics["latency"]["search"]
     console.print(
         f"one query, one CPU thread: encode {encode['p50_ms']:.1f} ms, search {search['p50_ms']:.3f} ms (medians)"
@@ -242,34 +235,3 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     console.print("Try next (quotes as shown):")
     for line in try_next(metrics["try_next"]):
         console.print(f"  {line}", soft_wrap=True, style="bold")
-
-
-def _title(kind: str, metrics: dict[str, Any]) -> str:
-    gallery, queries = metrics["gallery"], metrics["queries"]
-    if kind == "image":
-        asked = f"Photo → SKU: {queries['images']} photos of {queries['skus']} SKUs"
-    else:
-        asked = f"Text → SKU: {queries['texts']} texts, {queries['distinct_texts']} distinct"
-    return f"{asked}, gallery of {gallery['skus']} SKUs"
-
-
-def _tables(kind: str, metrics: dict[str, Any]) -> list[Table]:
-    """Return the figures and their intervals as two tables that fit 80 columns."""
-    figures = Table(title=_title(kind, metrics), **STYLE)
-    ranges = Table(title="95 % intervals over SKUs", **STYLE)
-    shown = ("recall@1", "recall@5", "recall@10", "recall@20", "mrr", "ndcg@10")
-    for name in ("method", "R@1", "R@5", "R@10", "R@20", "MRR", "NDCG@10", "vectors", "bytes"):
-        figures.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    for name in ("method", "R@1", "MRR", "MRR minus mean's"):
-        ranges.add_column(name, no_wrap=True)
-    for name, row in metrics[kind].items():
-        cost = (f"{row['vectors_per_sku']:.2f}", f"{row['bytes_per_sku']:.0f}")
-        figures.add_row(name, *(f"{row[k]:.3f}" for k in shown), *cost)
-        i, difference = row["interval"], row.get("minus_mean")
-        gain = f"{difference['mrr']['mean']:+.3f} {_range(difference['mrr'], '+')}" if difference else ""
-        ranges.add_row(name, _range(i["recall@1"]), _range(i["mrr"]), gain)
-    return [figures, ranges]
-
-
-def _range(i: dict[str, float], sign: str = "") -> str:
-    return f"\\[{i['low']:{sign}.3f}, {i['high']:{sign}.3f}]"

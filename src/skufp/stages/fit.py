@@ -7,20 +7,20 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.errors import UserError
 from skufp.stages.progress import worker_count
 
-VERSION = 1
+VERSION = 2
 UNTRAINED = "checkpoints/untrained.pt"
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep the best or the last weights as best.ckpt, write metrics.json and the stage's own artefact."""
     import pytorch_lightning as pl
-    import torch
 
     from skufp.config import build, locate, plain
     from skufp.stages.device import set_threads
@@ -42,10 +42,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         untrained = _untrained(out, spec, trainer, module, data)
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         _raise_if_stopped(trainer)
-        if untrained is not None:
-            better = checkpoint.best_model_score is not None and float(checkpoint.best_model_score) > untrained
-            chosen = Path(checkpoint.best_model_path) if better else out / UNTRAINED
-            module.load_state_dict(torch.load(chosen, weights_only=True)["state_dict"])
+        if untrained:
+            _keep_what_is_better(untrained, checkpoint.best_model_path, trainer, module, data)
     trainer.strategy.connect(module)
     trainer.save_checkpoint(out / "best.ckpt", weights_only=True)
     metrics = _validate(trainer, module, data)
@@ -55,17 +53,41 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
-def _untrained(out: Path, spec: dict[str, Any], trainer: Any, module: Any, data: Any) -> float | None:
-    """Keep the weights at the start and return their dev MRR: training that does not beat them is not kept."""
+def _untrained(out: Path, spec: dict[str, Any], trainer: Any, module: Any, data: Any) -> dict[str, Any]:
+    """Keep the weights at the start with their ranks of dev queries; empty unless keep=best and dev has queries."""
     import torch
 
     if spec["keep"] != "best" or not data.has_dev_queries:
-        return None
+        return {}
     if not (out / UNTRAINED).exists():
-        mrr = _validate(trainer, module, data)["val/mrr"]
+        _validate(trainer, module, data)
         (out / "checkpoints").mkdir(exist_ok=True)
-        torch.save({"state_dict": module.state_dict(), "mrr": mrr}, out / UNTRAINED)
-    return float(torch.load(out / UNTRAINED, weights_only=True)["mrr"])
+        torch.save({"state_dict": module.state_dict(), "ranks": _ranks(trainer).tolist()}, out / UNTRAINED)
+    start: dict[str, Any] = torch.load(out / UNTRAINED, weights_only=True)
+    return start
+
+
+def _keep_what_is_better(untrained: dict[str, Any], best: str, trainer: Any, module: Any, data: Any) -> None:
+    """Load the best checkpoint if it beats the start in reciprocal rank by more than a standard error on dev.
+
+    A small dev split makes some checkpoint look better by luck; then the start, e.g. the mean of views, is kept.
+    """
+    import torch
+
+    if best:
+        module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        _validate(trainer, module, data)
+        gain = 1 / _ranks(trainer) - 1 / np.array(untrained["ranks"])
+        if gain.mean() > gain.std(ddof=min(1, len(gain) - 1)) / len(gain) ** 0.5:
+            return
+    print("training did not beat its start on dev by more than a standard error: the start is kept")
+    module.load_state_dict(untrained["state_dict"])
+
+
+def _ranks(trainer: Any) -> np.ndarray:
+    from skufp.callbacks.retrieval import FaissRetrieval
+
+    return next(c.ranks for c in trainer.callbacks if isinstance(c, FaissRetrieval))
 
 
 def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tuple[Any, Any]:

@@ -13,6 +13,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 SUMMARIES = HERE / "results"
 README = HERE.parent / "README.md"
+PROMPTS = (
+    "DeepFashion2's template prompts name a category and how it is seen, not one SKU; the generated catalogue's also name"
+    " colours and pattern."
+)
 HEAD = (
     "data · model · ablation", "split: queries of SKUs, gallery", "method", "R@1", "R@5", "R@10",
     "MRR [95 % over SKUs]", "MRR minus the mean's",
@@ -84,7 +88,7 @@ def write(rows: list[dict[str, Any]]) -> None:
     )
     parts = [
         "# Results", said, legend, "## Photo → SKU", "\n".join(photo), "## Text → SKU (template prompts)",
-        "Template prompts name a category, not one SKU.", "\n".join(text), "## Times (a noisy two-core machine)",
+        PROMPTS, "\n".join(text), "## Times (a noisy two-core machine)",
         "\n".join(times),
     ]  # fmt: skip
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

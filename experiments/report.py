@@ -14,8 +14,8 @@ HERE = Path(__file__).resolve().parent
 SUMMARIES = HERE / "results"
 README = HERE.parent / "README.md"
 PROMPTS = (
-    "DeepFashion2's template prompts name a category and how it is seen, not one SKU; the generated catalogue's also name"
-    " colours and pattern."
+    "DeepFashion2's template prompts name a category and how it is seen, not one SKU; the generated catalogue's also"
+    " name colours and pattern."
 )
 HEAD = (
     "data · model · ablation", "split: queries of SKUs, gallery", "method", "R@1", "R@5", "R@10",

@@ -114,3 +114,6 @@ def test_flat_folder_of_photos(skufp, tmp_path, chain, only, read):
     answer = read(next((tmp_path / "runs" / "search").glob("*/results.json")))[0]
     assert answer["hits"][0]["sku_id"] == photo.name
     assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
+    by_text = skufp(*settings, "--text", "navy tee", cwd=tmp_path)
+    assert by_text.returncode == 0
+    assert "has learnt no words" in by_text.stderr

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
@@ -45,6 +46,16 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
             hit["image"] = str(inputs["prepare"] / hit["image_path"])
     contact_sheet(results).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
+    if cfg.query.text and cfg.model.pretrained is None and not pq.read_metadata(words(inputs)).num_rows:
+        Console(stderr=True).print(
+            f"[yellow]warning:[/] these photos came without titles, so model={cfg.model.name} has learnt no words and"
+            " the answer to a text is chance: give titles (data=catalogue), or use model=siglip"
+        )
+
+
+def words(inputs: dict[str, Path]) -> Path:
+    """Return the table of the texts that the encoder was shown."""
+    return inputs["embed"] / "text" / "rows.parquet"
 
 
 def check(cfg: DictConfig) -> None:

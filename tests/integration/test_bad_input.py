@@ -103,6 +103,7 @@ def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only
     refused(skufp(*settings, "stage=evaluate", cwd=tmp_path), "nothing to measure")
 
 
+@pytest.mark.slow
 def test_flat_folder_of_photos(skufp, tmp_path, chain, only, read):
     for i, crop in enumerate(sorted((only(chain.folder, "prepare") / "train" / "catalog").rglob("*.jpg"))[:10]):
         (tmp_path / "photos").mkdir(exist_ok=True)

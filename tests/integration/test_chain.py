@@ -148,7 +148,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
     prepared = only(chain.folder, "prepare")
     os.symlink(prepared.parent, tmp_path / "runs" / "prepare")
     stamp = (prepared / "manifest.json").stat().st_mtime_ns
-    settings = [*chain.settings, "model.training.steps=120", "trainer.checks=30", "stage=retriever"]
+    settings = [*chain.settings, "model.training.steps=60", "trainer.checks=12", "stage=retriever"]
     command = [sys.executable, "-m", "skufp", *settings]
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
     result = subprocess.run([sys.executable, "-m", "skufp", *short], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     folder = only(tmp_path, "retriever")
-    assert read(folder / "metrics.json")["steps"] == 120
+    assert read(folder / "metrics.json")["steps"] == 60
     attempts = sorted(p.name for p in (folder / "logs").iterdir())
     assert attempts == ["attempt-0", "attempt-1"]
     first_logged = (folder / "logs" / "attempt-1" / "metrics.csv").read_text().splitlines()[1].split(",")

@@ -17,6 +17,8 @@ from skufp.artifacts.records import CropRecord, Skipped, safe_name
 
 QUALITY = 95
 BATCH = 64
+JOURNAL = "crops.journal.jsonl"
+CLAMPED = "box sticks out: clamped to the image"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def cut_all(
     ``margin`` widens a box by that share of its sides; crops are shrunk to ``max_side`` pixels, never grown.
     Finished images are journalled in ``out``, so a second call does only what is left.
     """
-    journal = Journal(out / "crops.journal.jsonl")
+    journal = Journal(out / JOURNAL)
     done = {row["image"] for row in journal.rows}
     advance(len(done))
     work = partial(cut, out=out, margin=margin, max_side=max_side)
@@ -73,7 +75,16 @@ def cut_all(
             ]
             journal.append(rows)
             advance(len(rows))
-    return [Skipped(**failed) for row in journal.rows for failed in row["failed"]]
+    return [s for s in _journalled(journal) if s.reason != CLAMPED]
+
+
+def clamped(out: Path) -> list[Skipped]:
+    """Return the crops that cut_all made from a box that sticks out of its image: kept, and reported."""
+    return [s for s in _journalled(Journal(out / JOURNAL)) if s.reason == CLAMPED]
+
+
+def _journalled(journal: Journal) -> list[Skipped]:
+    return [Skipped(**row) for done in journal.rows for row in done["failed"]]
 
 
 class _pool:  # noqa: N801 - used as a function
@@ -95,7 +106,7 @@ class _pool:  # noqa: N801 - used as a function
 
 
 def cut(task: CropTask, out: Path, margin: float, max_side: int) -> list[dict[str, Any]]:
-    """Cut one image's crops; return a Skipped row (as a dict) for each that failed."""
+    """Cut one image's crops; return a Skipped row (as a dict) for each that failed or was clamped."""
     try:
         image = open_image(Path(task.source))
     except UnreadableImageError as error:
@@ -112,10 +123,18 @@ def cut(task: CropTask, out: Path, margin: float, max_side: int) -> list[dict[st
             detail = f"box {list(box or ())}, image {image.width}x{image.height}"
             failed.append(asdict(Skipped(split, task.name, item, "box outside the image", detail)))
             continue
+        if box and sticks_out(box, image.size):
+            detail = f"box {list(box)}, image {image.width}x{image.height}"
+            failed.append(asdict(Skipped(split, task.name, item, CLAMPED, detail)))
         crop = image.crop(region)
         crop.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
         crop.save(path, quality=QUALITY)
     return failed
+
+
+def sticks_out(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
+    """Say whether ``box`` reaches beyond an image of ``size`` (width, height)."""
+    return box[0] < 0 or box[1] < 0 or box[2] > size[0] or box[3] > size[1]
 
 
 def clamp(box: tuple[int, int, int, int], size: tuple[int, int], margin: float) -> tuple[int, int, int, int] | None:

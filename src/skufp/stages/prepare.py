@@ -13,7 +13,7 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "validation", "test")
 
 
@@ -43,7 +43,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         )
     splits.assign_pools(records, cfg.data.held_out_share)
     _write(out, records, cfg.data.shard_size)
-    write_json(out / "report.json", report(records, skipped + failed + unmatched, absent))
+    write_json(out / "report.json", report(records, skipped + failed + unmatched, absent, crops.clamped(out)))
 
 
 def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
@@ -85,8 +85,10 @@ def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:
     shards.write_image_shards(out, records, shard_size)
 
 
-def report(records: list[CropRecord], skipped: list[Skipped], absent: dict[str, str]) -> dict[str, object]:
-    """Return what report.json says: counts by split, counts by reason, and every skipped thing."""
+def report(
+    records: list[CropRecord], skipped: list[Skipped], absent: dict[str, str], adjusted: list[Skipped]
+) -> dict[str, object]:
+    """Return what report.json says: counts by split and reason, every skipped thing, and every adjusted one."""
     from skufp.data.splits import count
 
     return {
@@ -94,6 +96,8 @@ def report(records: list[CropRecord], skipped: list[Skipped], absent: dict[str, 
         "absent_splits": absent,
         "skipped_by_reason": dict(Counter(s.reason for s in skipped).most_common()),
         "skipped": [asdict(s) for s in skipped],
+        "adjusted_by_reason": dict(Counter(s.reason for s in adjusted).most_common()),
+        "adjusted": [asdict(s) for s in adjusted],
     }
 
 
@@ -108,6 +112,8 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         console.print(f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries")
     for reason, count in result["skipped_by_reason"].items():
         console.print(f"  skipped {count} x {reason}")
+    for reason, count in result["adjusted_by_reason"].items():
+        console.print(f"  kept {count} x {reason}")
     if cfg.data.export_to:
         export(folder, Path(cfg.data.export_to))
         console.print(f"laid out in {cfg.data.export_to}")

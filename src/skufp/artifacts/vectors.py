@@ -48,6 +48,10 @@ class VectorTable:
         """Return a column as a NumPy array."""
         return self.rows[name].to_numpy(zero_copy_only=False)
 
+    def sku_keys(self) -> list[tuple[str, str]]:
+        """Return every row's SKU: (split, sku_id), since an id means nothing without its split."""
+        return list(zip(self.rows["split"].to_pylist(), self.rows["sku_id"].to_pylist(), strict=True))
+
     def __len__(self) -> int:
         return self.rows.num_rows
 
@@ -66,8 +70,7 @@ class SkuGroups:
     def of(cls, table: VectorTable) -> "SkuGroups":
         """Group ``table`` by its columns split and sku_id."""
         number: dict[tuple[str, str], int] = {}
-        pairs = zip(table.rows["split"].to_pylist(), table.rows["sku_id"].to_pylist(), strict=True)
-        of_row = np.array([number.setdefault(pair, len(number)) for pair in pairs], dtype=np.int64)
+        of_row = np.array([number.setdefault(key, len(number)) for key in table.sku_keys()], dtype=np.int64)
         return cls(list(number), of_row)
 
     @property

@@ -12,6 +12,7 @@ from skufp.errors import UserError
 from skufp.models.dual_encoder import WeightsMissingError, fingerprint
 
 ENCODER_FILE = "skufp_encoder.json"
+INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder that may query it
 
 
 def build_encoder(spec: Mapping[str, Any]) -> Any:

@@ -13,10 +13,9 @@ from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import CATALOG
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
-from skufp.modules.encoder_folder import encoder_marks, load_encoder
+from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks, load_encoder
 from skufp.retrieval.index import SkuIndex
 
-MARKS = "encoder.json"
 Action = Callable[[Image.Image], Image.Image]
 
 
@@ -47,9 +46,8 @@ class SearchEngine:
         self.index = SkuIndex.load(index)
         self.skus = pq.read_table(index / "skus.parquet").to_pylist()
         self.views = VectorTable.load(embedded).where(domain=CATALOG)
-        keys = zip(self.views.rows["split"].to_pylist(), self.views.rows["sku_id"].to_pylist(), strict=True)
         self.rows_of_sku: dict[tuple[str, str], list[int]] = {}
-        for row, key in enumerate(keys):
+        for row, key in enumerate(self.views.sku_keys()):
             self.rows_of_sku.setdefault(key, []).append(row)
 
     @torch.inference_mode()
@@ -93,7 +91,7 @@ class SearchEngine:
 
 def check_encoder(index: Path, encoder: Path) -> None:
     """Refuse an index whose vectors came from another encoder or another preprocessing."""
-    built, here = read_json(index / MARKS), encoder_marks(encoder)
+    built, here = read_json(index / INDEX_MARKS), encoder_marks(encoder)
     for mark, what in (("preprocessing", "image preprocessing"), ("fingerprint", "encoder")):
         if built[mark] != here[mark]:
             raise UserError(

@@ -72,7 +72,7 @@ def load_gallery(cfg: DictConfig, inputs: dict[str, Path], table: VectorTable) -
     views = table.where(split=list(cfg.data.gallery), domain=CATALOG)
     groups = SkuGroups.of(fingerprints)
     number = groups.number
-    keys = list(zip(views.rows["split"].to_pylist(), views.rows["sku_id"].to_pylist(), strict=True))
+    keys = views.sku_keys()
     if set(keys) != set(number):
         raise RuntimeError(f"{len(set(keys))} SKUs have views but {len(number)} have fingerprints")
     of_view = np.array([number[key] for key in keys])
@@ -88,7 +88,7 @@ def load_queries(cfg: DictConfig, table: VectorTable, gallery: Gallery) -> tuple
             "Mark rows of the manifest with domain=query, or go on to: python -m skufp stage=search --image photo.jpg"
         )
     number = gallery.groups.number
-    keys = list(zip(queries.rows["split"].to_pylist(), queries.rows["sku_id"].to_pylist(), strict=True))
+    keys = queries.sku_keys()
     missing = [key for key in keys if key not in number]
     if missing:
         raise UserError(

@@ -10,12 +10,11 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 
 VERSION = 1
-MARKS = "encoder.json"
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write index.faiss, skus.parquet (row = id) and encoder.json, which names the encoder that may query it."""
-    from skufp.modules.encoder_folder import encoder_marks
+    from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks
     from skufp.retrieval.index import FaissMissingError, SkuIndex
 
     table = VectorTable.load(inputs["fingerprint"], "fingerprints.npy", "skus.parquet")
@@ -28,4 +27,4 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     except FaissMissingError as error:
         raise UserError(str(error)) from error
     pq.write_table(gallery.rows, out / "skus.parquet")
-    write_json(out / MARKS, encoder_marks(inputs["retriever"] / "encoder"))
+    write_json(out / INDEX_MARKS, encoder_marks(inputs["retriever"] / "encoder"))

@@ -47,9 +47,7 @@ def select(views: VectorTable, queries: VectorTable, fold: int) -> list[dict[str
 
     groups = SkuGroups.of(views)
     number = groups.number
-    sku_of_query = np.array(
-        [number[key] for key in zip(queries.column("split"), queries.column("sku_id"), strict=True)], int
-    )
+    sku_of_query = np.array([number[key] for key in queries.sku_keys()], int)
     scores = score_views(np.asarray(views.vectors), groups.of_row, np.asarray(queries.vectors), sku_of_query)
     best = best_views(scores, groups.of_row)
     return [

@@ -1,37 +1,6 @@
-"""Contrastive cross-entropies: inside a batch with many positives, and against the whole SKU bank."""
+"""Contrastive cross-entropy inside a batch, with any number of positives."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-
-def bank_contrastive(
-    query: Tensor, fingerprint: Tensor, target: Tensor, bank: Tensor, bank_index: Tensor, temperature: float
-) -> Tensor:
-    """Return the cross-entropy of each query's own SKU among all SKUs of the bank.
-
-    query [Q, D]; fingerprint [B, D], the batch's SKUs; target [Q], each query's row in ``fingerprint``;
-    bank [S, D], every SKU's last known vector, without gradient; bank_index [B], the batch's rows in the bank.
-    The batch's own fingerprints replace their bank entries, so gradients reach them as positives and negatives.
-    """
-    fresh = bank.detach().clone().index_copy(0, bank_index, fingerprint.to(bank.dtype))
-    return F.cross_entropy(query @ fresh.T / temperature, bank_index[target])
-
-
-def supervised_contrastive(x: Tensor, label: Tensor, temperature: float) -> Tensor:
-    """Return SupCon (arXiv 2004.11362, eq. 2): mean over anchors and their positives of -log softmax.
-
-    x [N, D] of unit norm; label [N]. Anchors without a positive do not count; 0 when there is none.
-    """
-    logits = x @ x.T / temperature
-    itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
-    positive = (label[:, None] == label[None, :]) & ~itself
-    log_softmax = logits - logits.masked_fill(itself, float("-inf")).logsumexp(dim=1, keepdim=True)
-    anchors = positive.any(dim=1)
-    if not anchors.any():
-        return x.sum() * 0
-    per_anchor = -(log_softmax.masked_fill(~positive, 0).sum(dim=1)) / positive.sum(dim=1).clamp_min(1)
-    return per_anchor[anchors].mean()
 
 
 def info_nce(a: Tensor, b: Tensor, positive: Tensor, scale: Tensor) -> Tensor:

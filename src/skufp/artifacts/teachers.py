@@ -1,34 +1,64 @@
-"""The teacher table: how well each single catalogue view represents its SKU."""
+"""The teacher stage's tables: how well each catalogue view represents its SKU, and which queries said so."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FILE = "teachers.parquet"
+FILE, QUERY_FILE = "teachers.parquet", "queries.parquet"
+# One row per train view and fold. The means over queries are null where the view's SKU has none in that fold.
 SCHEMA = pa.schema(
     [
         ("split", pa.string()),
         ("sku_id", pa.string()),
         ("view_id", pa.string()),
-        ("row", pa.int64()),  # the view's row in the embed stage's table
+        ("row", pa.int64()),  # the view's row number in the embed stage's vectors.npy and rows.parquet
         ("fold", pa.int64()),  # queries of this fold are left out; -1: none is
-        ("queries", pa.int64()),
-        ("rank", pa.float64()),  # mean over queries, 1 is best
+        ("queries", pa.int64()),  # held-out queries of the SKU that the view was ranked with
+        ("rank", pa.float64()),  # mean over those queries, as the next five; 1 is best
         ("reciprocal_rank", pa.float64()),
         ("recall@1", pa.float64()),
-        ("margin", pa.float64()),  # mean of (this view's score - the best wrong SKU's)
-        ("is_teacher", pa.bool_()),  # the best view of its SKU and fold
-        ("fallback", pa.bool_()),  # no held-out query: the mean of views stands in
+        ("recall@5", pa.float64()),
+        ("recall@10", pa.float64()),
+        ("margin", pa.float64()),  # this view's score - the best wrong SKU's
+        ("is_teacher", pa.bool_()),  # the view chosen for its SKU in this fold
+        ("weight", pa.float64()),  # of the teacher: max(margin, 0), or 1 for a random teacher; 0 for every other row
+        ("fallback", pa.bool_()),  # the SKU has no query in this fold: no teacher, the mean of views stands in
+    ]
+)
+# One row per held-out query that was used.
+QUERY_SCHEMA = pa.schema(
+    [
+        ("split", pa.string()),
+        ("sku_id", pa.string()),
+        ("view_id", pa.string()),  # the query photo's own id
+        ("row", pa.int64()),  # its row number in the embed stage's vectors.npy and rows.parquet
+        ("fold", pa.int64()),  # the teacher of this fold was chosen without this query
     ]
 )
 
 
-def write_teachers(folder: Path, rows: list[dict[str, object]]) -> None:
-    """Write `teachers.parquet`; every row has the columns of SCHEMA."""
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / FILE)
+def write_teachers(folder: Path, rows: pa.Table | list[dict[str, Any]]) -> None:
+    """Write `teachers.parquet` from a table, or rows, with the columns of SCHEMA."""
+    _write(folder / FILE, rows, SCHEMA)
 
 
 def read_teachers(folder: Path) -> pa.Table:
     """Read `teachers.parquet`."""
     return pq.read_table(folder / FILE)
+
+
+def write_query_folds(folder: Path, rows: pa.Table | list[dict[str, Any]]) -> None:
+    """Write `queries.parquet` from a table, or rows, with the columns of QUERY_SCHEMA."""
+    _write(folder / QUERY_FILE, rows, QUERY_SCHEMA)
+
+
+def read_query_folds(folder: Path) -> pa.Table:
+    """Read `queries.parquet`."""
+    return pq.read_table(folder / QUERY_FILE)
+
+
+def _write(path: Path, rows: pa.Table | list[dict[str, Any]], schema: pa.Schema) -> None:
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)
+    pq.write_table(table.select(schema.names).cast(schema), path)

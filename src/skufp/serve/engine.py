@@ -21,7 +21,7 @@ Action = Callable[[Image.Image], Image.Image]
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer: a SKU, its score (cosine), and the view of it that matches best."""
+    """One answer: a SKU, its score (the cosine, as the index's form gives it), and the view of it that matches best."""
 
     rank: int
     split: str
@@ -34,7 +34,7 @@ class Hit:
 
 
 class SearchEngine:
-    """Answers queries from the folders of the prepare, retriever, embed and index stages.
+    """Answers queries from the folders of the prepare, retriever, embed and index stages, whatever the index's form.
 
     Raises UserError if the index was built with another encoder or preprocessing.
     """
@@ -64,11 +64,12 @@ class SearchEngine:
         return self.encoder.encode_text([text])[0].float().numpy()
 
     def search(self, query: np.ndarray, top_k: int) -> list[Hit]:
-        """Return the ``top_k`` SKUs nearest to ``query`` [D], best first."""
+        """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer where the index finds no more."""
         scores, ids = self.index.search(query[None], top_k)
         return [
             self._hit(query, rank, self.skus[i], float(s))
             for rank, (i, s) in enumerate(zip(ids[0], scores[0], strict=True), 1)
+            if i >= 0
         ]
 
     def _hit(self, query: np.ndarray, rank: int, sku: dict[str, object], score: float) -> Hit:

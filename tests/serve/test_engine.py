@@ -1,0 +1,119 @@
+"""The search engine over every form of index, with a real encoder and index folders that stage=index wrote."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from skufp.artifacts.vectors import VectorTable
+from skufp.errors import UserError
+from skufp.models.siglip import tiny_siglip
+from skufp.modules.encoder_folder import save_encoder
+from skufp.retrieval.representations import mean_of_views, normalise
+from skufp.serve.engine import SearchEngine
+from skufp.stages import index as stage
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "index"
+SKUS, VIEWS, DIM = 300, 4, 16
+OF_VIEW = np.repeat(np.arange(SKUS), VIEWS)
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny encoder and a catalogue of random vectors: 300 SKUs, the last 50 of another split."""
+    folder = tmp_path_factory.mktemp("upstream")
+    save_encoder(tiny_siglip(16, 8, DIM, 1, 2, 0), folder / "retriever" / "encoder")
+    skus = [
+        {"split": "test" if i >= 250 else "validation", "sku_id": f"s{i % 250}", "category_name": f"c{i % 3}"}
+        for i in range(SKUS)
+    ]
+    rows = [
+        skus[i] | {"view_id": f"v{n}", "domain": "catalog", "image_path": f"{n}.jpg"} for n, i in enumerate(OF_VIEW)
+    ]
+    vectors = normalise(np.random.default_rng(0).normal(size=(len(rows), DIM))).astype(np.float32)
+    VectorTable(vectors, pa.Table.from_pylist(rows)).save(folder / "embed")
+    prints = VectorTable(mean_of_views(vectors, OF_VIEW, SKUS), pa.Table.from_pylist(skus))
+    prints.save(folder / "fingerprint", "fingerprints.npy", "skus.parquet")
+    return {name: folder / name for name in ("retriever", "embed", "fingerprint")}
+
+
+def _engine(upstream: dict[str, Path], out: Path, index: str, **changes: object) -> SearchEngine:
+    settings = OmegaConf.merge(OmegaConf.load(CONF / f"{index}.yaml"), changes)
+    cfg = OmegaConf.create({"index": settings, "data": {"gallery": ["validation", "test"]}})
+    out.mkdir(exist_ok=True)
+    stage.run(cfg, upstream, out)
+    return SearchEngine(out.parent, upstream["retriever"], upstream["embed"], out)
+
+
+def _query() -> np.ndarray:
+    return normalise(np.random.default_rng(7).normal(size=(1, DIM))).astype(np.float32)[0]
+
+
+def _scores_by_hand(upstream: dict[str, Path], index: str, query: np.ndarray, dims: int) -> np.ndarray:
+    views = np.load(upstream["embed"] / "vectors.npy")
+    vectors = views if index == "views" else mean_of_views(views, OF_VIEW, SKUS)
+    scores = normalise(vectors[:, :dims]) @ normalise(query[:dims])
+    return scores.reshape(SKUS, VIEWS).max(axis=1) if index == "views" else scores
+
+
+@pytest.mark.parametrize("index", ["flat", "views"])
+@pytest.mark.parametrize("dims", [None, 6])
+def test_exact_forms_answer_as_brute_force(
+    upstream: dict[str, Path], tmp_path: Path, index: str, dims: int | None
+) -> None:
+    query = _query()
+    hits = _engine(upstream, tmp_path / "index", index, dims=dims).search(query, 20)
+    scores = _scores_by_hand(upstream, index, query, dims or DIM)
+    best = np.argsort(-scores)[:20]
+    assert [(h.split, h.sku_id) for h in hits] == [
+        ("test" if i >= 250 else "validation", f"s{i % 250}") for i in best.tolist()
+    ]
+    assert [h.rank for h in hits] == list(range(1, 21))
+    np.testing.assert_allclose([h.score for h in hits], scores[best], atol=1e-5)
+    views = np.load(upstream["embed"] / "vectors.npy") @ query
+    for hit, i in zip(hits, best.tolist(), strict=True):
+        view = VIEWS * i + int(views[VIEWS * i : VIEWS * (i + 1)].argmax())
+        assert (hit.view_id, hit.image_path, hit.category) == (f"v{view}", f"{view}.jpg", f"c{i % 3}")
+        assert hit.view_score == pytest.approx(float(views[view]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("index", "top_k", "expected"),
+    [("int8", 1000, SKUS), ("rabitq", 1000, SKUS), ("pq", 1000, SKUS), ("views", 1000, SKUS), ("hnsw", 30, 30)],
+)
+def test_every_form_answers_each_sku_once(
+    upstream: dict[str, Path], tmp_path: Path, index: str, top_k: int, expected: int
+) -> None:
+    hits = _engine(upstream, tmp_path / "index", index, dims=8).search(_query(), top_k)
+    assert len({(h.split, h.sku_id) for h in hits}) == len(hits) == expected
+    scores = [h.score for h in hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_an_approximate_index_does_not_find_is_left_out(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat", kind="IVF10,Flat")  # searches one list of ten
+    hits = engine.search(_query(), SKUS)
+    assert 0 < len(hits) < SKUS
+    assert [h.rank for h in hits] == list(range(1, len(hits) + 1))
+    assert all(np.isfinite(h.score) for h in hits)
+
+
+def test_photos_and_texts_become_unit_vectors(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
+    for query in (engine.embed_photo(photo), engine.embed_text("navy tee")):
+        assert query.shape == (DIM,)
+        assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
+        assert len(engine.search(query, 3)) == 3
+    with pytest.raises(UserError, match="text to search for is empty"):
+        engine.embed_text("  ")
+
+
+def test_the_index_of_another_encoder_is_refused(upstream: dict[str, Path], tmp_path: Path) -> None:
+    _engine(upstream, tmp_path / "index", "flat")
+    save_encoder(tiny_siglip(16, 8, DIM, 1, 2, 1), tmp_path / "other" / "encoder")
+    with pytest.raises(UserError, match="another encoder"):
+        SearchEngine(tmp_path, tmp_path / "other", upstream["embed"], tmp_path / "index")

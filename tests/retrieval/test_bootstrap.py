@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skufp.retrieval.bootstrap import interval
+from skufp.retrieval.bootstrap import Interval, interval, resampled_means
 
 
 def test_interval_covers_the_mean_and_lies_in_the_range() -> None:
@@ -67,3 +67,30 @@ def test_a_resample_weighs_skus_by_their_queries() -> None:
     # Half of all resamples draw both SKUs: nine queries at 1 and one at 0.
     result = interval(np.array([1.0] * 9 + [0.0]), np.array([0] * 9 + [1]), level=0.3)
     assert (result.low, result.high) == pytest.approx((0.9, 0.9))
+
+
+def test_resamples_equal_drawing_skus_by_hand() -> None:
+    rng = np.random.default_rng(5)
+    values, sku = rng.random((40, 2)), rng.integers(0, 7, 40)
+    result = resampled_means(values, sku, resamples=6, seed=9)
+    np.testing.assert_allclose(result[0], values.mean(axis=0))
+    draw = np.random.default_rng(9)
+    names = np.unique(sku)
+    for row in result[1:]:
+        drawn = np.concatenate([values[sku == names[i]] for i in draw.integers(0, len(names), len(names))])
+        np.testing.assert_allclose(row, drawn.mean(axis=0))
+
+
+def test_columns_share_their_resamples() -> None:
+    rng = np.random.default_rng(6)
+    values, sku = rng.random(60), rng.integers(0, 11, 60)
+    resampled = resampled_means(np.stack([values, values + 0.25], axis=1), sku, resamples=50)
+    np.testing.assert_allclose(resampled[:, 1] - resampled[:, 0], 0.25)
+
+
+def test_interval_of_resamples_leaves_out_what_is_not_a_number() -> None:
+    resampled = np.array([0.5, *np.linspace(0, 1, 101), np.nan, np.nan])
+    assert Interval.of(resampled, level=0.8) == Interval(0.5, pytest.approx(0.1), pytest.approx(0.9))
+    nothing = Interval.of(np.array([0.5, np.nan]))
+    assert nothing.mean == 0.5
+    assert np.isnan([nothing.low, nothing.high]).all()

@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from skufp.retrieval.metrics import CUTOFFS, item_hits, max_per_sku, per_query, ranks_of_target, summarise
+from skufp.retrieval.metrics import (
+    CUTOFFS,
+    item_hits,
+    max_per_sku,
+    per_query,
+    ranks_in_blocks,
+    ranks_of_target,
+    summarise,
+)
 
 
 def _naive_rank(scores: np.ndarray, target: int) -> int:
@@ -33,6 +41,19 @@ def test_not_a_number_never_looks_good() -> None:
     assert ranks_of_target(scores, np.array([1, 0])).tolist() == [3, 3]
 
 
+def test_rounding_errors_are_ties() -> None:
+    scores = np.array([[0.5, 0.5 + 1e-7, 0.5 - 1e-7, 0.5 - 1e-4, 0.5 + 1e-4]], np.float32)
+    assert ranks_of_target(scores, np.array([0])).tolist() == [4]
+
+
+@pytest.mark.parametrize("block", [1, 4, 7, 100])
+def test_blocks_change_nothing(block: int) -> None:
+    rng = np.random.default_rng(3)
+    queries, vectors, target = rng.normal(size=(13, 5)), rng.normal(size=(9, 5)), rng.integers(0, 9, 13)
+    ranks = ranks_in_blocks(lambda q: q @ vectors.T, queries, target, block)
+    assert ranks.tolist() == ranks_of_target(queries @ vectors.T, target).tolist()
+
+
 def test_max_per_sku_equals_a_naive_loop() -> None:
     rng = np.random.default_rng(1)
     scores, sku = rng.normal(size=(6, 20)).astype(np.float32), rng.integers(0, 5, 20)
@@ -42,6 +63,10 @@ def test_max_per_sku_equals_a_naive_loop() -> None:
         for s in range(5):
             own = [scores[q, i] for i in range(20) if sku[i] == s]
             assert best[q, s] == (max(own) if own else -np.inf)
+
+
+def test_max_per_sku_of_no_items() -> None:
+    assert np.isneginf(max_per_sku(np.zeros((2, 0)), np.zeros(0, np.int64), 3)).all()
 
 
 def test_per_query_by_hand() -> None:

@@ -13,6 +13,32 @@ class Interval:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, resampled: np.ndarray, level: float = 0.95) -> "Interval":
+        """Make one of ``resampled`` [1 + R]: the figure itself, then its resamples; NaN resamples are left out."""
+        if np.isnan(resampled[1:]).all():
+            return cls(float(resampled[0]), float("nan"), float("nan"))
+        tail = (1 - level) / 2
+        low, high = np.nanquantile(resampled[1:], [tail, 1 - tail])
+        return cls(float(resampled[0]), float(low), float(high))
+
+
+def resampled_means(values: np.ndarray, sku: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Return [1 + R, M]: the means over queries of ``values`` [Q, M], then those of each of R resamples of SKUs.
+
+    ``sku`` [Q] is each query's SKU. All columns share the resamples, so differences and ratios of columns are paired.
+    """
+    _, group = np.unique(sku, return_inverse=True)
+    counts = np.bincount(group).astype(float)
+    sums = np.stack([np.bincount(group, column) for column in np.asarray(values, float).T], axis=1)
+    rng = np.random.default_rng(seed)
+    means = np.empty((1 + resamples, sums.shape[1]))
+    means[0] = sums.sum(axis=0) / counts.sum()
+    for i in range(1, 1 + resamples):
+        times = np.bincount(rng.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
+        means[i] = (times @ sums) / (times @ counts)
+    return means
+
 
 def interval(
     values: np.ndarray, sku: np.ndarray, resamples: int = 1000, seed: int = 0, level: float = 0.95
@@ -21,16 +47,17 @@ def interval(
 
     For a paired comparison pass the difference of two methods' values on the same queries.
     """
-    values = np.asarray(values, float)
     if len(values) == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
+    return Interval.of(resampled_means(np.asarray(values)[:, None], sku, resamples, seed)[:, 0], level)
+
+
+def standard_error(values: np.ndarray, sku: np.ndarray) -> float:
+    """Return the standard error of the mean of ``values`` [Q] when queries of one SKU ``sku`` [Q] go together.
+
+    The cluster-robust estimate without small-sample factors: root of the sum over SKUs of squared summed residuals,
+    over Q (Cameron and Miller 2015, A Practitioner's Guide to Cluster-Robust Inference, section II).
+    """
     _, group = np.unique(sku, return_inverse=True)
-    sums, counts = np.bincount(group, values), np.bincount(group).astype(float)
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for i in range(resamples):
-        drawn = rng.integers(0, len(sums), len(sums))
-        means[i] = sums[drawn].sum() / counts[drawn].sum()
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    residuals = np.bincount(group, np.asarray(values, float) - np.mean(values))
+    return float(np.sqrt((residuals**2).sum()) / len(values))

@@ -5,53 +5,89 @@ from typing import Any
 
 import numpy as np
 
-from skufp.retrieval.bootstrap import interval
+from skufp.retrieval.bootstrap import Interval, interval, resampled_means
 from skufp.retrieval.metrics import per_query
 
 BASELINE = "mean"
+CEILING = "multi_vector"
+OURS = "fingerprint"
 WITH_INTERVAL = ("recall@1", "mrr")
 
 
 @dataclass
 class Method:
-    """One way to represent SKUs: every query's rank of its SKU, and what it costs to keep and to search."""
+    """One way to represent SKUs: every query's rank of its SKU, and what it costs to keep and to search.
+
+    ``ranks`` are [Q], or [R, Q] of R runs that differ in their seed: then figures are means over runs. ``note`` is
+    "semi-oracle" or "oracle" for a method that looks at evaluation queries, else empty.
+    """
 
     name: str
     ranks: np.ndarray
     vectors_per_sku: float
     bytes_per_sku: float
     search: dict[str, float]
+    note: str = ""
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return every query's own value [Q] of each metric."""
+        return {metric: np.atleast_2d(v).mean(axis=0) for metric, v in per_query(self.ranks).items()}
 
 
 def compare(methods: list[Method], sku: np.ndarray, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Return for each method its metrics, their intervals, and its paired difference to the mean of views.
+    """Return for each method its metrics with intervals, its paired difference to the mean of views, and gap_closed.
 
-    ``sku`` [Q] is each query's SKU number: intervals resample SKUs.
+    ``sku`` [Q] is each query's SKU number: intervals resample SKUs, with the same resamples for all methods.
+    gap_closed is the share of the distance mean -> multi-vector that the method covers, a ratio of resampled means;
+    None where there is no such distance to close: its own interval reaches down to 0.
     """
-    values = {m.name: per_query(m.ranks) for m in methods}
+    values = {m.name: m.values() for m in methods}
     result: dict[str, dict[str, Any]] = {}
     for m in methods:
         row: dict[str, Any] = {metric: float(v.mean()) for metric, v in values[m.name].items()}
         row |= {"vectors_per_sku": m.vectors_per_sku, "bytes_per_sku": m.bytes_per_sku, "search": m.search}
-        row["interval"] = {k: asdict(interval(values[m.name][k], sku, resamples, seed)) for k in WITH_INTERVAL}
-        if m.name != BASELINE and BASELINE in values:
-            row["minus_mean"] = {
-                k: asdict(interval(values[m.name][k] - values[BASELINE][k], sku, resamples, seed))
-                for k in WITH_INTERVAL
-            }
-        result[m.name] = row
+        result[m.name] = row | {"note": m.note, "interval": {}, "gap_closed": {}}
+    for metric in WITH_INTERVAL:
+        table = np.stack([values[m.name][metric] for m in methods], axis=1)
+        columns = resampled_means(table, sku, resamples, seed).T
+        means = {m.name: column for m, column in zip(methods, columns, strict=True)}
+        for name, row in result.items():
+            row["interval"][metric] = asdict(Interval.of(means[name]))
+            if BASELINE in means and name != BASELINE:
+                row.setdefault("minus_mean", {})[metric] = asdict(Interval.of(means[name] - means[BASELINE]))
+            row["gap_closed"][metric] = _gap_closed(means, name)
     return result
 
 
-def by_stratum(methods: list[Method], stratum: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return every stratum's number of queries and each method's Recall@1 and MRR in it; ``stratum`` [Q] names."""
+def _gap_closed(means: dict[str, np.ndarray], name: str) -> dict[str, float] | None:
+    """Return (method - mean) / (multi-vector - mean), where the denominator's interval lies above 0.
+
+    The few resamples in which it does not are left out: a share of nothing says nothing.
+    """
+    if BASELINE not in means or CEILING not in means:
+        return None
+    gap = means[CEILING] - means[BASELINE]
+    if not Interval.of(gap).low > 0:
+        return None
+    return asdict(Interval.of((means[name] - means[BASELINE]) / np.where(gap > 0, gap, np.nan)))
+
+
+def by_stratum(
+    methods: list[Method], stratum: np.ndarray, sku: np.ndarray, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return every stratum's number of queries and each method's Recall@1 and MRR in it; ``stratum`` [Q] names.
+
+    The fingerprint's row also has its paired difference to the mean, ``minus_mean``, as in compare.
+    """
+    values = {m.name: m.values() for m in methods}
     result: dict[str, dict[str, Any]] = {}
     for name in sorted(set(stratum.tolist())):
         mask = stratum == name
         row: dict[str, Any] = {"queries": int(mask.sum())}
-        for m in methods:
-            values = per_query(m.ranks[mask])
-            row[m.name] = {k: float(values[k].mean()) for k in WITH_INTERVAL}
+        row |= {method: {k: float(v[k][mask].mean()) for k in WITH_INTERVAL} for method, v in values.items()}
+        if OURS in values and BASELINE in values:
+            gain = {k: (values[OURS][k] - values[BASELINE][k])[mask] for k in WITH_INTERVAL}
+            row[OURS]["minus_mean"] = {k: asdict(interval(g, sku[mask], resamples, seed)) for k, g in gain.items()}
         result[name] = row
     return result
 

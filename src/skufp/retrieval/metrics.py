@@ -4,22 +4,40 @@ Ranks start at 1. Ties are counted against us: an equal score of a wrong candida
 so that constant scores never look good; NaN ranks last.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 CUTOFFS = (1, 5, 10, 20)
+ROUNDING = 1e-6  # scores this near are equal: the same vectors' products differ so much from one library to another
+BLOCK = 256  # queries ranked at a time: their scores of all vectors are what takes memory
 
 
 def ranks_of_target(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the rank [Q] of each query's target column in ``scores`` [Q, S]."""
     own = np.take_along_axis(scores, target[:, None], axis=1)
-    return (~(scores < own)).sum(axis=1)
+    return (~(scores < own - ROUNDING)).sum(axis=1)
+
+
+def ranks_in_blocks(
+    score: Callable[[np.ndarray], np.ndarray], queries: np.ndarray, target: np.ndarray, block: int = BLOCK
+) -> np.ndarray:
+    """Return the rank [Q] of each query's target; ``score`` gives [B, S] for a block of ``queries`` [B, D]."""
+    ranks = np.zeros(len(queries), np.int64)
+    for start in range(0, len(queries), block):
+        part = slice(start, start + block)
+        ranks[part] = ranks_of_target(score(queries[part]), target[part])
+    return ranks
 
 
 def max_per_sku(item_scores: np.ndarray, sku_of_item: np.ndarray, skus: int) -> np.ndarray:
     """Return [Q, S]: each SKU's best item score; -inf for a SKU without items. ``item_scores`` is [Q, N]."""
-    best = np.full((skus, len(item_scores)), -np.inf, item_scores.dtype)
-    np.maximum.at(best, sku_of_item, item_scores.T)
-    return best.T
+    best = np.full((len(item_scores), skus), -np.inf, item_scores.dtype)
+    order = np.argsort(sku_of_item, kind="stable")
+    present, starts = np.unique(sku_of_item[order], return_index=True)
+    if len(present):
+        best[:, present] = np.maximum.reduceat(item_scores[:, order], starts, axis=1)
+    return best
 
 
 def per_query(ranks: np.ndarray) -> dict[str, np.ndarray]:

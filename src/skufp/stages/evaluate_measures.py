@@ -1,0 +1,83 @@
+"""What stage=evaluate measures beside the comparison: strata, the item-level protocol, latency, smaller vectors."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from skufp.artifacts.vectors import VectorTable
+from skufp.stages.evaluate_methods import TIMED, TOP, Gallery, one_thread
+
+BLOCK = 256  # queries scored against all views at a time
+
+
+def strata(
+    methods: list[Any], queries: VectorTable, target: np.ndarray, gallery: Gallery, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return results by number of views, occlusion, viewpoint and whether a sibling style is in the gallery."""
+    from skufp.retrieval.comparison import by_stratum, view_count_stratum
+
+    names = {
+        "views": view_count_stratum(gallery.groups.counts()[target]),
+        "occlusion": queries.column("occlusion").astype(str),
+        "viewpoint": queries.column("viewpoint").astype(str),
+        "sibling_style_in_gallery": np.where(has_sibling(gallery)[target], "yes", "no"),
+    }
+    return {key: by_stratum(methods, stratum, target, resamples, seed) for key, stratum in names.items()}
+
+
+def has_sibling(gallery: Gallery) -> np.ndarray:
+    """Return [S] bool: another SKU of the gallery is of the same pair, so differs in style or category alone."""
+    rows = gallery.fingerprints.rows
+    pair = [f"{s}/{p}" for s, p in zip(rows["split"].to_pylist(), rows["pair_id"].to_pylist(), strict=True)]
+    _, group, sizes = np.unique(pair, return_inverse=True, return_counts=True)
+    return sizes[group] > 1
+
+
+def item_level(queries: VectorTable, gallery: Gallery) -> dict[str, float]:
+    """Return the official protocol's hit@k: any of the top-k gallery items shares pair and style."""
+    from skufp.retrieval.metrics import item_hits
+
+    number: dict[tuple[Any, ...], int] = {}
+
+    def style(table: VectorTable) -> np.ndarray:
+        columns = (table.rows[c].to_pylist() for c in ("split", "pair_id", "style"))
+        return np.array([number.setdefault(key, len(number)) for key in zip(*columns, strict=True)])
+
+    views, of_view, of_query = np.asarray(gallery.views.vectors), style(gallery.views), style(queries)
+    found: dict[str, float] = {}
+    for start in range(0, len(queries), BLOCK):
+        part = slice(start, start + BLOCK)
+        scores = np.asarray(queries.vectors[part]) @ views.T
+        for name, hits in item_hits(scores, of_query[part, None] == of_view).items():
+            found[name] = found.get(name, 0.0) + float(hits.sum())
+    return {name: count / len(queries) for name, count in found.items()}
+
+
+def latency(inputs: dict[str, Path], queries: VectorTable, gallery: Gallery) -> dict[str, Any]:
+    """Return encode and search times of single queries, warm, on one thread."""
+    import torch
+
+    from skufp.data.crops import open_image
+    from skufp.modules.encoder_folder import load_encoder
+    from skufp.retrieval.latency import percentiles
+
+    encoder = load_encoder(inputs["retriever"] / "encoder")
+    pictures = [open_image(inputs["prepare"] / p) for p in queries.rows["image_path"].to_pylist()[:20]]
+    with one_thread(), torch.inference_mode():
+        encode = percentiles(lambda p: encoder.encode_image(torch.from_numpy(encoder.preprocessing(p))[None]), pictures)
+        search = percentiles(lambda q: gallery.index.search(q[None], TOP), np.asarray(queries.vectors[:TIMED]))
+    return {"threads": 1, "device": "cpu", "encode": encode, "search": search, "index_bytes": gallery.index.nbytes}
+
+
+def sizes(
+    cfg: DictConfig, gallery: Gallery, means: np.ndarray, queries: np.ndarray, target: np.ndarray
+) -> list[dict[str, Any]]:
+    """Return recall against bytes per SKU, for fingerprint and mean, cut to fewer dimensions and quantised."""
+    from skufp.retrieval.compression import size_curve
+
+    spec = cfg.stages.evaluate
+    vectors = {"fingerprint": np.asarray(gallery.fingerprints.vectors), "mean": means}
+    dims, kinds = list(spec.sizes.dims), list(spec.sizes.kinds)
+    return size_curve(vectors, queries, target, dims, kinds, spec.bootstrap, cfg.seed)

@@ -1,0 +1,51 @@
+"""What a run is called on Weights & Biases, and which runs stand together: a sweep's, or those of an ablation."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from skufp.artifacts.folder import read_json
+
+
+def sweep_group(cfg: DictConfig) -> str:
+    """Return ``<sweep>-<time>`` in a multirun, where the sweep is its --config-name; else the ablation's name."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return str(cfg.ablation)
+    hydra = HydraConfig.get()
+    name = hydra.job.config_name
+    return f"{'sweep' if name == 'config' else name}-{Path(hydra.sweep.dir).name}"
+
+
+def run_identity(cfg: DictConfig) -> dict[str, Any]:
+    """Return name, group and config for the run of ``cfg.stage``: what tells it from the sweep's other runs.
+
+    The config stands under ``run``, out of the way of the hyper-parameters that Lightning adds.
+    """
+    names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "loss", "index")}
+    seeds = {part: int(cfg[part]) for part in ("seed", "fingerprint_seed")}
+    run = names | seeds | {"ablation": str(cfg.ablation), "stage": str(cfg.stage)}
+    told = f"{cfg.stages[cfg.stage].label} {run['ablation']} seed {run['seed']}/{run['fingerprint_seed']}"
+    return {"name": told, "group": sweep_group(cfg), "config": {"run": run}}
+
+
+def log_evaluation_if_asked(
+    cfg: DictConfig, inputs: dict[str, Path], out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]
+) -> None:
+    """With logger=wandb, log an evaluation and what its teachers' report says; ``out`` is the stage's folder.
+
+    The stage's key is the run's id: the same evaluation in a later sweep moves there instead of standing twice.
+    """
+    if "Wandb" not in cfg.logger._target_:
+        return
+    from skufp.callbacks.wandb_evaluation import log_evaluation
+
+    report = {"teacher": read_json(inputs["teacher"] / "report.json")} if "teacher" in inputs else {}
+    key = out.name.removesuffix(".building").rpartition("-")[2]
+    log_evaluation(
+        metrics | report, examples, run_id=key, folder=out, project=cfg.logger.project, entity=cfg.logger.entity,
+        offline=bool(cfg.logger.offline), **run_identity(cfg),
+    )  # fmt: skip

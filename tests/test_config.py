@@ -1,17 +1,29 @@
-"""The configuration: build(), targets checked without importing them, unknown keys."""
+"""The configuration: build(), targets checked without importing them, unknown keys, the loss's defaults."""
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from skufp.config import Config, build, check_keys, check_targets, locate, plain
+from skufp.__main__ import check_composition
+from skufp.config import (
+    Config,
+    Loss,
+    LossWeights,
+    build,
+    check_keys,
+    check_targets,
+    complete_loss,
+    locate,
+    plain,
+    register_schema,
+)
 from skufp.data.augment import PhonePhoto
 from skufp.errors import UserError
-from skufp.models.aggregators import Attention
+from skufp.models.aggregators.attention import Attention
 from skufp.models.preprocessing import Preprocessing
 
 PREPROCESSING = {"_target_": "skufp.models.preprocessing.Preprocessing", "size": 32}
@@ -58,7 +70,7 @@ def test_an_argument_of_something_that_takes_none_is_refused() -> None:
 
 def test_an_unknown_name_names_the_nearest_and_a_missing_module_is_named() -> None:
     with pytest.raises(UserError, match=r"has no 'Atention'\. Did you mean 'Attention'\?"):
-        build({"_target_": "skufp.models.aggregators.Atention", "dim": 4})
+        build({"_target_": "skufp.models.aggregators.attention.Atention", "dim": 4})
     with pytest.raises(UserError, match=r"there is no module 'skufp\.models\.agregators'"):
         build({"_target_": "skufp.models.agregators.Mean", "dim": 4})
 
@@ -88,8 +100,8 @@ def test_nested_specs_are_built_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nested_specs_of_a_real_module_stay_plain_dicts() -> None:
     spec = {
         "_target_": "skufp.modules.fingerprint.Fingerprint", "_recursive_": False, "lr": 1e-3, "weight_decay": 0.0,
-        "aggregator": {"_target_": "skufp.models.aggregators.Attention", "heads": 2}, "loss": {"distill": 1.0},
-        "warmup": 0.1, "steps": 2, "dim": 8,
+        "aggregator": {"_target_": "skufp.models.aggregators.attention.Attention", "heads": 2},
+        "loss": {"weights": {"distill": 1.0}}, "warmup": 0.1, "steps": 2, "dim": 8,
     }  # fmt: skip
     module = build(spec)
     assert isinstance(module.aggregator, Attention)
@@ -106,7 +118,7 @@ def test_plain_leaves_no_omegaconf() -> None:
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        ({"action": {"_target_": "skufp.models.aggregators.Attention", "head": 4}}, "Did you mean 'heads'"),
+        ({"action": {"_target_": "skufp.models.aggregators.attention.Attention", "head": 4}}, "Did you mean 'heads'"),
         ({"a": {"b": {"_target_": "skufp.data.augment.PhonePhoto", "casts": 1}}}, r"a\.b .*Did you mean 'cast'"),
         ({"_target_": "skufp.models.siglip.tiny_siglip", "imagesize": 1}, "Did you mean 'image_size'"),
         ({"_target_": "skufp.models.nowhere.X"}, r"no module 'skufp\.models\.nowhere'"),
@@ -147,4 +159,53 @@ def test_unknown_keys_are_refused_at_any_depth() -> None:
         check_keys(cfg, Config)
     with pytest.raises(UserError, match=r"no setting 'sed'\. Did you mean 'seed'"):
         check_keys(OmegaConf.create({"sed": 0}), Config)
-    check_keys(OmegaConf.create({"seed": 0, "loss": {"anything": 1}, "trainer": {"devices": 2}}), Config)
+    with pytest.raises(UserError, match=r"no setting 'loss\.weights\.smoth_ap'\. Did you mean 'smooth_ap'"):
+        check_keys(OmegaConf.create({"loss": {"name": "mine", "weights": {"margin": 1, "smoth_ap": 1}}}), Config)
+    with pytest.raises(UserError, match=r"no setting 'loss\.anything'"):
+        check_keys(OmegaConf.create({"loss": {"anything": 1}}), Config)
+    check_keys(OmegaConf.create({"seed": 0, "aggregator": {"anything": 1}, "trainer": {"devices": 2}}), Config)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loss.weights.smoth_ap=1", r"no setting 'loss\.weights\.smoth_ap'\. Did you mean 'smooth_ap'\?"),
+        ("+loss.weights.smoth_ap=1", r"no setting 'loss\.weights\.smoth_ap'\. Did you mean 'smooth_ap'\?"),
+        ("loss.weights.margn=1", r"no setting 'loss\.weights\.margn'\. Did you mean 'margin'\?"),
+        ("loss.temprature=1", r"no setting 'loss\.temprature'\. Did you mean 'temperature'\?"),
+        ("loss.distill=1", r"no setting 'loss\.distill'\. Valid: .*weights"),
+        ("loss=defualt", r"loss=defualt: there is no such choice\. Did you mean 'default'\?"),
+        ("loss.weights.distill=much", r"loss\.weights\.distill=much"),
+    ],
+)
+def test_an_unknown_loss_is_told_at_composition(override: str, message: str) -> None:
+    register_schema()
+    with pytest.raises(UserError, match=message):
+        check_composition([override])
+
+
+def test_every_loss_weight_can_be_set() -> None:
+    register_schema()
+    check_composition([f"loss.weights.{weight.name}=0.5" for weight in fields(LossWeights)])
+
+
+def test_complete_loss_keeps_what_is_given_and_fills_in_the_schemas_defaults() -> None:
+    given = {"name": "mine", "weights": {"margin": 2.0}, "temperature": 0.5, "prefix_dims": [64]}
+    done = complete_loss(given)
+    assert done == asdict(Loss()) | given | {"weights": asdict(LossWeights()) | {"margin": 2.0}}
+    assert type(done["weights"]) is dict
+    assert given["weights"] == {"margin": 2.0}
+    assert complete_loss(done) == done
+
+
+def test_complete_loss_of_nothing_has_no_loss() -> None:
+    done = complete_loss({})
+    assert not any(done["weights"].values())
+    done["prefix_dims"].append(8)
+    assert complete_loss({})["prefix_dims"] == []
+
+
+def test_complete_loss_refuses_what_the_schema_does_not_know() -> None:
+    for given in ({"weights": {"smoth_ap": 1.0}}, {"temprature": 0.1}):
+        with pytest.raises((TypeError, UserError), match=r"smoth_ap|temprature"):
+            complete_loss(given)

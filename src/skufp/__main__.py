@@ -7,10 +7,13 @@ from pathlib import Path
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -96,10 +99,14 @@ def flags_first(arguments: list[str]) -> list[str]:
     return flags + settings
 
 
-def search_path() -> list[str]:
-    """Overrides that put a checkout's experiments/ folder on Hydra's search path."""
-    experiments = config_folder().parent / "experiments"
-    return [f"hydra.searchpath=[{quote(f'file://{experiments}')}]"] if experiments.is_dir() else []
+class Experiments(SearchPathPlugin):
+    """Puts a checkout's experiments/ folder on Hydra's search path, so that its sweeps go by --config-name."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folder, if there is one."""
+        folder = config_folder().parent / "experiments"
+        if folder.is_dir():
+            search_path.append("experiments", f"file://{folder}")
 
 
 def check_composition(arguments: list[str]) -> None:
@@ -111,6 +118,8 @@ def check_composition(arguments: list[str]) -> None:
             name = next(rest, name)
         elif argument.startswith(("--config-name=", "-cn=")):
             name = argument.partition("=")[2]
+        elif argument in FLAGS_WITH_VALUE:
+            next(rest, None)
         elif not argument.startswith("-") and "=" in argument.replace("~", "="):
             overrides.append(argument)
         elif not argument.startswith("-") and argument not in ("job", "hydra", "all"):
@@ -118,7 +127,7 @@ def check_composition(arguments: list[str]) -> None:
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             for choice in _without_sweeps(overrides):
-                cfg = compose(name, [*choice, *search_path()])
+                cfg = compose(name, choice)
                 plain(cfg)  # resolves, and so finds interpolations of nothing
                 check_keys(cfg, Config)
                 if cfg.stage not in cfg.stages:
@@ -149,6 +158,9 @@ def explain(error: Exception) -> str:
         if group.is_dir():
             choices = [path.stem for path in group.glob("*.yaml")]
             return f"{match[1]}={match[2]}: there is no such choice.{nearest(match[2], choices)}"
+    if match := re.search(r"Cannot find primary config '([^']+)'", text):
+        sweeps = [path.stem for path in (config_folder().parent / "experiments").glob("*.yaml")]
+        return f"--config-name {match[1]}: there is no such sweep.{nearest(match[1], sweeps)}"
     if match := re.search(r"Key '([^']+)' (?:is )?not in ", text):
         full = re.search(r"full_key: (\S+)", text)
         where = full[1] if full else match[1]
@@ -186,7 +198,10 @@ def run(cfg: DictConfig) -> None:
     if job.mode == RunMode.MULTIRUN:
         sweep = Path(job.sweep.dir)
         sweep.mkdir(parents=True, exist_ok=True)
-        result = {"overrides": list(job.overrides.task), "stage": cfg.stage, "folder": str(folder)}
+        result = {
+            "sweep": job.job.config_name, "overrides": list(job.overrides.task), "stage": cfg.stage,
+            "folder": str(folder.resolve()),
+        }  # fmt: skip
         write_json(sweep / f"job-{job.job.num:03d}.json", result)
 
 
@@ -204,10 +219,10 @@ def main() -> None:
     """Entry point of `python -m skufp` and of the `skufp` command."""
     try:
         register_schema()
+        Plugins.instance().register(Experiments)
         arguments = flags_first(translate_arguments(sys.argv[1:]))
         if not {"--help", "-h", "--hydra-help", "--version", "--info", "-i"} & set(arguments):
             check_composition(arguments)
-        arguments += search_path()
         folder = config_folder()
     except UserError as error:
         fail(error)

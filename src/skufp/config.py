@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -57,6 +57,7 @@ class Training:
     clip: float = 1.0
     ema: float = 0.0
     gradient_checkpointing: bool = False
+    prefix_dims: list[int] = field(default_factory=list)
     keep: str = "last"
 
 
@@ -86,10 +87,52 @@ class Trainer:
 
 @dataclass
 class Index:
-    """The FAISS index that answers queries."""
+    """The FAISS index that answers queries: which vectors it holds, in which form, and how many of their dimensions."""
 
     name: str = MISSING
     kind: str = MISSING
+    vectors: str = "fingerprint"
+    dims: int | None = None
+
+
+@dataclass
+class LossWeights:
+    """How much each loss of the fingerprint counts; 0 leaves it out. Their code: skufp/models/losses."""
+
+    distill: float = 0.0
+    contrastive: float = 0.0
+    teacher_kl: float = 0.0
+    multi_vector_kl: float = 0.0
+    margin: float = 0.0
+    triplet: float = 0.0
+    smooth_ap: float = 0.0
+    sup_ap: float = 0.0
+    recall_at_k: float = 0.0
+    listnet: float = 0.0
+
+
+@dataclass
+class Loss:
+    """The fingerprint's loss: a weighted sum, and the settings its parts share."""
+
+    name: str = MISSING
+    weights: LossWeights = field(default_factory=LossWeights)
+    temperature: float = 0.05
+    rank_temperature: float = 0.01
+    margin: float = 0.1
+    sibling_weight: float = 1.0
+    prefix_dims: list[int] = field(default_factory=list)
+
+
+def complete_loss(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``given`` with the defaults of Loss for what it leaves out, as plain data; UserError for unknown names."""
+    weights = given.get("weights", {})
+    for what, names, schema in (("loss", given, Loss), ("loss.weights", weights, LossWeights)):
+        known = [f.name for f in fields(schema)]
+        for name in names:
+            if name not in known:
+                raise UserError(f"There is no setting '{what}.{name}'.{nearest(str(name), known)}")
+    return asdict(Loss(**{**given, "weights": LossWeights(**weights)}))
 
 
 @dataclass
@@ -116,6 +159,7 @@ class Config:
 
     stage: str = "evaluate"
     seed: int = 0
+    fingerprint_seed: int = 0
     runs: str = "runs"
     upstream: str = "run"
     workers: int | None = None
@@ -124,7 +168,7 @@ class Config:
     data: Data = MISSING
     model: Model = MISSING
     aggregator: dict[str, Any] = MISSING
-    loss: dict[str, Any] = MISSING
+    loss: Loss = MISSING
     views: Views = field(default_factory=Views)
     index: Index = MISSING
     trainer: Trainer = field(default_factory=Trainer)

@@ -171,12 +171,21 @@ def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Con
         OmegaConf.set_readonly(job, False)
         job.stage = step.name
         OmegaConf.set_readonly(job, True)
-        inputs = {s.name: s.folder for s in steps if s.name != step.name}
+        inputs = {name: s.folder for s in steps if (name := s.name) in upstream(step, steps)}
         with building(step.folder, manifest, resume=bool(cfg.stages[step.name].get("resume", False))) as work:
             stage_module(cfg, step.name).run(job, inputs, work)
         console.print(f"[green]done[/] in {manifest.wall_seconds:.1f} s: {step.folder}")
     finally:
         lock.release()
+
+
+def upstream(step: Planned, steps: list[Planned]) -> set[str]:
+    """Return the names of all stages that ``step`` stands on, those that its needs stand on included."""
+    found = set(step.inputs)
+    for other in steps:
+        if other.name in step.inputs:
+            found |= upstream(other, steps)
+    return found
 
 
 def print_plan(steps: list[Planned], console: Console) -> None:

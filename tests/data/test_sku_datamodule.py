@@ -1,4 +1,4 @@
-"""The SKU DataModule: padding, view dropout, teachers, bank, pools, resume."""
+"""The SKU DataModule: bank, pairs, pools, teachers joined in, streams, resume."""
 
 from pathlib import Path
 from typing import Any
@@ -6,24 +6,36 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 from skufp.artifacts.folder import write_json
-from skufp.artifacts.teachers import write_teachers
+from skufp.artifacts.teachers import write_query_folds, write_teachers
+from skufp.data import sku_datamodule
 from skufp.data.shards import INDEX, write_sku_shards
-from skufp.data.sku_datamodule import META, SkuDataModule, SkuSamples, drop_views, pad_views
+from skufp.data.sku_collate import META, TrainingCollate
+from skufp.data.sku_datamodule import SkuDataModule, SkuSamples
+from skufp.data.sku_teachers import Teachers
 
 DIM = 6
 NO_TEACHER = "sku-3"
+# Every train SKU but one is taught by its last view, SKU n with weight n / 10; every held-out query by the first.
+TEACHERS = Teachers(
+    {(f"sku-{i}", -1): (f"{i}-{i % 4}", 0.1 * i) for i in range(11) if i != 3}
+    | {(f"sku-{i}", 1): (f"{i}-0", 0.5) for i in range(11)},
+    {(f"sku-{i}", f"q{i}-0"): 1 for i in range(11)},
+)
 
 
 def _sample(number: int, split: str) -> dict[str, Any]:
+    """SKU n has 1 + n % 4 views and n % 3 queries; three SKUs after another are a pair."""
     rng = np.random.default_rng([number, split == "dev"])
     views, queries = 1 + number % 4, number % 3
     unit = rng.normal(size=(views + queries, DIM)).astype(np.float32)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    meta: dict[str, Any] = {"split": split, "sku_id": f"sku-{number}", "pair_id": number}
+    meta: dict[str, Any] = {"split": split, "sku_id": f"sku-{number}", "pair_id": 100 + number // 3}
     meta |= {name: [(number + i) % 2 for i in range(views)] for name in META}
     meta["view_ids"] = [f"{number}-{i}" for i in range(views)]
+    meta["query_ids"] = [f"q{number}-{i}" for i in range(queries)]
     meta["pools"] = ["held_out", "learn"][:queries] if split == "train" else [""] * queries
     return {"views": unit[:views], "queries": unit[views:], "meta": meta}
 
@@ -31,73 +43,32 @@ def _sample(number: int, split: str) -> dict[str, Any]:
 TRAIN, DEV = [_sample(i, "train") for i in range(11)], [_sample(i, "dev") for i in range(5)]
 
 
-def _teacher(number: int, **changes: Any) -> dict[str, Any]:
-    views = len(TRAIN[number]["meta"]["view_ids"])
-    row = {
-        "split": "train", "sku_id": f"sku-{number}", "view_id": f"{number}-{views - 1}", "row": 0, "fold": -1,
-        "queries": 1, "rank": 1.0, "reciprocal_rank": 1.0, "recall@1": 1.0, "margin": 0.1 * number,
-        "is_teacher": True, "fallback": False,
-    }  # fmt: skip
-    return row | changes
+def _embedded(folder: Path, shard_size: int = 4, **splits: list[dict[str, Any]]) -> dict[str, str]:
+    """Write a folder as the embed stage does."""
+    shards = folder / "shards"
+    shards.mkdir()
+    index = {f"{split}-sku": write_sku_shards(shards, split, part, shard_size) for split, part in splits.items()}
+    write_json(shards / INDEX, index)
+    return {"embed": str(folder)}
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    embed, teacher = tmp_path_factory.mktemp("embed"), tmp_path_factory.mktemp("teacher")
-    shards = embed / "shards"
-    shards.mkdir()
-    index = {f"{split}-sku": write_sku_shards(shards, split, part, 4) for split, part in
-             (("dev", DEV), ("train", TRAIN))}  # fmt: skip
-    write_json(shards / INDEX, index)
-    rows = [_teacher(i) for i in range(11) if i != 3]
-    rows[1]["margin"] = -0.5
-    rows += [
-        _teacher(3, fallback=True),
-        _teacher(5, view_id="5-0", fold=0), _teacher(5, view_id="5-0", is_teacher=False),
-        _teacher(6, view_id="6-0", split="dev"),
-    ]  # fmt: skip
-    write_teachers(teacher, rows)
-    return {"embed": str(embed), "teacher": str(teacher)}
+    return _embedded(tmp_path_factory.mktemp("embed"), dev=DEV, train=TRAIN)
 
 
 @pytest.fixture
 def data(inputs: dict[str, str]) -> SkuDataModule:
-    return SkuDataModule(inputs, batch_size=4, view_dropout=0.3, seed=0, steps=9)
-
-
-def test_pad_views_by_hand() -> None:
-    views = [np.ones((2, 3), np.float32), np.full((1, 3), 2, np.float32)]
-    metas = [{"viewpoint": [1, 2], "occlusion": [3, 0], "zoom_in": [0, 1], "generated": [False, True]},
-             {"viewpoint": [3], "occlusion": [1], "zoom_in": [2], "generated": [True]}]  # fmt: skip
-    batch = pad_views(views, metas)
-    assert batch["views"].tolist() == [[[1.0] * 3, [1.0] * 3], [[2.0] * 3, [0.0] * 3]]
-    assert batch["mask"].tolist() == [[True, True], [True, False]]
-    assert batch["meta"].tolist() == [[[1, 3, 0, 0], [2, 0, 1, 1]], [[3, 1, 2, 1], [0, 0, 0, 0]]]
-
-
-@pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
-def test_at_least_one_view_stays_and_none_appears(share: float) -> None:
-    mask = torch.arange(8)[None, :] < torch.tensor([1, 2, 5, 8] * 50)[:, None]
-    before = mask.clone()
-    kept = drop_views(mask, share, np.random.default_rng(0))
-    assert kept.any(dim=1).all()
-    assert not (kept & ~mask).any()
-    assert torch.equal(mask, before)
-    assert kept.sum() < mask.sum() or share == 1.0
-
-
-def test_about_the_asked_share_is_dropped() -> None:
-    mask = torch.ones(400, 20, dtype=torch.bool)
-    kept = drop_views(mask, 0.25, np.random.default_rng(0))
-    assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.02)
-    assert torch.equal(kept, drop_views(mask, 0.25, np.random.default_rng(0)))
-    assert torch.equal(drop_views(mask, 0.0, np.random.default_rng(0)), mask)
+    data = SkuDataModule(inputs, batch_size=4, seed=0, view_dropout=0.3, steps=9)
+    data.teachers = TEACHERS
+    return data
 
 
 def test_bank_holds_every_train_skus_mean(data: SkuDataModule) -> None:
     assert data.dim == DIM
     assert data.module_arguments() == {"dim": DIM}
     assert data.bank.shape == (11, DIM)
+    assert data.bank.dtype == np.float32
     for sample in TRAIN:
         mean = sample["views"].mean(axis=0)
         row = data.bank[data.bank_rows[sample["meta"]["sku_id"]]]
@@ -105,6 +76,13 @@ def test_bank_holds_every_train_skus_mean(data: SkuDataModule) -> None:
     assert data.can_train
     assert data.has_dev_queries
     assert data.expected == {"gallery": 5}
+
+
+def test_bank_pairs_are_the_pair_of_every_bank_row(data: SkuDataModule) -> None:
+    assert data.bank_pairs.dtype == np.int64
+    assert {sku: int(data.bank_pairs[row]) for sku, row in data.bank_rows.items()} == {
+        f"sku-{i}": 100 + i // 3 for i in range(11)
+    }
 
 
 def test_training_batches_join_views_queries_teachers_and_bank(data: SkuDataModule) -> None:
@@ -118,17 +96,67 @@ def test_training_batches_join_views_queries_teachers_and_bank(data: SkuDataModu
             assert torch.equal(batch["views"][i, :count], torch.from_numpy(sample["views"]))
             assert batch["mask"][i].any()
             assert not batch["mask"][i, count:].any()
+            assert batch["all_views"][i].tolist() == [v < count for v in range(batch["views"].shape[1])]
             assert batch["bank_index"][i] == data.bank_rows[sku]
-            own = batch["queries"][batch["query_target"] == i]
+            own = batch["query_target"] == i
             held_out = [q for q, pool in enumerate(sample["meta"]["pools"]) if pool == "held_out"]
-            assert torch.equal(own, torch.from_numpy(sample["queries"][held_out]))
-            weight = float(batch["teacher_weight"][i])
-            assert weight == pytest.approx(0.0 if sku in (NO_TEACHER, "sku-1") else 0.1 * number)
+            assert torch.equal(batch["queries"][own], torch.from_numpy(sample["queries"][held_out]))
+            taught = torch.from_numpy(sample["views"][:1]).expand(len(held_out), -1)
+            assert torch.equal(batch["query_teacher"][own], taught)
+            assert batch["query_teacher_weight"][own].tolist() == [0.5] * len(held_out)
+            assert float(batch["teacher_weight"][i]) == pytest.approx(0.0 if sku == NO_TEACHER else 0.1 * number)
             if sku != NO_TEACHER:
                 assert torch.equal(batch["teacher"][i], torch.from_numpy(sample["views"][-1]))
 
 
-def test_each_sku_is_seen_once_before_any_is_seen_again(data: SkuDataModule) -> None:
+@pytest.mark.parametrize(("pools", "count"), [(["held_out"], 7), (["learn"], 3), (["learn", "held_out"], 10)])
+def test_query_pools_say_which_train_queries_are_used(inputs: dict[str, str], pools: list[str], count: int) -> None:
+    data = SkuDataModule(inputs, batch_size=11, seed=0, query_pools=pools)
+    (batch,) = data.train_dataloader()
+    used = {tuple(q) for q in batch["queries"].tolist()}
+    expected = [q for s in TRAIN for q, pool in zip(s["queries"].tolist(), s["meta"]["pools"], strict=True)
+                if pool in pools]  # fmt: skip
+    assert used == {tuple(q) for q in expected}
+    assert len(batch["queries"]) == len(expected) == count
+
+
+def test_hidden_views_ask_only_in_training(inputs: dict[str, str]) -> None:
+    data = SkuDataModule(inputs, batch_size=11, seed=0, view_dropout=0.5, hidden_views_ask=True)
+    (batch,) = data.train_dataloader()
+    hidden = int((batch["all_views"] & ~batch["mask"]).sum())
+    assert hidden
+    assert len(batch["queries"]) == 7 + hidden
+    assert all(len(b["queries"]) == sum(len(m["pools"]) for m in b["sku_meta"]) for b in data.val_dataloader())
+
+
+def test_teachers_are_read_from_the_teacher_stages_folder(inputs: dict[str, str], tmp_path: Path) -> None:
+    row: dict[str, Any] = {
+        "split": "train", "row": 0, "queries": 1, "rank": 1.0, "reciprocal_rank": 1.0, "recall@1": 1.0,
+        "recall@5": 1.0, "recall@10": 1.0, "margin": 0.25, "is_teacher": True, "weight": 0.25, "fallback": False,
+    }  # fmt: skip
+    write_teachers(tmp_path, [row | {"sku_id": "sku-7", "view_id": f"7-{f + 1}", "fold": f} for f in (-1, 0, 1)])
+    write_query_folds(tmp_path, [{"split": "train", "sku_id": "sku-7", "view_id": "q7-0", "row": 0, "fold": 1}])
+    data = SkuDataModule(inputs | {"teacher": str(tmp_path)}, batch_size=11, seed=0)
+    (batch,) = data.train_dataloader()
+    i = batch["sku_id"].index("sku-7")
+    assert batch["teacher_weight"].tolist() == [0.25 * (n == i) for n in range(11)]
+    assert torch.equal(batch["teacher"][i], torch.from_numpy(TRAIN[7]["views"][0]))
+    own = batch["query_target"] == i
+    assert batch["query_teacher_weight"].tolist() == [0.25 * bool(n) for n in own]
+    assert torch.equal(batch["query_teacher"][own], torch.from_numpy(TRAIN[7]["views"][2:3]))
+
+
+def test_without_a_teacher_folder_nobody_teaches(inputs: dict[str, str]) -> None:
+    (batch,) = SkuDataModule(inputs, batch_size=11, seed=0).train_dataloader()
+    assert not batch["teacher_weight"].any()
+    assert not batch["query_teacher_weight"].any()
+
+
+@pytest.mark.parametrize("buffer", [4096, 4])
+def test_each_sku_is_seen_once_before_any_is_seen_again(
+    data: SkuDataModule, buffer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sku_datamodule, "BUFFER", buffer)
     skus = [batch["sku_id"] for batch in data.train_dataloader()]
     for start in range(0, 9, 3):  # three batches of at most four are an epoch of eleven
         assert sorted(sku for part in skus[start : start + 3] for sku in part) == sorted(
@@ -143,45 +171,79 @@ def test_validation_passes_over_dev_in_order_with_all_queries(data: SkuDataModul
     assert torch.equal(torch.cat([b["queries"] for b in batches]),
                        torch.from_numpy(np.concatenate([s["queries"] for s in DEV])))  # fmt: skip
     assert sum(int(b["mask"].sum()) for b in batches) == sum(len(s["views"]) for s in DEV)
-    assert list(map(str, data.all_skus("dev"))) == list(map(str, data.all_skus("dev")))
+    assert [b["sku_id"] for b in data.val_dataloader()] == [b["sku_id"] for b in batches]
 
 
-def _stream(data: SkuDataModule) -> SkuSamples:
-    return SkuSamples(data.train_files, 4, 9, 5, 0.3, {}, data.bank_rows)
+def _stream(data: SkuDataModule, seed: int = 5) -> SkuSamples:
+    collate = TrainingCollate(TEACHERS, data.bank_rows, ("held_out",), view_dropout=0.3, hidden_views_ask=True)
+    return SkuSamples(data.train_files, 4, 9, seed, collate)
 
 
 def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return a["sku_id"] == b["sku_id"] and all(torch.equal(a[k], b[k]) for k in ("views", "mask", "queries"))
+    tensors = [name for name, value in a.items() if isinstance(value, torch.Tensor)]
+    assert {"views", "mask", "queries", "query_teacher", "bank_index"} <= set(tensors)
+    return a["sku_id"] == b["sku_id"] and all(torch.equal(a[k], b[k]) for k in tensors)
 
 
-def test_seed_fixes_the_stream_and_resume_gives_the_identical_rest(data: SkuDataModule) -> None:
+def _all_same(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
+    return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_seed_fixes_the_stream(data: SkuDataModule) -> None:
+    assert _all_same(list(_stream(data)), list(_stream(data)))
+    assert not _all_same(list(_stream(data)), list(_stream(data, seed=6)))
+
+
+def test_every_batch_has_its_own_randomness(data: SkuDataModule) -> None:
+    draws = {
+        (seed, number): batch["draw"]
+        for seed in (5, 6)
+        for number, batch in enumerate(SkuSamples(data.train_files, 4, 9, seed, lambda s, rng: {"draw": rng.random()}))
+    }
+    assert len(set(draws.values())) == len(draws) == 18
+
+
+@pytest.mark.parametrize("used", [0, 1, 4, 9])
+def test_resume_gives_the_identical_rest(data: SkuDataModule, used: int) -> None:
     expected = list(_stream(data))
-    assert all(_same(a, b) for a, b in zip(expected, _stream(data), strict=True))
     stream = _stream(data)
     running = iter(stream)
-    for _ in range(4):
+    for _ in range(used):
         next(running)
+    assert stream.state_dict() == {"batches_done": used}
     resumed = _stream(data)
     resumed.load_state_dict(stream.state_dict())
-    assert all(_same(a, b) for a, b in zip(expected[4:], list(resumed), strict=True))
+    rest = list(resumed)
+    assert len(rest) == 9 - used
+    assert _all_same(expected[used:], rest)
+    assert resumed.state_dict() == {"batches_done": 0}  # the next pass starts at the beginning
+    assert _all_same(expected, list(resumed))
+
+
+def test_resume_through_the_loader(data: SkuDataModule) -> None:
+    expected = list(data.train_dataloader())
+    loader = data.train_dataloader()
+    running = iter(loader)
+    for _ in range(4):
+        next(running)
+    resumed = StatefulDataLoader(data.train_dataloader().dataset, batch_size=None)
+    resumed.load_state_dict(loader.state_dict())
+    assert _all_same(expected[4:], list(resumed))
 
 
 def test_without_held_out_queries_there_is_nothing_to_train(tmp_path: Path) -> None:
-    shards = tmp_path / "shards"
-    shards.mkdir()
     samples = [{**s, "meta": {**s["meta"], "pools": ["learn"] * len(s["queries"])}} for s in TRAIN]
-    write_json(shards / INDEX, {"train-sku": write_sku_shards(shards, "train", samples, 4)})
-    write_teachers(tmp_path, [])
-    data = SkuDataModule({"embed": str(tmp_path), "teacher": str(tmp_path)}, 4, 0.0, 0)
+    inputs = _embedded(tmp_path, train=samples)
+    data = SkuDataModule(inputs, batch_size=4, seed=0)
     assert not data.can_train
     assert not data.has_dev_queries
     assert data.bank.shape == (11, DIM)
+    assert SkuDataModule(inputs, batch_size=4, seed=0, query_pools=("held_out", "learn")).can_train
 
 
 def test_without_a_train_split_the_bank_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "shards").mkdir()
-    write_json(tmp_path / "shards" / INDEX, {"dev-sku": write_sku_shards(tmp_path / "shards", "dev", DEV, 4)})
-    data = SkuDataModule({"embed": str(tmp_path), "teacher": str(tmp_path)}, 4, 0.0, 0)
+    data = SkuDataModule(_embedded(tmp_path, dev=DEV), batch_size=4, seed=0)
     assert data.bank.shape == (0, DIM)
+    assert data.bank_pairs.shape == (0,)
     assert not data.can_train
     assert data.has_dev_queries

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-STAGES = ("prepare", "retriever", "embed", "teacher", "fingerprint", "index", "evaluate")
+from skufp.stages.evaluate_methods import LABELS
+
+STAGES = ("prepare", "retriever", "embed", "teacher", "fingerprint", "plain_attention", "index", "evaluate")
 
 
 def test_plan_is_printed_first_and_commands_last(chain):
@@ -34,7 +36,7 @@ def test_methods_share_gallery_and_queries(chain, only, read):
     folder = only(chain.folder, "evaluate")
     metrics = read(folder / "metrics.json")
     ranks = pq.read_table(folder / "ranks.parquet")
-    assert set(metrics["image"]) == {"multi_vector", "mean", "fingerprint"}
+    assert set(metrics["image"]) == set(LABELS)
     for name, row in metrics["image"].items():
         r = ranks[f"rank_{name}"].to_numpy()
         assert len(r) == metrics["queries"]["images"]

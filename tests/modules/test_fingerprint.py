@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from skufp.models.aggregators import masked_mean
 from skufp.modules.fingerprint import Fingerprint
 
 SKUS, VIEWS, DIM, BATCH = 24, 4, 16, 8
 SETTINGS: dict[str, Any] = {
-    "aggregator": {"_target_": "skufp.models.aggregators.Attention", "heads": 2, "depth": 1, "dropout": 0.0},
-    "loss": {"distill": 1.0, "contrastive": 1.0, "temperature": 0.1},
+    "aggregator": {"_target_": "skufp.models.aggregators.attention.Attention", "heads": 2, "depth": 1, "dropout": 0.0},
+    "loss": {"name": "test", "weights": {"distill": 1.0, "contrastive": 1.0}, "temperature": 0.1},
     "lr": 1e-2, "weight_decay": 0.01, "warmup": 0.1, "steps": 30, "dim": DIM,
 }  # fmt: skip
 
@@ -33,12 +32,16 @@ class Clusters(pl.LightningDataModule):
         self.meta = torch.zeros(SKUS, VIEWS, 4, dtype=torch.long)
         self.meta[:, 0, 0] = 2
         self.bank = F.normalize(self.views.mean(dim=1), dim=-1).numpy()
+        self.bank_pairs = (torch.arange(SKUS) // 2).numpy()
 
     def batch(self, number: int) -> dict[str, Any]:
         rows = torch.randperm(SKUS, generator=torch.Generator().manual_seed(number))[:BATCH]
+        mask = torch.ones(BATCH, VIEWS, dtype=torch.bool)
         return {
-            "views": self.views[rows], "mask": torch.ones(BATCH, VIEWS, dtype=torch.bool), "meta": self.meta[rows],
+            "views": self.views[rows], "mask": mask, "all_views": mask, "meta": self.meta[rows],
             "queries": self.queries[rows].reshape(-1, DIM), "query_target": torch.arange(BATCH).repeat_interleave(2),
+            "query_teacher": self.views[rows, 0].repeat_interleave(2, dim=0),
+            "query_teacher_weight": torch.ones(2 * BATCH),
             "bank_index": rows, "teacher": self.views[rows, 0], "teacher_weight": torch.ones(BATCH),
             "sku_id": [f"sku-{i}" for i in rows.tolist()],
         }  # fmt: skip
@@ -60,18 +63,23 @@ class Losses(pl.Callback):
         self.values.append({k: float(v) for k, v in trainer.callback_metrics.items()})
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fingerprint, Losses, Path]:
+def _fit(data: Clusters, steps: int, seed: int = 0, **changes: Any) -> tuple[Fingerprint, Losses, pl.Trainer]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module, losses = Fingerprint(**SETTINGS), Losses()
+        torch.manual_seed(seed)
+        module, losses = Fingerprint(**(SETTINGS | changes)), Losses()
         trainer = pl.Trainer(
-            accelerator="cpu", max_steps=30, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, callbacks=[losses],
         )  # fmt: skip
-        trainer.fit(module, Clusters())
-        path = tmp_path_factory.mktemp("fit") / "best.ckpt"
-        trainer.save_checkpoint(path)
+        trainer.fit(module, data)
+    return module, losses, trainer
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fingerprint, Losses, Path]:
+    module, losses, trainer = _fit(Clusters(), 30)
+    path = tmp_path_factory.mktemp("fit") / "best.ckpt"
+    trainer.save_checkpoint(path)
     return module, losses, path
 
 
@@ -83,6 +91,13 @@ def test_thirty_steps_lower_every_loss(trained: tuple[Fingerprint, Losses, Path]
         assert last < 0.8 * first, name
 
 
+def test_only_losses_with_a_weight_are_logged(trained: tuple[Fingerprint, Losses, Path]) -> None:
+    for values in trained[1].values:
+        assert set(values) == {"train/loss", "train/distill_loss", "train/contrastive_loss"}
+        parts = values["train/distill_loss"] + values["train/contrastive_loss"]
+        assert values["train/loss"] == pytest.approx(parts, rel=1e-5)
+
+
 def test_it_beats_the_mean_on_its_queries(trained: tuple[Fingerprint, Losses, Path]) -> None:
     module, data = trained[0].eval(), Clusters()
     mask = torch.ones(SKUS, VIEWS, dtype=torch.bool)
@@ -90,6 +105,15 @@ def test_it_beats_the_mean_on_its_queries(trained: tuple[Fingerprint, Losses, Pa
         learnt = module(data.views, mask, data.meta)
     own = [float((data.queries * x[:, None]).sum(-1).mean()) for x in (learnt, torch.from_numpy(data.bank))]
     assert own[0] > own[1] + 0.1
+
+
+@pytest.mark.parametrize("name", ["teacher_kl", "multi_vector_kl", "margin", "triplet", "smooth_ap", "sup_ap",
+                                  "recall_at_k", "listnet"])  # fmt: skip
+def test_every_other_loss_is_lowered_too(name: str) -> None:
+    loss = {"weights": {name: 1.0}, "temperature": 0.1, "rank_temperature": 0.05, "margin": 0.2}
+    values = _fit(Clusters(), 30, loss=loss)[1].values
+    first, last = (sum(v[f"train/{name}_loss"] for v in part) / 5 for part in (values[:5], values[-5:]))
+    assert last < 0.9 * first
 
 
 def test_bank_starts_as_the_mean_and_follows_the_fingerprints(trained: tuple[Fingerprint, Losses, Path]) -> None:
@@ -100,6 +124,23 @@ def test_bank_starts_as_the_mean_and_follows_the_fingerprints(trained: tuple[Fin
     assert not module.bank.requires_grad
     similar = (module.bank * data.views[:, 0]).sum(dim=1).mean()
     assert similar > (losses.first_bank * data.views[:, 0]).sum(dim=1).mean()
+
+
+def test_the_datas_means_stay_what_they_were() -> None:
+    data = Clusters()
+    before = data.bank.copy()
+    module, *_ = _fit(data, 3)
+    assert not torch.equal(module.bank, torch.from_numpy(before))
+    assert (data.bank == before).all()
+
+
+def test_the_seed_fixes_training() -> None:
+    noisy = {"aggregator": SETTINGS["aggregator"] | {"dropout": 0.5}}
+    first, again, other = (_fit(Clusters(), 3, seed, **noisy)[:2] for seed in (1, 1, 2))
+    assert first[1].values == again[1].values != other[1].values
+    weights, same = first[0].state_dict(), again[0].state_dict()
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert torch.equal(first[0].bank, again[0].bank)
 
 
 def test_checkpoint_explains_itself_without_pickles(trained: tuple[Fingerprint, Losses, Path]) -> None:
@@ -116,38 +157,8 @@ def test_checkpoint_explains_itself_without_pickles(trained: tuple[Fingerprint, 
         assert torch.equal(again.eval()(data.views, mask, data.meta), module.eval()(data.views, mask, data.meta))
 
 
-def _attached(**changes: Any) -> Fingerprint:
-    """A module with a bank, outside a Trainer."""
-    module = Fingerprint(**(SETTINGS | changes))
-    module.register_buffer("bank", torch.from_numpy(Clusters().bank), persistent=False)
-    module.log = lambda *rest, **named: None  # type: ignore[method-assign,assignment]
-    return module
-
-
-def test_weights_of_the_losses_count() -> None:
-    batch = Clusters().batch(0)
-    losses = {
-        (d, c): float(_attached(loss={"distill": d, "contrastive": c, "temperature": 0.1}).training_step(batch, 0))
-        for d, c in [(1.0, 0.0), (0.0, 1.0), (2.0, 3.0), (0.0, 0.0)]
-    }
-    assert losses[2.0, 3.0] == pytest.approx(2 * losses[1.0, 0.0] + 3 * losses[0.0, 1.0], rel=1e-5)
-    assert losses[0.0, 0.0] == 0
-    mean = masked_mean(batch["views"], batch["mask"])
-    expected = (1 - F.cosine_similarity(mean, batch["teacher"])).mean()
-    assert losses[1.0, 0.0] == pytest.approx(float(expected), rel=1e-4)  # untrained, it is the mean
-
-
-def test_a_batch_without_queries_learns_from_teachers_alone() -> None:
-    batch = Clusters().batch(0) | {"queries": torch.zeros(0, DIM), "query_target": torch.zeros(0, dtype=torch.long)}
-    module = _attached()
-    loss = module.training_step(batch, 0)
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert module.aggregator.gate.grad is not None
-
-
 def test_mean_has_nothing_to_learn() -> None:
-    module = Fingerprint(**(SETTINGS | {"aggregator": {"_target_": "skufp.models.aggregators.Mean"}}))
+    module = Fingerprint(**(SETTINGS | {"aggregator": {"_target_": "skufp.models.aggregators.pooling.Mean"}}))
     assert list(module.parameters()) == []
     batch = Clusters().batch(0)
     expected = F.normalize(batch["views"].mean(dim=1), dim=-1)
@@ -156,7 +167,7 @@ def test_mean_has_nothing_to_learn() -> None:
 
 def test_validation_hands_fingerprints_before_queries() -> None:
     batch = Clusters().batch(1)
-    module = _attached().eval()
+    module = Fingerprint(**SETTINGS).eval()
     out = module.validation_step(batch, 0)
     assert torch.equal(out["vectors"][BATCH:], batch["queries"])
     assert torch.equal(out["vectors"][:BATCH], module(batch["views"], batch["mask"], batch["meta"]))

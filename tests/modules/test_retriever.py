@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from skufp.config import Training
 from skufp.errors import UserError
+from skufp.models.losses.contrastive import info_nce
 from skufp.models.losses.sigmoid import sigmoid_loss
 from skufp.modules.retriever import Retriever
 
@@ -67,6 +68,42 @@ def test_text_loss_takes_equal_texts_as_one_and_no_text_as_no_positive() -> None
     encoder = module.encoder
     expected = sigmoid_loss(images, texts, positive, encoder.logit_scale.exp(), encoder.logit_bias)
     assert float(_loss(module, batch)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def _first(x: Tensor, size: int) -> Tensor:
+    return x[:, :size] / x[:, :size].norm(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("image_loss", ["sigmoid", "info_nce"])
+def test_with_prefix_dims_the_image_loss_is_the_mean_over_sizes(image_loss: str) -> None:
+    recipe: dict[str, Any] = {"image_loss": image_loss, "text_weight": 0.0}
+    module, batch = _retriever(**recipe, prefix_dims=[4, 8, 16, 64]), _batch()
+    assert module.sizes == [16, 8, 4]
+    images, query = module.encoder.encode_image(batch["pixels"]), batch["is_query"]
+    positive = batch["sku"][query][:, None] == batch["sku"][~query][None, :]
+    scale, bias = module.encoder.logit_scale.exp(), module.encoder.logit_bias
+    expected = []
+    for size in (16, 8, 4):
+        a, b = _first(images[query], size), _first(images[~query], size)
+        rest = (scale,) if image_loss == "info_nce" else (scale, bias)
+        expected.append(float((info_nce if image_loss == "info_nce" else sigmoid_loss)(a, b, positive, *rest)))
+    assert len(set(expected)) == 3
+    assert float(_loss(module, batch)) == pytest.approx(sum(expected) / 3, rel=1e-5)
+    assert float(_loss(_retriever(**recipe), batch)) == pytest.approx(expected[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_with_prefix_dims_the_text_loss_is_the_mean_over_sizes(moves: bool) -> None:
+    recipe: dict[str, Any] = {"image_weight": 0.0, "text_weight": 1.0, "text_moves_images": moves}
+    module, batch = _retriever(**recipe, prefix_dims=[8, 4]), _batch()
+    images = module.encoder.encode_image(batch["pixels"])
+    texts = module.encoder.encode_text(["a blue skirt", "a red vest"])
+    positive = torch.tensor([[False, True]] * 4 + [[True, False]] * 8 + [[False, False]] * 4)
+    scale, bias = module.encoder.logit_scale.exp(), module.encoder.logit_bias
+    expected = [
+        float(sigmoid_loss(_first(images, size), _first(texts, size), positive, scale, bias)) for size in (16, 8, 4)
+    ]
+    assert float(_loss(module, batch)) == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
 def test_texts_may_leave_the_images_where_they_are() -> None:

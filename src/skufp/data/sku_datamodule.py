@@ -1,37 +1,40 @@
-"""The DataModule that streams SKU-embedding shards: one sample per SKU, views padded to a mask.
+"""The DataModule that streams SKU-embedding shards, one sample per SKU.
 
-Legend: B SKUs, V views (padded), Q queries of the batch, D dim, S all train SKUs.
+Legend: S all train SKUs, D dim.
 """
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 from torch.utils.data import IterableDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from skufp.artifacts.folder import read_json
-from skufp.artifacts.teachers import read_teachers
 from skufp.data.shards import INDEX, decode_sku_sample, raw_samples, sample_count, shard_files
-from skufp.data.splits import HELD_OUT
+from skufp.data.sku_collate import Samples, TrainingCollate, collate_all
+from skufp.data.sku_teachers import Teachers
+from skufp.data.splits import HELD_OUT, LEARN, fold_of_pair
+from skufp.errors import UserError
 
 BUFFER = 4096
-META = ("viewpoint", "occlusion", "zoom_in", "generated")
+Collate = Callable[[Samples, np.random.Generator], dict[str, Any]]
 
 
 class SkuSamples(IterableDataset):
-    """Decoded SKU samples in batches; shuffled and endless up to ``steps`` batches, or one pass in order."""
+    """Decoded SKU samples in batches made by ``collate``.
+
+    Shuffled and endless up to ``steps`` batches; with ``steps`` None one pass in order.
+    """
 
     def __init__(
-        self, files: list[Path], batch_size: int, steps: int | None, seed: int, view_dropout: float = 0.0,
-        teachers: Mapping[str, tuple[str, float]] | None = None, bank: Mapping[str, int] | None = None,
-    ) -> None:  # fmt: skip
+        self, files: list[Path], batch_size: int, steps: int | None, seed: int, collate: Collate = collate_all
+    ) -> None:
         self.files, self.batch_size, self.steps, self.seed = files, batch_size, steps, seed
-        self.view_dropout, self.teachers, self.bank = view_dropout, teachers or {}, bank or {}
+        self.collate = collate
         self.batches_done = 0
 
     def __len__(self) -> int:
@@ -54,12 +57,12 @@ class SkuSamples(IterableDataset):
                 break
             if number >= self.batches_done:
                 self.batches_done = number + 1
-                yield self._collate(samples, np.random.default_rng([self.seed, number]))
+                yield self.collate(samples, np.random.default_rng([self.seed, number]))
         self.batches_done = 0
 
-    def _one_pass(self) -> Iterator[list[dict[str, Any]]]:
-        batch: list[dict[str, Any]] = []
-        for sample in raw_samples(self.files):
+    def _one_pass(self) -> Iterator[Samples]:
+        batch: Samples = []
+        for sample in self._read(self.files):
             batch.append(sample)
             if len(batch) == self.batch_size:
                 yield batch
@@ -67,19 +70,31 @@ class SkuSamples(IterableDataset):
         if batch:
             yield batch
 
-    def _endless(self) -> Iterator[list[dict[str, Any]]]:
-        """Shuffle shards and, through a buffer, their samples."""
+    def _endless(self) -> Iterator[Samples]:
+        """Shuffle shards and, through a buffer, their samples; what fits the buffer is read only once."""
+        if not self.files:
+            return
         rng = np.random.default_rng(self.seed)
-        buffer: list[dict[str, Any]] = []
+        everything = list(itertools.islice(self._read(self.files), BUFFER + 1))
+        if len(everything) > BUFFER:
+            everything = []
+        buffer: Samples = []
         while True:
-            for shard in rng.permutation(len(self.files)):
-                buffer.extend(raw_samples([self.files[shard]]))
-                while len(buffer) >= max(BUFFER, self.batch_size):
-                    yield self._draw(buffer, rng)
-            while len(buffer) >= self.batch_size or (buffer and len(buffer) < self.batch_size):
+            if everything:
+                buffer.extend(everything)
+            else:
+                for shard in rng.permutation(len(self.files)):
+                    buffer.extend(self._read([self.files[shard]]))
+                    while len(buffer) >= max(BUFFER, self.batch_size):
+                        yield self._draw(buffer, rng)
+            while buffer:
                 yield self._draw(buffer, rng)
 
-    def _draw(self, buffer: list[dict[str, Any]], rng: np.random.Generator) -> list[dict[str, Any]]:
+    @staticmethod
+    def _read(files: list[Path]) -> Iterator[dict[str, Any]]:
+        return map(decode_sku_sample, raw_samples(files))
+
+    def _draw(self, buffer: Samples, rng: np.random.Generator) -> Samples:
         size = min(self.batch_size, len(buffer))
         chosen = rng.choice(len(buffer), size, replace=False)
         batch = [buffer[i] for i in chosen]
@@ -88,85 +103,43 @@ class SkuSamples(IterableDataset):
             buffer.pop()
         return batch
 
-    def _collate(self, samples: list[dict[str, Any]], rng: np.random.Generator) -> dict[str, Any]:
-        decoded = [decode_sku_sample(s) for s in samples]
-        batch = pad_views([d["views"] for d in decoded], [d["meta"] for d in decoded])
-        if self.view_dropout:
-            batch["mask"] = drop_views(batch["mask"], self.view_dropout, rng)
-        queries, target = [], []
-        for i, d in enumerate(decoded):
-            pools = d["meta"]["pools"]
-            used = [q for q, pool in enumerate(pools) if self.steps is None or pool == HELD_OUT]
-            queries.append(d["queries"][used])
-            target += [i] * len(used)
-        batch["queries"] = torch.from_numpy(np.concatenate(queries).astype(np.float32))
-        batch["query_target"] = torch.tensor(target, dtype=torch.long)
-        batch["sku_id"] = [d["meta"]["sku_id"] for d in decoded]
-        batch["sku_meta"] = [d["meta"] for d in decoded]
-        if self.steps is not None:
-            batch["bank_index"] = torch.tensor([self.bank[sku] for sku in batch["sku_id"]])
-            batch["teacher"], batch["teacher_weight"] = self._teachers(decoded)
-        return batch
-
-    def _teachers(self, decoded: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
-        """Return the teacher's vector [B, D] and weight [B]: its margin, 0 for a SKU without a teacher."""
-        vectors, weights = [], []
-        for d in decoded:
-            view, margin = self.teachers.get(d["meta"]["sku_id"], ("", 0.0))
-            ids = d["meta"]["view_ids"]
-            vectors.append(d["views"][ids.index(view) if view in ids else 0])
-            weights.append(max(margin, 0.0) if view in ids else 0.0)
-        return torch.from_numpy(np.stack(vectors).astype(np.float32)), torch.tensor(weights)
-
-
-def pad_views(views: list[np.ndarray], metas: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return {views [B, V, D], mask [B, V], meta [B, V, 4]} of SKUs with different numbers of views."""
-    most = max(len(v) for v in views)
-    padded = torch.zeros(len(views), most, views[0].shape[1])
-    mask = torch.zeros(len(views), most, dtype=torch.bool)
-    columns = torch.zeros(len(views), most, len(META), dtype=torch.long)
-    for i, (v, meta) in enumerate(zip(views, metas, strict=True)):
-        padded[i, : len(v)] = torch.from_numpy(v.astype(np.float32))
-        mask[i, : len(v)] = True
-        columns[i, : len(v)] = torch.tensor([[int(x) for x in meta[name]] for name in META]).T
-    return {"views": padded, "mask": mask, "meta": columns}
-
-
-def drop_views(mask: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Hide a share of the views; every SKU keeps at least one."""
-    keep = mask & torch.from_numpy(rng.random(tuple(mask.shape)) >= share)
-    lost = ~keep.any(dim=1)
-    keep[lost] = mask[lost]
-    return keep
-
 
 class SkuDataModule(pl.LightningDataModule):
     """Streams the embed stage's SKU shards, with teachers joined in.
 
-    ``bank`` [S, D] holds the mean of views of every train SKU, in the order of ``bank_index``. ``can_train`` is
-    False where train has no held-out query: fingerprints then stay the mean.
+    ``bank`` [S, D] holds the mean of views of every train SKU, ``bank_pairs`` [S] its pair's number (equal for
+    siblings). ``query_pools`` are the train queries to learn from: held_out, those the retriever never saw, or also
+    learn. ``left_out`` (fold, folds) leaves out the queries and teachers of a fold of pairs, for cross-fitting.
+    ``can_train`` is False where there are no queries: fingerprints then stay the mean.
     """
 
     def __init__(
-        self,
-        inputs: Mapping[str, str],
-        batch_size: int,
-        view_dropout: float,
-        seed: int,
-        steps: int = 1,
-        workers: int = 1,
-    ) -> None:
+        self, inputs: Mapping[str, str], batch_size: int, seed: int, view_dropout: float = 0.0,
+        hidden_views_ask: bool = False, query_pools: Sequence[str] = (HELD_OUT,),
+        left_out: tuple[int, int] | None = None, steps: int = 1, workers: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.folder = Path(inputs["embed"]) / "shards"
-        self.teacher_folder = Path(inputs["teacher"])
-        self.batch_size, self.view_dropout, self.seed, self.steps = batch_size, view_dropout, seed, steps
-        self.workers = workers
+        self.teachers = Teachers.load(Path(inputs["teacher"])) if "teacher" in inputs else Teachers({}, {})
+        self.batch_size, self.seed, self.steps, self.workers = batch_size, seed, steps, workers
+        self.view_dropout, self.hidden_views_ask, self.query_pools = view_dropout, hidden_views_ask, tuple(query_pools)
+        self._check()
+        self.left_out = left_out
         self.splits = [name.removesuffix("-sku") for name in read_json(self.folder / INDEX)]
         self.train_files = shard_files(self.folder, "train-sku")
         self.dim = self._first(self.splits[0])["views"].shape[1]
-        self.bank, self.bank_rows, self.can_train = self._bank()
+        self._read_bank()
         self.has_dev_queries = "dev" in self.splits and any(len(b["queries"]) for b in self.all_skus("dev"))
         self.expected = {"gallery": sample_count(self.folder, "dev-sku")}
+
+    def _check(self) -> None:
+        if unknown := set(self.query_pools) - {HELD_OUT, LEARN}:
+            raise UserError(
+                f"query_pools={list(self.query_pools)}: {', '.join(sorted(unknown))} is no pool; write"
+                f" stages.fingerprint.datamodule.query_pools=[{HELD_OUT}] or [{HELD_OUT},{LEARN}]"
+            )
+        if self.hidden_views_ask and not self.view_dropout:
+            raise UserError("hidden_views_ask=true needs views that are hidden: give view_dropout=0.2")
 
     def module_arguments(self) -> dict[str, Any]:
         """What the LightningModule must know of the data."""
@@ -178,40 +151,33 @@ class SkuDataModule(pl.LightningDataModule):
     def _first(self, split: str) -> dict[str, Any]:
         return decode_sku_sample(next(iter(raw_samples(shard_files(self.folder, f"{split}-sku")))))
 
-    def _bank(self) -> tuple[np.ndarray, dict[str, int], bool]:
-        """Return the means, their rows, and whether there is any held-out query to learn from."""
-        rows: dict[str, int] = {}
+    def _read_bank(self) -> None:
+        """Read the means of the train SKUs, their rows and pairs, and whether there is any query to learn from."""
+        self.bank_rows: dict[str, int] = {}
         means: list[np.ndarray] = []
-        queries = 0
-        for raw in raw_samples(self.train_files):
-            sample = decode_sku_sample(raw)
-            rows[sample["meta"]["sku_id"]] = len(rows)
+        pairs: list[int] = []
+        self.can_train = False
+        for sample in map(decode_sku_sample, raw_samples(self.train_files)):
+            self.bank_rows[sample["meta"]["sku_id"]] = len(pairs)
             mean = sample["views"].mean(axis=0)
             means.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
-            queries += sample["meta"]["pools"].count(HELD_OUT)
-        bank = np.stack(means) if means else np.zeros((0, self.dim))
-        return bank.astype(np.float32), rows, queries > 0
+            pairs.append(sample["meta"]["pair_id"])
+            asks = any(pool in self.query_pools for pool in sample["meta"]["pools"])
+            self.can_train |= asks and not self.is_left_out(sample["meta"]["pair_id"])
+        self.bank = np.stack(means).astype(np.float32) if means else np.zeros((0, self.dim), np.float32)
+        self.bank_pairs = np.array(pairs, np.int64)
 
-    def _teacher_table(self) -> dict[str, tuple[str, float]]:
-        table = read_teachers(self.teacher_folder)
-        return {
-            row["sku_id"]: (row["view_id"], row["margin"])
-            for row in table.to_pylist()
-            if row["is_teacher"] and row["fold"] == -1 and not row["fallback"] and row["split"] == "train"
-        }
+    def is_left_out(self, pair_id: int) -> bool:
+        """Whether the queries of a pair take no part in training."""
+        return self.left_out is not None and fold_of_pair(pair_id, self.left_out[1], self.seed) == self.left_out[0]
 
     def train_dataloader(self) -> StatefulDataLoader:
-        """Return shuffled batches of SKUs with their held-out queries and teachers; every rank draws its own."""
+        """Return shuffled batches of SKUs with their queries and teachers; every rank draws its own."""
         rank = self.trainer.global_rank if self.trainer else 0
-        samples = SkuSamples(
-            self.train_files,
-            self.batch_size,
-            self.steps,
-            self.seed + 7919 * rank,
-            self.view_dropout,
-            self._teacher_table(),
-            self.bank_rows,
+        collate = TrainingCollate(
+            self.teachers, self.bank_rows, self.query_pools, self.view_dropout, self.hidden_views_ask, self.is_left_out
         )
+        samples = SkuSamples(self.train_files, self.batch_size, self.steps, self.seed + 7919 * rank, collate)
         return StatefulDataLoader(samples, batch_size=None)
 
     def val_dataloader(self) -> StatefulDataLoader:

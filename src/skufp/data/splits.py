@@ -33,6 +33,11 @@ def assign_pools(records: Iterable[CropRecord], held_out_share: float) -> None:
             r.pool = HELD_OUT if _share("pool", r.sku_id, r.view_id) < held_out_share else LEARN
 
 
+def fold_of_pair(pair_id: int, folds: int, seed: int) -> int:
+    """Return the fold that a pair's queries are left out with, all siblings together."""
+    return int(_share("fold", seed, pair_id) * folds)
+
+
 def drop_unmatched(records: list[CropRecord], only_pairs: bool) -> tuple[list[CropRecord], list[Skipped]]:
     """Leave out queries whose SKU has no catalogue photo and, with ``only_pairs``, SKUs that have no query."""
     domains: dict[tuple[str, str], set[str]] = {}

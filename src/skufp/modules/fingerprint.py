@@ -1,9 +1,9 @@
 """The fingerprint: an aggregator trained so that one vector per SKU ranks first for its queries.
 
-Legend: B SKUs, V views, Q queries, D dim, S SKUs of the bank.
+Legend: B SKUs of the batch, V views, Q queries, D dim, S SKUs of the bank.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,19 +11,26 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from skufp.config import build
-from skufp.models.losses.contrastive import bank_contrastive
-from skufp.models.losses.distill import teacher_cosine
+from skufp.config import build, complete_loss
+from skufp.errors import UserError
+from skufp.models.losses.bank import bank_cross_entropy, fresh_bank, upweight
+from skufp.models.losses.distill import score_kl, teacher_cosine
+from skufp.models.losses.margin import margin_ranking, triplet
+from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
+from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
 from skufp.modules.optimiser import adamw_cosine
 
 
 class Fingerprint(pl.LightningModule):
-    """Trains ``aggregator`` (a spec) with the weighted losses of ``loss`` on streamed embeddings.
+    """Trains ``aggregator`` (a spec) with the weighted sum of ``loss`` (config.Loss) on streamed embeddings.
 
-    ``bank`` [S, D] starts as the mean of views and follows the fingerprints as they are computed.
+    ``bank`` [S, D] starts as the mean of views and follows the fingerprints as they are computed; ``bank_pairs`` [S]
+    tells siblings. With ``loss.prefix_dims`` the sum is averaged over those sizes, so that the first dimensions serve
+    on their own.
     """
 
     bank: Tensor
+    bank_pairs: Tensor
 
     def __init__(
         self, aggregator: Mapping[str, Any], loss: Mapping[str, Any], lr: float, weight_decay: float, warmup: float,
@@ -32,7 +39,13 @@ class Fingerprint(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.aggregator = build(aggregator, dim=dim)
-        self.loss_weights = loss
+        self.loss = complete_loss(loss)
+        if self.loss["sibling_weight"] <= 0:
+            raise UserError(
+                f"loss.sibling_weight={self.loss['sibling_weight']}: give a number above 0; 1 is no extra weight"
+            )
+        self.sizes = prefix_sizes(dim, self.loss["prefix_dims"])
+        self.resumed_bank: Tensor | None = None
         self.lr, self.weight_decay, self.warmup, self.steps = lr, weight_decay, warmup, steps
 
     def forward(self, views: Tensor, mask: Tensor, meta: Tensor) -> Tensor:
@@ -40,30 +53,72 @@ class Fingerprint(pl.LightningModule):
         return self.aggregator(views, mask, meta)
 
     def on_fit_start(self) -> None:
-        """Fill the bank with the means that the DataModule has."""
-        bank = torch.as_tensor(self.trainer.datamodule.bank, device=self.device)  # type: ignore[attr-defined]
-        self.register_buffer("bank", bank, persistent=False)
+        """Take the means, or the bank of the run that is resumed, and the pairs that the DataModule has."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        bank = torch.tensor(data.bank) if self.resumed_bank is None else self.resumed_bank
+        self.register_buffer("bank", bank.to(self.device), persistent=False)
+        self.register_buffer("bank_pairs", torch.as_tensor(data.bank_pairs, device=self.device), persistent=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the bank while training goes on, so that a resumed run is the same run."""
+        if self.trainer.training:
+            checkpoint["bank"] = self.bank
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the bank back."""
+        self.resumed_bank = checkpoint.get("bank")
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Return the weighted sum of distillation and bank contrast."""
-        fingerprint = self(batch["views"], batch["mask"], batch["meta"])
-        weights = self.loss_weights
-        losses = {"distill": teacher_cosine(fingerprint, batch["teacher"], batch["teacher_weight"])}
-        if len(batch["queries"]):
-            losses["contrastive"] = bank_contrastive(
-                batch["queries"],
-                fingerprint,
-                batch["query_target"],
-                self.bank,
-                batch["bank_index"],
-                weights["temperature"],
-            )
+        """Return the weighted sum of the losses whose weight is not 0, averaged over the sizes to train."""
+        fingerprint = self(batch["views"], batch["mask"], batch["meta"]).float()
+        with torch.autocast(self.device.type, enabled=False):  # ranks need finer scores than bf16 has
+            by_size = [self.losses(batch, fingerprint, size) for size in self.sizes]
+        losses = {name: mean_over_sizes(one[name] for one in by_size) for name in by_size[0]}
         self.bank[batch["bank_index"]] = fingerprint.detach()
         for name, value in losses.items():
             self.log(f"train/{name}_loss", value, batch_size=len(fingerprint))
-        loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        weights = self.loss["weights"]
+        loss = sum((weights[name] * value for name, value in losses.items()), start=fingerprint.sum() * 0)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(fingerprint))
         return loss
+
+    def losses(self, batch: dict[str, Any], fingerprint: Tensor, size: int) -> dict[str, Tensor]:
+        """Return every loss that has a weight, of the first ``size`` dimensions."""
+        student = prefix(fingerprint, size)
+        weights, temperature = self.loss["weights"], self.loss["temperature"]
+        table: dict[str, Callable[[], Tensor]] = {
+            "distill": lambda: teacher_cosine(student, prefix(batch["teacher"], size), batch["teacher_weight"])
+        }
+        if len(batch["queries"]):
+            queries = prefix(batch["queries"], size)
+            target = batch["bank_index"][batch["query_target"]]
+            bank = fresh_bank(prefix(self.bank, size), batch["bank_index"], student)
+            scores = queries @ bank.T
+            hardened = upweight(scores, self.siblings(target), self.loss["sibling_weight"], temperature)
+            table |= {
+                "contrastive": lambda: bank_cross_entropy(hardened, target, temperature),
+                "teacher_kl": lambda: score_kl(
+                    scores, teacher_scores(scores, queries, target, prefix(batch["query_teacher"], size)),
+                    temperature, batch["query_teacher_weight"],
+                ),
+                "multi_vector_kl": lambda: score_kl(
+                    scores, multi_vector_scores(scores, queries, batch, size), temperature
+                ),
+                "margin": lambda: margin_ranking(scores, target, self.loss["margin"]),
+                "triplet": lambda: triplet(scores, target, self.loss["margin"]),
+                "smooth_ap": lambda: smooth_ap(scores, target, self.loss["rank_temperature"]),
+                "sup_ap": lambda: sup_ap(scores, target, self.loss["rank_temperature"]),
+                "recall_at_k": lambda: recall_at_k(scores, target, (1, 5, 10), self.loss["rank_temperature"]),
+                "listnet": lambda: listnet(
+                    scores, multi_vector_scores(scores, queries, batch, size), self.loss["rank_temperature"]
+                ),
+            }  # fmt: skip
+        return {name: loss() for name, loss in table.items() if weights[name]}
+
+    def siblings(self, target: Tensor) -> Tensor:
+        """Return [Q, S] bool: the SKUs of the same pair as each query's own, which differ only in style."""
+        same = self.bank_pairs[target][:, None] == self.bank_pairs[None, :]
+        return same.scatter(1, target[:, None], False)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Any]:
         """Return dev fingerprints and queries for the retrieval callback, and the agreement with the best view."""
@@ -80,3 +135,16 @@ class Fingerprint(pl.LightningModule):
         """AdamW over the aggregator."""
         groups = [{"params": list(self.aggregator.parameters()), "lr": self.lr}]
         return adamw_cosine(groups, self.weight_decay, self.warmup, self.steps)
+
+
+def teacher_scores(scores: Tensor, queries: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+    """Return ``scores`` [Q, S] with each query's own SKU scored by its teacher view, ``teacher`` [Q, D]."""
+    own = (queries * teacher).sum(dim=1, keepdim=True).to(scores.dtype)
+    return scores.detach().scatter(1, target[:, None], own)
+
+
+def multi_vector_scores(scores: Tensor, queries: Tensor, batch: dict[str, Any], size: int) -> Tensor:
+    """Return ``scores`` [Q, S] with the batch's SKUs scored by their most similar view, as if all were kept."""
+    similar = torch.einsum("qd,bvd->qbv", queries, prefix(batch["views"], size).to(queries.dtype))
+    best = similar.masked_fill(~batch["all_views"][None], float("-inf")).amax(dim=2)
+    return scores.detach().index_copy(1, batch["bank_index"], best.to(scores.dtype))

@@ -1,6 +1,6 @@
 """The retriever: an image-text encoder trained with sigmoid losses over SKUs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skufp.models.losses.contrastive import info_nce
 from skufp.models.losses.sigmoid import sigmoid_loss
+from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
 from skufp.modules.encoder_folder import build_encoder
 from skufp.modules.optimiser import adamw_cosine
 
@@ -21,7 +22,8 @@ class Retriever(pl.LightningModule):
 
     Query images are pulled to catalogue images of the same SKU (``image_loss``: sigmoid or info_nce), and images
     to their texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs).
-    Without ``text_moves_images`` the texts learn to meet the images and leave these where they are.
+    Without ``text_moves_images`` the texts learn to meet the images and leave these where they are. With
+    ``prefix_dims`` every loss is averaged over those sizes, so that the first dimensions serve on their own.
     """
 
     def __init__(self, encoder: Mapping[str, Any], training: Mapping[str, Any], steps: int) -> None:
@@ -29,6 +31,7 @@ class Retriever(pl.LightningModule):
         self.save_hyperparameters()
         self.encoder = build_encoder(encoder)
         self.training_recipe, self.steps = training, steps
+        self.sizes = prefix_sizes(self.encoder.dim, training["prefix_dims"])
         self.groups = self.encoder.parameter_groups(training["towers"])
         if training["gradient_checkpointing"] and hasattr(self.encoder, "enable_gradient_checkpointing"):
             self.encoder.enable_gradient_checkpointing()
@@ -57,8 +60,12 @@ class Retriever(pl.LightningModule):
         positive = (batch["sku"][:, None] == batch["sku"][None, :])[query][:, ~query]
         a, b, scale = images[query], images[~query], self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
         if self.training_recipe["image_loss"] == "info_nce":
-            return info_nce(a, b, positive, scale)
-        return sigmoid_loss(a, b, positive, scale, self.encoder.logit_bias)
+            return self._at_every_size(info_nce, a, b, positive, scale)
+        return self._at_every_size(sigmoid_loss, a, b, positive, scale, self.encoder.logit_bias)
+
+    def _at_every_size(self, loss: Callable[..., Tensor], a: Tensor, b: Tensor, *rest: Tensor) -> Tensor:
+        """Return the mean of a loss over the sizes that the vectors are to serve at."""
+        return mean_over_sizes(loss(prefix(a, size), prefix(b, size), *rest) for size in self.sizes)
 
     def _text_loss(self, images: Tensor, texts: list[str]) -> Tensor:
         distinct = sorted({text for text in texts if text})
@@ -70,7 +77,8 @@ class Retriever(pl.LightningModule):
         scale = self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
         if not self.training_recipe["text_moves_images"]:
             images, scale = images.detach(), scale.detach()
-        return sigmoid_loss(images, self.encoder.encode_text(distinct), positive, scale, self.encoder.logit_bias)
+        encoded = self.encoder.encode_text(distinct)
+        return self._at_every_size(sigmoid_loss, images, encoded, positive, scale, self.encoder.logit_bias)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Any]:
         """Return dev vectors for the retrieval callback."""

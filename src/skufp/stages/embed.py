@@ -13,7 +13,7 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.stages.device import autocast, device, set_threads
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "dev", "validation", "test")
 
 
@@ -106,6 +106,7 @@ def _sku_samples(table: VectorTable) -> list[dict[str, Any]]:
         meta["view_ids"] = [rows[i]["view_id"] for i in own[CATALOG]]
         for column in ("viewpoint", "occlusion", "zoom_in", "generated"):
             meta[column] = [int(rows[i][column]) for i in own[CATALOG]]
+        meta["query_ids"] = [rows[i]["view_id"] for i in own[QUERY]]
         meta["pools"] = [rows[i]["pool"] for i in own[QUERY]]
         samples.append({"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta})
     return samples

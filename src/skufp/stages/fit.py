@@ -1,5 +1,6 @@
 """The four training stages: the stage's YAML says which module, data and callbacks. The only user of the Trainer."""
 
+import copy
 import logging
 import os
 import shutil
@@ -7,28 +8,32 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.errors import UserError
 from skufp.stages.progress import worker_count
 
-VERSION = 2
-UNTRAINED = "checkpoints/untrained.pt"
+VERSION = 3
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Train, keep the best or the last weights as best.ckpt, write metrics.json and the stage's own artefact."""
+    """Train, keep weights as best.ckpt, write metrics.json and the stage's own artefact.
+
+    ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
+    better than the start, else the start.
+    """
     import pytorch_lightning as pl
+    import torch
 
     from skufp.config import build, locate, plain
     from skufp.stages.device import set_threads
+    from skufp.stages.proof import is_proven
 
     _quiet()
     set_threads(cfg)
-    pl.seed_everything(cfg.seed, verbose=False)
     spec = plain(cfg.stages[cfg.stage])
+    pl.seed_everything(spec["seed"], verbose=False)
     folders = {name: str(path) for name, path in inputs.items()}
     data = build(spec["datamodule"], inputs=folders, steps=spec["steps"], workers=worker_count(cfg))
     module = build(spec["module"], steps=spec["steps"], **data.module_arguments())
@@ -36,14 +41,16 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     last = out / "checkpoints" / "last.ckpt"
     if data.can_train and hasattr(module, "initialise") and not last.exists():
         module.initialise(data.first_batches())
+    start = copy.deepcopy(module) if spec["keep"] == "proven" else None
     trainable = [p for p in module.parameters() if p.requires_grad]
     trainer, checkpoint = _trainer(cfg, spec, data, out)
     if spec["steps"] > 0 and trainable and data.can_train:
-        untrained = _untrained(out, spec, trainer, module, data)
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         _raise_if_stopped(trainer)
-        if untrained:
-            _keep_what_is_better(untrained, checkpoint.best_model_path, trainer, module, data)
+        if spec["keep"] == "best" and checkpoint.best_model_path:
+            module.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
+        if start is not None and not is_proven(cfg, folders, start, module, data, out):
+            module.load_state_dict(start.state_dict())
     trainer.strategy.connect(module)
     trainer.save_checkpoint(out / "best.ckpt", weights_only=True)
     metrics = _validate(trainer, module, data)
@@ -51,43 +58,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         write_json(out / "metrics.json", {"steps": trainer.global_step, **metrics})
         locate(spec["export"])(module.eval(), data, out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
-
-
-def _untrained(out: Path, spec: dict[str, Any], trainer: Any, module: Any, data: Any) -> dict[str, Any]:
-    """Keep the weights at the start with their ranks of dev queries; empty unless keep=best and dev has queries."""
-    import torch
-
-    if spec["keep"] != "best" or not data.has_dev_queries:
-        return {}
-    if not (out / UNTRAINED).exists():
-        _validate(trainer, module, data)
-        (out / "checkpoints").mkdir(exist_ok=True)
-        torch.save({"state_dict": module.state_dict(), "ranks": _ranks(trainer).tolist()}, out / UNTRAINED)
-    start: dict[str, Any] = torch.load(out / UNTRAINED, weights_only=True)
-    return start
-
-
-def _keep_what_is_better(untrained: dict[str, Any], best: str, trainer: Any, module: Any, data: Any) -> None:
-    """Load the best checkpoint if it beats the start in reciprocal rank by more than a standard error on dev.
-
-    A small dev split makes some checkpoint look better by luck; then the start, e.g. the mean of views, is kept.
-    """
-    import torch
-
-    if best:
-        module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-        _validate(trainer, module, data)
-        gain = 1 / _ranks(trainer) - 1 / np.array(untrained["ranks"])
-        if gain.mean() > gain.std(ddof=min(1, len(gain) - 1)) / len(gain) ** 0.5:
-            return
-    print("training did not beat its start on dev by more than a standard error: the start is kept")
-    module.load_state_dict(untrained["state_dict"])
-
-
-def _ranks(trainer: Any) -> np.ndarray:
-    from skufp.callbacks.retrieval import FaissRetrieval
-
-    return next(c.ranks for c in trainer.callbacks if isinstance(c, FaissRetrieval))
+        _finish_logging(trainer)
 
 
 def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tuple[Any, Any]:
@@ -120,17 +91,25 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
 def _logger(cfg: DictConfig, out: Path) -> Any:
     """Return the chosen logger; a resumed run logs beside its first attempt, never over it."""
     from skufp.config import build
+    from skufp.stages.wandb_group import run_identity
 
     attempt = len(list((out / "logs").glob("attempt-*"))) if (out / "logs").exists() else 0
-    name = {"name": "logs", "version": f"attempt-{attempt}"}
+    name: dict[str, Any] = {"name": "logs", "version": f"attempt-{attempt}"}
     if "Wandb" in cfg.logger._target_:
-        name = {"name": str(cfg.stages[cfg.stage].label), "group": cfg.ablation, "job_type": cfg.stage}
+        name = run_identity(cfg) | {"job_type": cfg.stage}
     (out / "logs" / f"attempt-{attempt}").mkdir(parents=True, exist_ok=True)
     try:
         return build(cfg.logger, save_dir=str(out), **name)
     except ModuleNotFoundError as error:
         extra = cfg.logger._target_.rpartition(".")[2].removesuffix("Logger").lower()
         raise UserError(f"the logger needs a package that is not there: pip install 'skufp[{extra}]'") from error
+
+
+def _finish_logging(trainer: Any) -> None:
+    """End a wandb run while its folder still has this name; Lightning leaves it open."""
+    finish = getattr(trainer.logger.experiment, "finish", None)
+    if callable(finish):
+        finish()
 
 
 def _validate(trainer: Any, module: Any, data: Any) -> dict[str, float]:

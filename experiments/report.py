@@ -1,7 +1,7 @@
-"""Turn finished evaluation runs into experiments/RESULTS.md and README's results table.
+"""Turn finished sweeps into experiments/RESULTS.md, its figures and README's results table.
 
-python experiments/report.py [runs]   reads <runs>/evaluate/*/ (default: runs), keeps a summary of each in
-experiments/results/, and writes both tables from those summaries.
+python experiments/report.py [runs]   reads <runs>/sweeps/ (default: runs), keeps a summary of each sweep in
+experiments/results/, and writes everything from those summaries. No figure is typed by hand.
 """
 
 import json
@@ -10,107 +10,149 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import figures
+import tables
+from collect import read_json, summarise, sweeps
+
 HERE = Path(__file__).resolve().parent
 SUMMARIES = HERE / "results"
 README = HERE.parent / "README.md"
-PROMPTS = (
-    "DeepFashion2's template prompts name a category and how it is seen, not one SKU; the generated catalogue's also"
-    " name colours and pattern."
+SAID = "Written by `python experiments/report.py` from the summaries in `experiments/results/`; do not edit."
+LEGEND = (
+    "`synthetic…` is the generated catalogue: drawn photos, and a gap between mean and multi-vector that exists by"
+    " construction (docs/generated-catalogue.md). `deepfashion2` is here the Luma demo catalogue in DeepFashion2"
+    " layout: real product photos, *simulated user photos*. All methods share gallery and queries. Values are averaged"
+    " over seeds (of folds and aggregator, one retriever) query by query; intervals resample SKUs. *Gap closed* is the"
+    " share of the distance from the mean to keeping every view, and n/a where that distance is not above 0 with 95 %."
 )
-HEAD = (
-    "data · model · ablation", "split: queries of SKUs, gallery", "method", "R@1", "R@5", "R@10",
-    "MRR [95 % over SKUs]", "MRR minus the mean's",
-)  # fmt: skip
+ORACLES = (
+    "Semi-oracle: a SKU's best view is chosen on half of its evaluation queries and scored on the other half."
+    " Oracle: chosen and scored on the same queries. Both look at evaluation queries and are no methods."
+)
+PROMPTS = (
+    "Texts are template prompts: DeepFashion2's name a category and how it is seen, not one SKU; the generated"
+    " catalogue's also name colours and pattern."
+)
+SWEEPS = {
+    "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
+    "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
+}  # fmt: skip
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """What the tables need of one evaluation run."""
-    metrics = json.loads((folder / "metrics.json").read_text())
-    manifest = json.loads((folder / "manifest.json").read_text())
-    wall = manifest["wall_seconds"]
-    for stage, key in chain(folder.parent.parent, manifest["inputs"]).items():
-        wall += json.loads((folder.parent.parent / stage / key / "manifest.json").read_text())["wall_seconds"]
-    keep = ("run", "queries", "gallery", "image", "text", "latency")
-    return {key: metrics[key] for key in keep} | {"folder": folder.name, "wall_seconds_all_stages": round(wall)}
+def verdict(s: dict[str, Any]) -> str:
+    """Say whether the fingerprint beats the mean, and what there was to learn from where it does not."""
+    row = s["variants"][0]
+    m, teacher = row["image"]["fingerprint"], row["teacher"]
+    gain = m["minus_mean"]["mrr"]
+    said = f"- {tables.setting(s)}: fingerprint minus mean, MRR {tables.ranged(gain, '+')}"
+    if gain["low"] > 0:
+        closed = tables.share(m["gap_closed"]["mrr"])
+        return f"{said}: **better**, and {closed} of the gap to multi-vector is closed."
+    single = row["views"].get("1", {"queries": 0})["queries"] / max(row["queries"]["images"], 1)
+    worse = "**worse**" if gain["high"] < 0 else "**no difference that can be told**"
+    return (
+        f"{said}: {worse}. {100 * single:.0f} % of the queries ask for SKUs with one view, whose fingerprint is their"
+        f" mean by construction; {teacher.get('skus_with_teacher', 0)} of {teacher.get('skus', 0)} train SKUs have a"
+        f" teacher, and the distance from mean to multi-vector is {tables.ranged(row['gap']['mrr'], '+')}."
+    )
 
 
-def chain(runs: Path, inputs: dict[str, str]) -> dict[str, str]:
-    """Folder names of all stages upstream."""
-    found: dict[str, str] = {}
-    for stage, key in inputs.items():
-        for folder in (runs / stage).glob(f"*-{key}"):
-            manifest = json.loads((folder / "manifest.json").read_text())
-            found |= chain(runs, manifest["inputs"]) | {stage: folder.name}
-    return found
+def teacher_table(settings: list[dict[str, Any]]) -> str:
+    """What the teacher stage found, of every setting's first seed."""
+    rows = []
+    for key in (
+        "skus",
+        "skus_with_teacher",
+        "skus_with_teacher_and_several_views",
+        "queries",
+        "teacher_is_not_first_view",
+    ):
+        values = [s["variants"][0]["teacher"].get(key) for s in settings]
+        rows.append([key.replace("_", " "), *("" if v is None else f"{v:.3g}" for v in values)])
+    for way in ("cross_fitted", "in_sample"):
+        for base in ("first_view", "mean"):
+            found = [s["variants"][0]["teacher"].get(way, {}).get(f"gain_over_{base}_interval") for s in settings]
+            rows.append([f"gain in reciprocal rank over the {base.replace('_', ' ')}, {way.replace('_', '-')}",
+                         *(tables.ranged(i, "+") for i in found)])  # fmt: skip
+    return tables.table(["of train, first seed", *map(tables.setting, settings)], rows)
 
 
-def title(row: dict[str, Any]) -> str:
-    """Data, model and ablation."""
-    return f"{row['run']['data']} · {row['run']['model']} · {row['run']['ablation']}"
-
-
-def table(rows: list[dict[str, Any]], kind: str) -> list[str]:
-    """One Markdown table: every method of every run."""
-    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-    for row in rows:
-        q, g = row["queries"], row["gallery"]
-        count = q["images"] if kind == "image" else q["texts"]
-        where = f"{q['split']}: {count} of {q['skus']}, {g['skus']}"
-        for name, m in row[kind].items():
-            i, d = m["interval"]["mrr"], m.get("minus_mean", {}).get("mrr")
-            gain = f"{d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}]" if d else ""
-            label = f"{row['run']['aggregator']} {name}" if name == "fingerprint" else name
-            lines.append(
-                f"| {title(row)} | {where} | {label} | {m['recall@1']:.3f} | {m['recall@5']:.3f} |"
-                f" {m['recall@10']:.3f} | {m['mrr']:.3f} [{i['low']:.3f}, {i['high']:.3f}] | {gain} |"
-            )
-    return lines
-
-
-def time_line(row: dict[str, Any]) -> str:
-    """How long a run's stages took, and one query."""
+def time_line(s: dict[str, Any]) -> str:
+    """How long the stages of one run took, and one query."""
+    row = s["variants"][0]
     encode, search = (row["latency"][part]["p50_ms"] for part in ("encode", "search"))
     return (
-        f"- {title(row)} ({row['queries']['split']}): all stages {row['wall_seconds_all_stages']} s; one query on one"
-        f" CPU thread, medians: encode {encode:.1f} ms, search {search:.3f} ms"
+        f"- {tables.setting(s)}: all stages {row['wall_seconds_all_stages']} s; one query on one CPU thread, medians:"
+        f" encode {encode:.1f} ms, search {search:.3f} ms"
     )
 
 
-def write(rows: list[dict[str, Any]]) -> None:
-    """Write RESULTS.md and the table between README's marks."""
-    photo, text = table(rows, "image"), table(rows, "text")
-    times = [time_line(row) for row in rows]
-    said = "Written by `python experiments/report.py` from the summaries in `experiments/results/`; do not edit."
-    legend = (
-        "`synthetic` is the generated catalogue: drawn photos, and a gap between mean and multi-vector that exists by"
-        " construction (docs/generated-catalogue.md). `deepfashion2` is here the Luma demo catalogue in DeepFashion2"
-        " layout: real product photos, *simulated user photos*. All methods of a run share gallery and queries."
-    )
-    parts = [
-        "# Results", said, legend, "## Photo → SKU", "\n".join(photo), "## Text → SKU (template prompts)",
-        PROMPTS, "\n".join(text), "## Times (a noisy two-core machine)",
-        "\n".join(times),
-    ]  # fmt: skip
+def picture(path: Path) -> str:
+    return f"![{path.stem.replace('-', ' ')}](figures/{path.name})"
+
+
+def main_section(seeds: list[dict[str, Any]]) -> list[str]:
+    """The question the project asks, every method, and where the difference comes from."""
+    parts = ["## One vector per SKU against the mean of views", tables.headline_table(seeds)]
+    parts += ["\n".join(map(verdict, seeds)), "## Every method, photo → SKU", ORACLES]
+    for s in seeds:
+        row = s["variants"][0]
+        parts += [f"### {tables.setting(s)}", tables.asked(row) + ".", tables.methods_table(row)]
+    parts += ["## Every method, text → SKU", PROMPTS]
+    for s in seeds:
+        row = s["variants"][0]
+        if row.get("text"):
+            parts += [f"### {tables.setting(s)}", tables.asked(row, "text") + ".", tables.methods_table(row, "text")]
+    parts += ["## By number of catalogue views", picture(figures.views(seeds, "views"))]
+    for s in seeds:
+        parts += [f"### {tables.setting(s)}", tables.views_table(s["variants"][0])]
+    return [*parts, "## Teachers", teacher_table(seeds)]
+
+
+def sweep_section(title: str, settings: list[dict[str, Any]]) -> list[str]:
+    """A named sweep: one table and one figure for every setting it ran on."""
+    parts = [title]
+    for s in settings:
+        name = "-".join((s["sweep"], s["data"], s["model"], s["split"]))
+        parts += [f"### {tables.setting(s)}", tables.asked(s["variants"][0]) + ".", tables.variants_table(s)]
+        parts.append(picture(figures.variants(s, name)))
+        if s["sweep"] == "vector_size":
+            parts += [picture(figures.sizes(s, f"{name}-bytes")), tables.sizes_table(s)]
+    return parts
+
+
+def write(summaries: list[dict[str, Any]]) -> None:
+    """Write RESULTS.md, the figures, and the table between README's marks."""
+    by_sweep: dict[str, list[dict[str, Any]]] = {}
+    for s in summaries:
+        by_sweep.setdefault(s["sweep"], []).append(s)
+    seeds = by_sweep.pop("seeds", [])
+    parts = ["# Results", SAID, LEGEND]
+    if seeds:
+        parts += main_section(seeds)
+    for name, settings in sorted(by_sweep.items(), key=lambda item: [*SWEEPS, item[0]].index(item[0])):
+        parts += sweep_section(SWEEPS.get(name, f"## Sweep: {name}"), settings)
+    if seeds:
+        parts += ["## Times (a noisy two-core machine)", "\n".join(map(time_line, seeds))]
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    block = "\n".join(["", legend, "", *photo, "", "More in [experiments/RESULTS.md](experiments/RESULTS.md).", ""])
+    lines = [LEGEND, tables.headline_table(seeds), "\n".join(map(verdict, seeds))] if seeds else []
+    block = "\n\n".join(["", *lines, "More in [experiments/RESULTS.md](experiments/RESULTS.md).", ""])
     readme = README.read_text(encoding="utf-8")
-    readme = re.sub(r"(<!-- results:.*?-->).*?(<!-- /results -->)", lambda m: m[1] + block + m[2], readme, flags=re.S)
-    README.write_text(readme, encoding="utf-8")
+    marks = r"(<!-- results:.*?-->).*?(<!-- /results -->)"
+    README.write_text(re.sub(marks, lambda m: m[1] + block[1:-1] + m[2], readme, flags=re.S), encoding="utf-8")
 
 
 def main() -> None:
     """Collect, keep, write."""
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
     SUMMARIES.mkdir(exist_ok=True)
-    for metrics in sorted(runs.glob("evaluate/*/metrics.json")):
-        row = summary(metrics.parent)
-        name = "-".join([*(row["run"][k] for k in ("data", "model", "ablation")), row["queries"]["split"]]) + ".json"
-        (SUMMARIES / name).write_text(json.dumps(row, indent=1) + "\n")
-    rows = [json.loads(p.read_text()) for p in sorted(SUMMARIES.glob("*.json"))]
-    if not rows:
-        sys.exit(f"no finished evaluation under {runs}/evaluate: run `python -m skufp` first")
-    write(rows)
-    print(f"{len(rows)} runs -> {HERE / 'RESULTS.md'}")
+    for name, variants in sweeps(runs).items():
+        (SUMMARIES / f"{'-'.join(name)}.json").write_text(json.dumps(summarise(name, variants), indent=1) + "\n")
+    summaries = [read_json(p) for p in sorted(SUMMARIES.glob("*.json"))]
+    if not summaries:
+        sys.exit(f"no finished sweep under {runs}/sweeps: python -m skufp -m --config-name seeds")
+    write(summaries)
+    print(f"{len(summaries)} sweeps -> {HERE / 'RESULTS.md'}")
 
 
 if __name__ == "__main__":

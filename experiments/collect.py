@@ -87,7 +87,9 @@ def summarise_variant(variant: Variant) -> dict[str, Any]:
         "gallery": first["gallery"], "image": compare(photo, sku, RESAMPLES, 0), "gap": first["gap"]["image"],
         "views": by_stratum(photo, view_count_stratum(table["views"].to_numpy()), sku, RESAMPLES, 0),
         "siblings": metrics[0]["strata"]["sibling_style_in_gallery"], "latency": first["latency"],
-        "sizes": mean_sizes([m["sizes"] for m in metrics]), "teacher": upstream_report(folders[0], "teacher"),
+        "sizes": mean_sizes([m["sizes"] for m in metrics]),
+        "teacher": upstream_report(folders[0], "teacher", "report.json"),
+        "proof": upstream_report(folders[0], "fingerprint", "proof.json"),
         "wall_seconds_all_stages": wall_seconds(folders[0]),
     }  # fmt: skip
     if first["text"]:
@@ -133,9 +135,9 @@ def upstream_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def upstream_report(folder: Path, stage: str) -> dict[str, Any]:
-    """Return a stage's report.json."""
-    path = upstream_folders(folder)[stage] / "report.json"
+def upstream_report(folder: Path, stage: str, file: str) -> dict[str, Any]:
+    """Return a file that an upstream stage left; empty where it left none."""
+    path = upstream_folders(folder)[stage] / file
     return read_json(path) if path.exists() else {}
 
 

@@ -48,12 +48,25 @@ def verdict(s: dict[str, Any]) -> str:
     if gain["low"] > 0:
         closed = tables.share(m["gap_closed"]["mrr"])
         return f"{said}: **better**, and {closed} of the gap to multi-vector is closed."
+    proof = row["proof"]
     single = row["views"].get("1", {"queries": 0})["queries"] / max(row["queries"]["images"], 1)
     worse = "**worse**" if gain["high"] < 0 else "**no difference that can be told**"
     return (
-        f"{said}: {worse}. {100 * single:.0f} % of the queries ask for SKUs with one view, whose fingerprint is their"
-        f" mean by construction; {teacher.get('skus_with_teacher', 0)} of {teacher.get('skus', 0)} train SKUs have a"
-        f" teacher, and the distance from mean to multi-vector is {tables.ranged(row['gap']['mrr'], '+')}."
+        f"{said}: {worse}. {kept(proof)} {100 * single:.0f} % of the queries ask for SKUs with one view,"
+        f" whose fingerprint is their mean by construction; {teacher.get('skus_with_teacher', 0)} of"
+        f" {teacher.get('skus', 0)} train SKUs have a teacher, and the distance from mean to multi-vector is"
+        f" {tables.ranged(row['gap']['mrr'], '+')}."
+    )
+
+
+def kept(proof: dict[str, Any]) -> str:
+    """Say what the fingerprint stage decided, of the first seed, and on what evidence."""
+    if not proof:
+        return "Nothing was trained."
+    what = "The trained aggregator was kept" if proof["trained_is_kept"] else "The mean was kept"
+    return (
+        f"{what} (first seed): training changed the reciprocal rank of {proof['queries']} train and dev queries that it"
+        f" did not learn from by {proof['gain']:+.3f} (standard error {proof['standard_error']:.3f})."
     )
 
 

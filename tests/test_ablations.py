@@ -32,17 +32,29 @@ SAME_AS: dict[str, list[str]] = {
     "no_meta": ["aggregator.module.use_meta=false"],
     "no_rank": [f"loss.weights.{name}=0" for name in RANKING],
     "no_siblings": ["loss.sibling_weight=1"],
+    "no_proof": ["stages.fingerprint.keep=last"],
     "random_teacher": ["stages.teacher.choose=random"],
 }
 # The first stage that each must run again; what comes before it is shared with every other ablation.
 FIRST_CHANGED = {
     "frozen_towers": "retriever", "mean_pool": "fingerprint", "multi_vector": "fingerprint",
     "no_distill": "fingerprint", "no_meta": "fingerprint", "no_rank": "fingerprint", "no_siblings": "fingerprint",
+    "no_proof": "fingerprint",
     "random_teacher": "teacher",
 }  # fmt: skip
 ORDER = ["prepare", "retriever", "embed", "teacher", "fingerprint", "index"]
 # The ablations that experiments/ablations.yaml must at least compare.
-WANTED = {"none", "mean_pool", "multi_vector", "random_teacher", "no_rank", "no_distill", "no_meta", "no_siblings"}
+WANTED = {
+    "none",
+    "mean_pool",
+    "multi_vector",
+    "random_teacher",
+    "no_rank",
+    "no_distill",
+    "no_meta",
+    "no_siblings",
+    "no_proof",
+}
 
 
 def _choices(group: str) -> list[str]:

@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import os
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -179,10 +180,14 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it."""
+    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and ``${pid:}`` too.
+
+    Two sweeps that start in the same second tell their folders by the number of their process.
+    """
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
 
 
 def plain(node: Any) -> Any:

@@ -227,3 +227,42 @@ def test_about_the_asked_share_is_dropped() -> None:
     assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.02)
     assert torch.equal(kept, drop_views(mask, 0.25, np.random.default_rng(0)))
     assert torch.equal(drop_views(mask, 0.0, np.random.default_rng(0)), mask)
+
+
+def _of_pair(sample: dict[str, Any], pair: int) -> dict[str, Any]:
+    return {**sample, "meta": {**sample["meta"], "pair_id": pair}}
+
+
+def test_skus_that_are_left_out_neither_ask_nor_have_a_teacher() -> None:
+    samples = [_of_pair(A, 7), _of_pair(B, 8), _of_pair(C, 9)]
+    asked: list[int] = []
+
+    def is_left_out(pair: int) -> bool:
+        asked.append(pair)
+        return pair == 7
+
+    everyone, batch = _collate(samples), _collate(samples, is_left_out=is_left_out)
+    assert set(asked) == {7, 8, 9}
+    assert everyone["query_target"].tolist() == [0, 0, 2]
+    assert batch["queries"].tolist() == [[30, 1, -1]]
+    assert batch["query_target"].tolist() == [2]
+    assert len(batch["query_teacher"]) == len(batch["query_teacher_weight"]) == 1
+    assert everyone["teacher_weight"].tolist() == [0.5, 0.0, 0.75]
+    assert batch["teacher_weight"].tolist() == [0.0, 0.0, 0.75]
+    # Else nothing changes: their views stay, and stay in the bank.
+    for name in ("views", "mask", "all_views", "meta", "bank_index"):
+        assert torch.equal(batch[name], everyone[name]), name
+    assert batch["sku_id"] == everyone["sku_id"]
+
+
+def test_a_batch_in_which_all_are_left_out() -> None:
+    batch = _collate(is_left_out=lambda pair: True)
+    assert batch["queries"].shape == batch["query_teacher"].shape == (0, DIM)
+    assert batch["query_target"].dtype == torch.long
+    assert batch["teacher_weight"].tolist() == [0, 0, 0]
+    assert batch["views"].shape == (3, 3, DIM)
+
+
+def test_leaving_out_draws_no_other_hidden_views() -> None:
+    everyone, batch = (_collate(_wide(), view_dropout=0.5, is_left_out=f) for f in (lambda p: False, lambda p: True))
+    assert torch.equal(everyone["mask"], batch["mask"])

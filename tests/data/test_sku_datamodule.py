@@ -11,10 +11,12 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.teachers import write_query_folds, write_teachers
 from skufp.data import sku_datamodule
-from skufp.data.shards import INDEX, write_sku_shards
+from skufp.data.shards import INDEX, decode_sku_sample, write_sku_shards
 from skufp.data.sku_collate import META, TrainingCollate
 from skufp.data.sku_datamodule import SkuDataModule, SkuSamples
 from skufp.data.sku_teachers import Teachers
+from skufp.data.splits import fold_of_pair
+from skufp.errors import UserError
 
 DIM = 6
 NO_TEACHER = "sku-3"
@@ -247,3 +249,108 @@ def test_without_a_train_split_the_bank_is_empty(tmp_path: Path) -> None:
     assert data.bank_pairs.shape == (0,)
     assert not data.can_train
     assert data.has_dev_queries
+
+
+# ---- Left out for cross-fitting ----
+
+FOLDS, SEED = 2, 6
+
+
+def _asked(data: SkuDataModule) -> dict[str, int]:
+    """How many queries each SKU asks in one pass over train."""
+    (batch,) = data.train_dataloader()
+    return {sku: int((batch["query_target"] == i).sum()) for i, sku in enumerate(batch["sku_id"])}
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_a_left_out_fold_neither_asks_nor_is_taught(inputs: dict[str, str], fold: int) -> None:
+    changes = {"batch_size": 11, "seed": SEED, "query_pools": ("held_out", "learn")}
+    data = SkuDataModule(inputs, **changes, left_out=(fold, FOLDS))
+    data.teachers = TEACHERS
+    pairs = {100 + i // 3: fold_of_pair(100 + i // 3, FOLDS, SEED) for i in range(11)}
+    assert set(pairs.values()) == {0, 1}
+    assert {pair: data.is_left_out(pair) for pair in pairs} == {pair: of == fold for pair, of in pairs.items()}
+    asked = _asked(data)
+    assert asked == {f"sku-{i}": 0 if pairs[100 + i // 3] == fold else i % 3 for i in range(11)}
+    (batch,) = data.train_dataloader()
+    for sku, weight in zip(batch["sku_id"], batch["teacher_weight"].tolist(), strict=True):
+        number = int(sku.removeprefix("sku-"))
+        left_out = pairs[100 + number // 3] == fold
+        assert weight == pytest.approx(0.0 if left_out or sku == NO_TEACHER else 0.1 * number)
+
+
+def test_every_query_is_left_out_in_just_one_fold(inputs: dict[str, str]) -> None:
+    all_asked = _asked(SkuDataModule(inputs, batch_size=11, seed=SEED))
+    parts = [_asked(SkuDataModule(inputs, batch_size=11, seed=SEED, left_out=(f, 3))) for f in range(3)]
+    for sku, count in all_asked.items():
+        assert sum(part[sku] for part in parts) == 2 * count
+        assert {part[sku] for part in parts} <= {0, count}
+
+
+def test_leaving_out_changes_neither_bank_nor_dev_nor_order(inputs: dict[str, str]) -> None:
+    whole = SkuDataModule(inputs, batch_size=4, seed=SEED, view_dropout=0.3, steps=6)
+    part = SkuDataModule(inputs, batch_size=4, seed=SEED, view_dropout=0.3, steps=6, left_out=(0, FOLDS))
+    assert not any(whole.is_left_out(pair) for pair in range(100, 104))
+    assert np.array_equal(whole.bank, part.bank)
+    assert whole.bank_rows == part.bank_rows
+    for a, b in zip(whole.train_dataloader(), part.train_dataloader(), strict=True):
+        assert a["sku_id"] == b["sku_id"]
+        assert torch.equal(a["mask"], b["mask"])
+    for a, b in zip(whole.val_dataloader(), part.val_dataloader(), strict=True):
+        assert torch.equal(a["queries"], b["queries"])
+    assert [len(b["queries"]) for b in part.all_skus("train")] == [len(b["queries"]) for b in whole.all_skus("train")]
+
+
+def test_where_every_query_is_left_out_there_is_nothing_to_train(inputs: dict[str, str]) -> None:
+    assert not SkuDataModule(inputs, batch_size=4, seed=0, left_out=(0, 1)).can_train
+    assert SkuDataModule(inputs, batch_size=4, seed=SEED, left_out=(0, FOLDS)).can_train
+
+
+# ---- Settings that make no sense ----
+
+
+@pytest.mark.parametrize(("pools", "wrong"), [(["held_out", "heldout"], "heldout"), (["dev", "all"], "all, dev")])
+def test_an_unknown_query_pool_is_refused(inputs: dict[str, str], pools: list[str], wrong: str) -> None:
+    with pytest.raises(UserError, match=rf"{wrong} is no pool") as caught:
+        SkuDataModule(inputs, batch_size=4, seed=0, query_pools=pools)
+    assert "stages.fingerprint.datamodule.query_pools=[held_out] or [held_out,learn]" in str(caught.value)
+
+
+def test_views_that_are_never_hidden_cannot_ask(inputs: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"hidden_views_ask=true needs views that are hidden: give view_dropout=0\.2"):
+        SkuDataModule(inputs, batch_size=4, seed=0, hidden_views_ask=True)
+
+
+# ---- What fits the buffer is read once ----
+
+
+@pytest.mark.parametrize(("buffer", "fits"), [(4096, True), (11, True), (10, False)])
+def test_what_fits_the_buffer_is_read_once(
+    data: SkuDataModule, buffer: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four passes of three batches over eleven SKUs."""
+    read: list[str] = []
+
+    def decode(sample: dict[str, Any]) -> dict[str, Any]:
+        done = decode_sku_sample(sample)
+        read.append(done["meta"]["sku_id"])
+        return done
+
+    monkeypatch.setattr(sku_datamodule, "BUFFER", buffer)
+    monkeypatch.setattr(sku_datamodule, "decode_sku_sample", decode)
+    data.steps = 12
+    skus = [sku for batch in data.train_dataloader() for sku in batch["sku_id"]]
+    everyone = sorted(s["meta"]["sku_id"] for s in TRAIN)
+    assert [sorted(skus[11 * i : 11 * i + 11]) for i in range(4)] == [everyone] * 4
+    assert len(read) == 11 if fits else len(read) >= 44
+
+
+def test_what_was_read_once_comes_out_whole_every_time(data: SkuDataModule) -> None:
+    """No batch changes the samples that later batches are made of."""
+    seen: dict[str, torch.Tensor] = {}
+    for batch in data.train_dataloader():
+        for i, sku in enumerate(batch["sku_id"]):
+            views = batch["views"][i][batch["all_views"][i]].clone()
+            assert torch.equal(seen.setdefault(sku, views), views)
+        batch["views"].zero_()
+    assert len(seen) == 11

@@ -1,11 +1,12 @@
 """The dev split, the query pools and what is dropped."""
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
 
 from skufp.artifacts.records import CropRecord
-from skufp.data.splits import HELD_OUT, LEARN, assign_pools, carve_dev, count, drop_unmatched
+from skufp.data.splits import HELD_OUT, LEARN, assign_pools, carve_dev, count, drop_unmatched, fold_of_pair
 
 Make = Callable[..., CropRecord]
 
@@ -102,3 +103,33 @@ def test_counts_by_split(record: Make) -> None:
     assert count(records) == {
         "train": {"skus": 6, "catalog": 6, "query": 6}, "dev": {"skus": 1, "catalog": 2, "query": 0},
     }  # fmt: skip
+
+
+def test_folds_share_pairs_about_evenly() -> None:
+    for folds in (2, 3, 5):
+        found = [fold_of_pair(pair, folds, seed=0) for pair in range(3000)]
+        assert set(found) == set(range(folds))
+        for fold in range(folds):
+            assert found.count(fold) / 3000 == pytest.approx(1 / folds, abs=0.03)
+
+
+def test_a_pairs_fold_follows_from_pair_and_seed_alone() -> None:
+    """Worked out from the hash's first 12 digits; so it is the same on every machine and in every process."""
+    for seed, pair in ((0, 17), (3, 17), (0, 18)):
+        digits = hashlib.sha256(f"fold/{seed}/{pair}".encode()).hexdigest()[:12]
+        assert fold_of_pair(pair, 4, seed) == int(digits, 16) * 4 // 16**12
+    assert [fold_of_pair(pair, 3, 0) for pair in range(8)] == [2, 1, 0, 2, 2, 1, 0, 0]
+    first, second = ([fold_of_pair(pair, 2, seed) for pair in range(400)] for seed in (0, 1))
+    assert 150 < sum(a == b for a, b in zip(first, second, strict=True)) < 250  # independent: half of them agree
+
+
+def test_folds_do_not_follow_the_dev_split_or_the_pools() -> None:
+    """A fold of the pairs that stay in train is as large as any: the hashes of both draws are unrelated."""
+    shares = [int(hashlib.sha256(f"dev/{pair}".encode()).hexdigest()[:12], 16) / 16**12 for pair in range(2000)]
+    staying = [pair for pair, share in enumerate(shares) if share >= 0.5]
+    folds = [fold_of_pair(pair, 2, seed=0) for pair in staying]
+    assert sum(folds) / len(folds) == pytest.approx(0.5, abs=0.05)
+
+
+def test_one_fold_holds_everybody() -> None:
+    assert {fold_of_pair(pair, 1, seed=5) for pair in range(50)} == {0}

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from skufp.modules.optimiser import adamw_cosine
+from skufp.errors import UserError
+from skufp.modules.optimiser import adamw_cosine, raise_if_diverged
 
 
 def _setup(warmup: float = 0.1, steps: int = 100) -> dict[str, Any]:
@@ -62,3 +63,12 @@ def test_only_matrices_are_decayed_and_frozen_ones_are_left_out() -> None:
 def test_scalars_are_not_decayed() -> None:
     made = dict(adamw_cosine([{"params": [nn.Parameter(torch.tensor(3.0))], "lr": 1.0}], 0.5, 0.0, 10))
     assert [g["weight_decay"] for g in made["optimizer"].param_groups] == [0.0]
+
+
+def test_weights_that_are_no_numbers_are_a_mistake_that_is_told() -> None:
+    module = torch.nn.Linear(2, 2)
+    raise_if_diverged(module)
+    with torch.no_grad():
+        module.bias[1] = float("nan")
+    with pytest.raises(UserError, match=r"1 weights are not finite, e\.g\. bias"):
+        raise_if_diverged(module)

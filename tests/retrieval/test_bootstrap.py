@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skufp.retrieval.bootstrap import Interval, interval, resampled_means
+from skufp.retrieval.bootstrap import Interval, interval, resampled_means, standard_error
 
 
 def test_interval_covers_the_mean_and_lies_in_the_range() -> None:
@@ -94,3 +94,43 @@ def test_interval_of_resamples_leaves_out_what_is_not_a_number() -> None:
     nothing = Interval.of(np.array([0.5, np.nan]))
     assert nothing.mean == 0.5
     assert np.isnan([nothing.low, nothing.high]).all()
+
+
+def test_standard_error_by_hand() -> None:
+    # The mean is 1/2; residuals add up to 1/2 + 1/2 in SKU a, -1/2 in b and -1/2 in c: root of 1.5, over 4 queries.
+    values, sku = np.array([1.0, 1.0, 0.0, 0.0]), np.array(["a", "a", "b", "c"])
+    assert standard_error(values, sku) == pytest.approx(1.5**0.5 / 4)
+    # Within a SKU residuals cancel before they are squared.
+    assert standard_error(values, np.array(["a", "b", "a", "b"])) == pytest.approx(0.0)
+
+
+def test_standard_error_against_a_naive_loop() -> None:
+    rng = np.random.default_rng(7)
+    values, sku = rng.normal(size=60), rng.integers(0, 9, 60)
+    mean, total = sum(values) / 60, 0.0
+    for one in sorted(set(sku.tolist())):
+        own = 0.0
+        for value, of in zip(values, sku, strict=True):
+            own += value - mean if of == one else 0.0
+        total += own**2
+    assert standard_error(values, sku) == pytest.approx(total**0.5 / 60)
+
+
+def test_standard_error_is_the_textbooks_for_independent_queries_and_the_bootstraps_for_others() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=300)
+    assert standard_error(values, np.arange(300)) == pytest.approx(values.std() / 300**0.5)
+    sku = rng.integers(0, 60, 300)
+    together = values + rng.normal(size=60)[sku]  # queries of a SKU fare alike
+    spread = resampled_means(together[:, None], sku, resamples=2000)[1:, 0].std()
+    assert standard_error(together, sku) == pytest.approx(spread, rel=0.1)
+    assert standard_error(together, sku) > 1.5 * standard_error(together, np.arange(300))
+
+
+def test_standard_error_knows_neither_order_nor_names_nor_shift_and_grows_with_scale() -> None:
+    rng = np.random.default_rng(9)
+    values, sku = rng.normal(size=40), rng.integers(0, 8, 40)
+    expected, order = standard_error(values, sku), rng.permutation(40)
+    assert standard_error(values[order], sku[order]) == pytest.approx(expected)
+    assert standard_error(values, np.array([f"sku-{n}" for n in sku])) == pytest.approx(expected)
+    assert standard_error(3 * values + 7, sku) == pytest.approx(3 * expected)

@@ -61,7 +61,7 @@ class Fingerprint(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the bank while training goes on, so that a resumed run is the same run."""
-        if self.trainer.training:
+        if self.training and "bank" in self._buffers:
             checkpoint["bank"] = self.bank
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""AdamW with a linear warm-up and a cosine to zero."""
+"""AdamW with a linear warm-up and a cosine to zero, and a check that training did not diverge."""
 
 import math
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
+
+from skufp.errors import UserError
 
 
 def adamw_cosine(
@@ -38,3 +40,12 @@ def _matrices(params: list[nn.Parameter]) -> list[nn.Parameter]:
 
 def _vectors(params: list[nn.Parameter]) -> list[nn.Parameter]:
     return [p for p in params if p.requires_grad and p.ndim < 2]
+
+
+def raise_if_diverged(module: nn.Module) -> None:
+    """Raise UserError where weights are not numbers: they would rank everything last, like a bad model."""
+    if broken := [name for name, p in module.named_parameters() if not p.isfinite().all()]:
+        raise UserError(
+            f"training diverged: {len(broken)} weights are not finite, e.g. {broken[0]}. Lower the learning rate or the"
+            " loss weights; --cfg job shows them"
+        )

@@ -27,6 +27,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     import torch
 
     from skufp.config import build, locate, plain
+    from skufp.modules.optimiser import raise_if_diverged
     from skufp.stages.device import set_threads
     from skufp.stages.proof import is_proven
 
@@ -47,11 +48,12 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     if spec["steps"] > 0 and trainable and data.can_train:
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         _raise_if_stopped(trainer)
+        raise_if_diverged(module)
         if spec["keep"] == "best" and checkpoint.best_model_path:
             module.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
         if start is not None and not is_proven(cfg, folders, start, module, data, out):
             module.load_state_dict(start.state_dict())
-    trainer.strategy.connect(module)
+    trainer.strategy.connect(module.eval())
     trainer.save_checkpoint(out / "best.ckpt", weights_only=True)
     metrics = _validate(trainer, module, data)
     if trainer.is_global_zero:

@@ -40,6 +40,7 @@ def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int)
     import pytorch_lightning as pl
 
     from skufp.config import build, plain
+    from skufp.modules.optimiser import raise_if_diverged
 
     spec = plain(cfg.stages[cfg.stage])
     left_out = (fold, spec["folds"])
@@ -53,6 +54,7 @@ def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int)
     )  # fmt: skip
     if data.can_train:
         trainer.fit(module, data)
+        raise_if_diverged(module)
     return gains(start, module, data, "train", lambda pair, pool: data.is_left_out(pair) and pool in data.query_pools)
 
 

@@ -129,3 +129,12 @@ def test_kl_takes_a_teacher_that_rules_skus_out_altogether() -> None:
     assert float(loss) == pytest.approx(math.log((rest + math.exp(9)) / rest), rel=1e-5)
     assert student.grad is not None
     assert torch.isfinite(student.grad).all()
+
+
+def test_a_heavy_loss_of_a_batch_without_teachers_has_a_gradient_of_zero() -> None:
+    student = torch.nn.functional.normalize(torch.randn(3, 4), dim=1).requires_grad_()
+    (10 * teacher_cosine(student, torch.ones(3, 4), torch.zeros(3))).backward()
+    assert torch.equal(student.grad, torch.zeros(3, 4))
+    scores = torch.randn(2, 5, requires_grad=True)
+    (100 * score_kl(scores, torch.randn(2, 5), 0.05, torch.zeros(2))).backward()
+    assert torch.equal(scores.grad, torch.zeros(2, 5))

@@ -32,4 +32,5 @@ def score_kl(student: Tensor, teacher: Tensor, temperature: float, weight: Tenso
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (weight * values).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+    total = weight.sum()
+    return (weight * values).sum() / torch.where(total > 0, total, 1)  # a tiny divisor would overflow the gradient

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
-from skufp.__main__ import check_composition
+from skufp.__main__ import check_composition, config_folder
 from skufp.config import (
     Config,
     Loss,
@@ -205,7 +206,74 @@ def test_complete_loss_of_nothing_has_no_loss() -> None:
     assert complete_loss({})["prefix_dims"] == []
 
 
-def test_complete_loss_refuses_what_the_schema_does_not_know() -> None:
-    for given in ({"weights": {"smoth_ap": 1.0}}, {"temprature": 0.1}):
-        with pytest.raises((TypeError, UserError), match=r"smoth_ap|temprature"):
-            complete_loss(given)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weights": {"smoth_ap": 1.0}}, "There is no setting 'loss.weights.smoth_ap'. Did you mean 'smooth_ap'?"),
+        ({"weights": {"margin": 1.0, "lisnet": 1}}, "There is no setting 'loss.weights.lisnet'. Did you mean 'listnet'?"),
+        ({"temprature": 0.1}, "There is no setting 'loss.temprature'. Did you mean 'temperature'?"),
+        ({"distill": 1.0}, "There is no setting 'loss.distill'. Valid: margin, name, prefix_dims, rank_temperature,"
+                           " sibling_weight, temperature, weights."),
+    ],
+)  # fmt: skip
+def test_complete_loss_refuses_what_the_schema_does_not_know(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        complete_loss(given)
+    assert str(caught.value) == message
+
+
+def test_a_module_refuses_such_a_loss_before_it_trains() -> None:
+    spec = {
+        "_target_": "skufp.modules.fingerprint.Fingerprint", "_recursive_": False, "lr": 1e-3, "weight_decay": 0.0,
+        "aggregator": {"_target_": "skufp.models.aggregators.attention.Attention", "heads": 2},
+        "loss": {"weights": {"contrastiv": 1.0}}, "warmup": 0.1, "steps": 2, "dim": 8,
+    }  # fmt: skip
+    with pytest.raises(UserError, match=r"loss\.weights\.contrastiv'\. Did you mean 'contrastive'\?"):
+        build(spec)
+
+
+# ---- The baseline of every evaluation: conf/stages/plain_attention.yaml ----
+
+
+def _composed(*overrides: str) -> DictConfig:
+    register_schema()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("config", [*overrides])
+
+
+def test_plain_attention_learns_from_queries_alone_whatever_the_fingerprint_learns_from() -> None:
+    other = ("aggregator=mean", "loss.weights.triplet=2", "loss.sibling_weight=7", "loss.margin=0.5",
+             "loss.rank_temperature=1", "stages.teacher.choose=random", "stages.fingerprint.keep=last")  # fmt: skip
+    usual, changed = (plain(_composed(*o).stages.plain_attention) for o in ((), other))
+    assert changed == usual
+    loss = complete_loss(usual["module"]["loss"])
+    assert {name: weight for name, weight in loss["weights"].items() if weight} == {"contrastive": 1.0}
+    assert loss["sibling_weight"] == 1.0
+    assert usual["keep"] == "proven"
+    assert usual["needs"] == ["embed"]
+    module = build(usual["module"], steps=2, dim=8)
+    assert isinstance(module.aggregator, Attention)
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [
+        ("loss.temperature=0.5", "module.loss.temperature"),
+        ("loss.prefix_dims=[4]", "module.loss.prefix_dims"),
+        ("stages.fingerprint.module.lr=0.5", "module.lr"),
+        ("stages.fingerprint.module.weight_decay=0.5", "module.weight_decay"),
+        ("stages.fingerprint.module.warmup=0.5", "module.warmup"),
+        ("stages.fingerprint.datamodule.query_pools=[learn]", "datamodule.query_pools"),
+        ("stages.fingerprint.datamodule.batch_size=7", "datamodule.batch_size"),
+        ("stages.fingerprint.steps=7", "steps"),
+        ("stages.fingerprint.folds=7", "folds"),
+        ("stages.fingerprint.ema=0.5", "ema"),
+        ("stages.fingerprint.clip=7.5", "clip"),
+        ("fingerprint_seed=7", "seed"),
+    ],
+)
+def test_plain_attention_is_trained_as_the_fingerprint_is(override: str, where: str) -> None:
+    cfg = _composed(override)
+    found = plain(OmegaConf.select(cfg, f"stages.plain_attention.{where}"))
+    assert found == plain(OmegaConf.select(cfg, f"stages.fingerprint.{where}"))
+    assert found != plain(OmegaConf.select(_composed(), f"stages.plain_attention.{where}"))

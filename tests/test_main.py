@@ -5,16 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 
-from skufp.__main__ import check_composition, config_folder, quote, translate_arguments
+from skufp.__main__ import Experiments, check_composition, config_folder, quote, translate_arguments
 from skufp.config import plain, register_schema
 from skufp.errors import UserError
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = [
     "photo (1).jpg", "men's tee, navy", "C:\\pics\\a.jpg", "C:\\pics\\", "\\\\server\\share\\", "trailing\\\\", "a b",
     'say "navy"', '"', '\\"', "\\\\\"", "'", "''", "[a, b]", "{a: b}", "(", ")", "a=b", "a,b", "$5 off", "$", "100%",
@@ -198,3 +201,38 @@ def test_a_mistake_is_one_message_and_exit_code_2(echo: Path) -> None:
     assert done.returncode == 2
     assert "error: model=siglop: there is no such choice. Did you mean 'siglip'?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "--config-name", "ablatoins"], ["--config-name=ablatoins"], ["-cn", "ablatoins", "seed=1"],
+        ["-m", "-cn=ablatoins"],
+    ],
+)  # fmt: skip
+def test_an_unknown_sweep_names_the_nearest(arguments: list[str]) -> None:
+    Plugins.instance().register(Experiments)
+    with pytest.raises(UserError) as caught:
+        check_composition(arguments)
+    assert str(caught.value) == "--config-name ablatoins: there is no such sweep. Did you mean 'ablations'?"
+
+
+def test_a_sweep_like_no_other_lists_them() -> None:
+    Plugins.instance().register(Experiments)
+    with pytest.raises(UserError, match=r"xyzzyx: there is no such sweep\. Valid: ablations, .*seeds, .*vector_size"):
+        check_composition(["-m", "--config-name", "xyzzyx"])
+
+
+def test_an_unknown_sweep_is_one_message_and_exit_code_2(skufp: Run, tmp_path: Path) -> None:
+    done = skufp("-m", "--config-name", "seedz", "data=synthetic", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: --config-name seedz: there is no such sweep. Did you mean 'seeds'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []  # told before anything ran
+
+
+def test_settings_of_a_sweep_are_checked_as_any_others() -> None:
+    Plugins.instance().register(Experiments)
+    with pytest.raises(UserError, match=r"no setting 'sede'\. Did you mean 'seed'\?"):
+        check_composition(["-m", "--config-name", "seeds", "sede=1"])

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from skufp.artifacts.folder import MANIFEST, Manifest
 from skufp.errors import UserError
-from skufp.pipeline import Planned, execute, fingerprint_outside, plan
+from skufp.pipeline import Planned, execute, fingerprint_outside, plan, upstream
 
 STAGE = """
 VERSION = {version}
@@ -297,6 +297,35 @@ def test_plan_lists_a_shared_input_once_and_in_running_order(house: House) -> No
     assert [step.name for step in steps] == ["photos", "model", "vectors", "report"]
     assert not any(step.done for step in steps)
     assert [s.name for s in plan(house.config(stage="photos"))] == ["photos"]
+
+
+def test_a_stage_is_given_the_stages_it_stands_on_and_no_other(house: House) -> None:
+    """Two branches off one model: neither is given the other, though it ran before; the report is given both."""
+    house.needs = {
+        "photos": [], "model": ["photos"], "teacher": ["model"], "taught": ["teacher"], "plain": ["model"],
+        "report": ["taught", "plain"],
+    }  # fmt: skip
+    house.uses = {name: [] for name in house.needs}
+    said = "    import json\n    (out / 'inputs.json').write_text(json.dumps({n: str(p) for n, p in inputs.items()}))\n"
+    for name in house.needs:
+        house.write(name, body=said)
+    cfg_stages = {
+        name: {"run": f"fake_{name}", "needs": needs, "uses": [], "label": name} for name, needs in house.needs.items()
+    }
+    expected: dict[str, set[str]] = {
+        "photos": set(), "model": {"photos"}, "teacher": {"photos", "model"},
+        "taught": {"photos", "model", "teacher"}, "plain": {"photos", "model"},
+        "report": {"photos", "model", "teacher", "taught", "plain"},
+    }  # fmt: skip
+    cfg = house.config(stages=cfg_stages)
+    execute(cfg, Console(file=io.StringIO()))
+    steps = plan(cfg)
+    assert [step.name for step in steps] == ["photos", "model", "teacher", "taught", "plain", "report"]
+    folders = {step.name: str(step.folder) for step in steps}
+    for step in steps:
+        given = json.loads((step.folder / "inputs.json").read_text())
+        assert given == {name: folders[name] for name in expected[step.name]}, step.name
+        assert upstream(step, steps) == expected[step.name]
 
 
 SLOW = """

@@ -176,6 +176,16 @@ def test_validation_passes_over_dev_in_order_with_all_queries(data: SkuDataModul
     assert [b["sku_id"] for b in data.val_dataloader()] == [b["sku_id"] for b in batches]
 
 
+def test_a_pass_that_was_broken_off_does_not_shorten_the_next(data: SkuDataModule) -> None:
+    """Lightning breaks one off when it resumes a run: it makes an iterator of the dev loader only to count."""
+    loader, everyone = data.val_dataloader(), [s["meta"]["sku_id"] for s in DEV]
+    next(iter(loader))
+    assert [sku for batch in loader for sku in batch["sku_id"]] == everyone
+    skus = data.all_skus("dev")
+    next(iter(skus))
+    assert [sku for batch in skus for sku in batch["sku_id"]] == everyone
+
+
 def _stream(data: SkuDataModule, seed: int = 5) -> SkuSamples:
     collate = TrainingCollate(TEACHERS, data.bank_rows, ("held_out",), view_dropout=0.3, hidden_views_ask=True)
     return SkuSamples(data.train_files, 4, 9, seed, collate)

@@ -7,9 +7,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from skufp.artifacts.folder import write_json
+from skufp.callbacks.retrieval import FaissRetrieval
+from skufp.data.shards import INDEX, write_sku_shards
+from skufp.data.sku_collate import META
+from skufp.data.sku_datamodule import SkuDataModule
 from skufp.modules.fingerprint import Fingerprint
 
 SKUS, VIEWS, DIM, BATCH = 24, 4, 16, 8
@@ -173,3 +179,118 @@ def test_validation_hands_fingerprints_before_queries() -> None:
     assert torch.equal(out["vectors"][:BATCH], module(batch["views"], batch["mask"], batch["meta"]))
     assert out["is_query"].tolist() == [False] * BATCH + [True] * 2 * BATCH
     assert out["sku"] == batch["sku_id"] + [s for s in batch["sku_id"] for _ in range(2)]
+
+
+# ---- A killed run that goes on is the same run ----
+
+STEPS, CHECK = 12, 4
+
+
+class Killed(BaseException):
+    """As if the machine went down."""
+
+
+class Kill(pl.Callback):
+    """Kills the run in the middle of a stretch between two checkpoints."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *rest: Any) -> None:
+        if trainer.global_step == 2 * CHECK + 2:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the embed stage leaves of the clusters: all are train SKUs, ten are dev SKUs too."""
+    folder, data = tmp_path_factory.mktemp("embed"), Clusters()
+    (folder / "shards").mkdir()
+    index = {}
+    for split, count in (("train", SKUS), ("dev", 10)):
+        samples = []
+        for i in range(count):
+            meta: dict[str, Any] = {"sku_id": f"sku-{i}", "pair_id": i // 2, "pools": ["held_out"] * 2}
+            meta |= {name: data.meta[i, :, column].tolist() for column, name in enumerate(META)}
+            meta |= {"view_ids": [f"{i}-{v}" for v in range(VIEWS)], "query_ids": [f"q{i}-0", f"q{i}-1"]}
+            samples.append({"views": data.views[i].numpy(), "queries": data.queries[i].numpy(), "meta": meta})
+        index[f"{split}-sku"] = write_sku_shards(folder / "shards", split, samples, 16)
+    write_json(folder / "shards" / INDEX, index)
+    return {"embed": str(folder)}
+
+
+def _run(
+    embedded: dict[str, str], folder: Path, validate: bool = False, best: bool = False, dropout: float = 0.0,
+    batch: int = 10, killed: bool = False,
+) -> tuple[Fingerprint, pl.Trainer]:  # fmt: skip
+    """Train as stage=fingerprint does, from folder/last.ckpt if it is there.
+
+    Checkpoints are written every so many steps; with ``best`` when dev queries have been ranked, as for keep=best.
+    """
+    last = folder / "last.ckpt"
+    data = SkuDataModule(embedded, batch_size=batch, seed=0, view_dropout=0.3, steps=STEPS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = Fingerprint(**SETTINGS | {"aggregator": SETTINGS["aggregator"] | {"dropout": dropout}, "steps": STEPS})
+        checkpoint = ModelCheckpoint(
+            folder, monitor="val/mrr" if best else None, mode="max", save_last=True,
+            every_n_train_steps=None if best else CHECK, save_on_train_epoch_end=False,
+        )  # fmt: skip
+        trainer = pl.Trainer(
+            accelerator="cpu", max_steps=STEPS, logger=False, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[FaissRetrieval(), checkpoint, *([Kill()] if killed else [])], num_sanity_val_steps=0,
+            val_check_interval=CHECK, limit_val_batches=1.0 if validate or best else 0,
+        )  # fmt: skip
+        trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    return module, trainer
+
+
+def _killed(embedded: dict[str, str], folder: Path, **changes: Any) -> dict[str, Any]:
+    """Kill a run; return its last checkpoint."""
+    with pytest.raises(Killed):
+        _run(embedded, folder, killed=True, **changes)
+    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] in (CHECK, 2 * CHECK)  # keep=best: when dev was ranked best
+    return checkpoint
+
+
+def _same_weights(a: Fingerprint, b: Fingerprint) -> bool:
+    weights, others = a.state_dict(), b.state_dict()
+    return torch.equal(a.bank, b.bank) and all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="no dev"),
+        pytest.param({"validate": True}, id="one batch of dev SKUs"),
+        pytest.param({"validate": True, "batch": 4}, id="several batches of dev SKUs"),
+        pytest.param({"dropout": 0.3}, id="dropout"),
+        pytest.param({"best": True}, id="keep=best"),
+    ],
+)
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(
+    embedded: dict[str, str], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole, _ = _run(embedded, tmp_path / "whole", **changes)
+    _killed(embedded, tmp_path / "part", **changes)
+    resumed, trainer = _run(embedded, tmp_path / "part", **changes)
+    assert trainer.global_step == STEPS
+    assert _same_weights(resumed, whole)
+
+
+def test_a_run_resumed_without_its_bank_would_be_another(embedded: dict[str, str], tmp_path: Path) -> None:
+    whole, _ = _run(embedded, tmp_path / "whole")
+    checkpoint = _killed(embedded, tmp_path / "part")
+    assert checkpoint["bank"].shape == (SKUS, DIM)
+    means = torch.from_numpy(SkuDataModule(embedded, batch_size=8, seed=0).bank)
+    assert not torch.allclose(checkpoint["bank"], means)
+    torch.save({k: v for k, v in checkpoint.items() if k != "bank"}, tmp_path / "part" / "last.ckpt")
+    resumed, _ = _run(embedded, tmp_path / "part")  # starts from the means again
+    assert not _same_weights(resumed, whole)
+
+
+def test_what_is_kept_after_training_holds_no_bank(embedded: dict[str, str], tmp_path: Path) -> None:
+    module, trainer = _run(embedded, tmp_path / "run")
+    trainer.strategy.connect(module.eval())
+    trainer.save_checkpoint(tmp_path / "best.ckpt", weights_only=True)
+    kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert "bank" not in kept
+    assert not [name for name in kept["state_dict"] if "bank" in name]

@@ -29,7 +29,7 @@ def test_all_methods_are_there_in_order(metrics: dict[str, Any]) -> None:
 
 
 def test_keys_that_others_read(metrics: dict[str, Any]) -> None:
-    keys = {"run", "gallery", "queries", "image", "text", "strata", "item_level", "latency", "try_next"}
+    keys = {"run", "gallery", "queries", "image", "text", "strata", "item_level", "latency", "proof", "try_next"}
     assert keys | {"gap", "only_query_share", "sizes"} == set(metrics)
     assert (metrics["run"]["seed"], metrics["run"]["fingerprint_seed"]) == (3, 4)
     assert metrics["gallery"] == {"splits": ["validation"], "skus": 8, "views": 26}

@@ -46,6 +46,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         "sizes": sizes(cfg, gallery, means, vectors, target),
         "item_level": item_level(queries, gallery),
         "latency": latency(inputs, queries, gallery),
+        "proof": proof(inputs),
         "try_next": example_search(inputs, queries),
     }  # fmt: skip
     write_json(out / "metrics.json", metrics)
@@ -63,6 +64,12 @@ def run_names(cfg: DictConfig) -> dict[str, Any]:
     names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "index")}
     seeds = {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
     return names | {"ablation": str(cfg.ablation)} | seeds
+
+
+def proof(inputs: dict[str, Path]) -> dict[str, Any]:
+    """Return what the fingerprint stage found before it kept or dropped what it had learnt; empty if untrained."""
+    path = inputs["fingerprint"] / "proof.json"
+    return dict(read_json(path)) if path.exists() else {}
 
 
 def load_gallery(cfg: DictConfig, inputs: dict[str, Path], table: VectorTable) -> Gallery:
@@ -143,6 +150,12 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     for kind in ("image", "text"):
         if metrics[kind]:
             console.print(*tables(kind, metrics))
+    if found := metrics.get("proof"):
+        kept = "what was learnt is kept" if found["trained_is_kept"] else "so the fingerprint stays untrained"
+        console.print(
+            f"fingerprint: training changed the reciprocal rank of {found['queries']} queries it did not learn from"
+            f" by {found['gain']:+.3f} (standard error {found['standard_error']:.3f}): {kept}"
+        )
     encode, search = metrics["latency"]["encode"], metrics["latency"]["search"]
     console.print(
         f"one query, one CPU thread: encode {encode['p50_ms']:.1f} ms, search {search['p50_ms']:.3f} ms (medians)"

@@ -4,6 +4,7 @@ A Hydra multirun leaves runs/sweeps/<time>/job-NNN.json; each names the folder o
 """
 
 import json
+import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from omegaconf import OmegaConf
 
 from skufp.retrieval.bootstrap import interval
 from skufp.retrieval.comparison import WITH_INTERVAL, Method, by_stratum, compare, view_count_stratum
@@ -22,9 +24,10 @@ QUERY_KEY = ("split", "sku_id", "view_id")
 
 @dataclass
 class Variant:
-    """One setting of a sweep: the evaluation folders of its seeds."""
+    """One setting of a sweep, what it was computed with, and the evaluation folders of its seeds."""
 
     label: str
+    settings: dict[str, Any]
     folders: dict[str, Path] = field(default_factory=dict)
 
 
@@ -33,33 +36,62 @@ def read_json(path: Path) -> Any:
 
 
 def sweeps(runs: Path) -> dict[tuple[str, ...], dict[str, Variant]]:
-    """Return {(sweep, data, model, query split): {label: variant}}; of a setting that ran twice the latest counts."""
+    """Return {(sweep, data, model, query split): {label: variant}}; of a setting that ran twice the latest counts.
+
+    Seeds are joined only where everything else is equal: after a change of settings the seeds from before are out.
+    """
     found: dict[tuple[str, ...], dict[str, Variant]] = defaultdict(dict)
     for sweep in sorted(p for p in (runs / "sweeps").glob("*") if p.is_dir()):
-        jobs = [read_json(p) for p in sorted(sweep.glob("job-*.json"))]
-        jobs = [j for j in jobs if j["stage"] == "evaluate" and (Path(j["folder"]) / "metrics.json").exists()]
-        varied = varied_keys([j["overrides"] for j in jobs])
+        jobs = finished_jobs(sweep)
+        named = [k for k in varied_keys(sweep, [j["overrides"] for j in jobs]) if k not in SEEDS]
         for job in jobs:
-            settings = dict(o.split("=", 1) for o in job["overrides"])
-            named = [k for k in varied if k not in SEEDS]
+            settings = dict(o.partition("=")[::2] for o in job["overrides"])
             folder = Path(job["folder"])
             run, split = (read_json(folder / "metrics.json")[k] for k in ("run", "queries"))
             name = job["sweep"] if job["sweep"] != "config" else "-".join(named) or "seeds"
-            label = ", ".join(f"{k.rpartition('.')[2]}={settings[k]}" for k in named) or run["ablation"]
+            values = [f"{k.rpartition('.')[2]}={settings[k]}" for k in named if k in settings]
+            label = ", ".join(values) or run["ablation"]
             variants = found[name, run["data"], run["model"], split["split"]]
-            seed = "/".join(settings.get(k, "0") for k in SEEDS)
-            variants.setdefault(label, Variant(label)).folders[seed] = folder
+            if label not in variants or variants[label].settings != all_settings(folder):
+                variants[label] = Variant(label, all_settings(folder))
+            variants[label].folders["/".join(str(run[k]) for k in SEEDS)] = folder
     return dict(found)
 
 
-def varied_keys(overrides: list[list[str]]) -> list[str]:
-    """Return the settings that take several values in a sweep, in the order they are written."""
+def finished_jobs(sweep: Path) -> list[dict[str, Any]]:
+    """Return the jobs that evaluated; one whose folder is gone is told."""
+    jobs = [read_json(p) for p in sorted(sweep.glob("job-*.json"))]
+    jobs = [j for j in jobs if j["stage"] == "evaluate"]
+    gone = [j["folder"] for j in jobs if not (Path(j["folder"]) / "metrics.json").exists()]
+    if gone:
+        print(f"{sweep}: {len(gone)} of {len(jobs)} jobs left out, no longer there: {gone[0]} …", file=sys.stderr)
+    return [j for j in jobs if j["folder"] not in gone]
+
+
+def varied_keys(sweep: Path, overrides: list[list[str]]) -> list[str]:
+    """Return the settings that a sweep goes through, in the order they are written.
+
+    Those that its file names, though a sweep that was broken off may not have come to a second value; then those that
+    took several.
+    """
+    planned = sweep / "multirun.yaml"
+    params = OmegaConf.select(OmegaConf.load(planned), "hydra.sweeper.params") if planned.exists() else None
     values: dict[str, set[str]] = defaultdict(set)
     for job in overrides:
         for override in job:
             key, _, value = override.partition("=")
             values[key].add(value)
-    return [key for key, seen in values.items() if len(seen) > 1]
+    return list(dict.fromkeys([*(params or {}), *(key for key, seen in values.items() if len(seen) > 1)]))
+
+
+def all_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings and versions of all stages that an evaluation stands on, seeds left out."""
+
+    def seedless(node: Any) -> Any:
+        return {k: seedless(v) for k, v in node.items() if k not in SEEDS} if isinstance(node, dict) else node
+
+    folders = {"evaluate": folder} | upstream_folders(folder)
+    return {stage: seedless(read_json(f / "manifest.json")["config"]) for stage, f in folders.items()}
 
 
 def summarise(name: tuple[str, ...], variants: dict[str, Variant]) -> dict[str, Any]:
@@ -84,7 +116,7 @@ def summarise_variant(variant: Variant) -> dict[str, Any]:
     first = metrics[0]
     row = {
         "label": variant.label, "seeds": len(folders), "run": first["run"], "queries": first["queries"],
-        "gallery": first["gallery"], "image": compare(photo, sku, RESAMPLES, 0), "gap": first["gap"]["image"],
+        "gallery": first["gallery"], "image": compare(photo, sku, RESAMPLES, 0),
         "views": by_stratum(photo, view_count_stratum(table["views"].to_numpy()), sku, RESAMPLES, 0),
         "siblings": metrics[0]["strata"]["sibling_style_in_gallery"], "latency": first["latency"],
         "sizes": mean_sizes([m["sizes"] for m in metrics]),

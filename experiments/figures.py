@@ -63,15 +63,17 @@ def sizes(s: Row, name: str) -> Path:
 def views(settings: list[Row], name: str) -> Path:
     """Draw fingerprint minus mean by the number of catalogue views, for every setting."""
     figure, axes = _axes(3.6)
+    strata = sorted({stratum for s in settings for stratum in s["variants"][0]["views"]})
     for offset, s in enumerate(settings):
-        strata = s["variants"][0]["views"]
         colour = (RED, BLUE, GREY, "#2a9d8f")[offset % 4]
-        for x, (_, v) in enumerate(strata.items()):
+        label: str | None = f"{s['data']} · {s['model']}"
+        for stratum, v in s["variants"][0]["views"].items():
             i = v["fingerprint"]["minus_mean"]["mrr"]
-            at = x + 0.12 * (offset - (len(settings) - 1) / 2)
+            at = strata.index(stratum) + 0.12 * (offset - (len(settings) - 1) / 2)
             axes.plot([at, at], [i["low"], i["high"]], color=colour, alpha=0.5)
-            axes.plot(at, i["mean"], "o", color=colour, label=f"{s['data']} · {s['model']}" if x == 0 else None)
-        axes.set_xticks(range(len(strata)), list(strata))
+            axes.plot(at, i["mean"], "o", color=colour, label=label)
+            label = None
+    axes.set_xticks(range(len(strata)), strata)
     axes.axhline(0, color="black", lw=0.8)
     axes.set(xlabel="catalogue views of the query's SKU", ylabel="MRR: fingerprint minus mean")
     axes.legend(frameon=False, fontsize="small")

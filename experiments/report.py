@@ -45,9 +45,12 @@ def verdict(s: dict[str, Any]) -> str:
     m, teacher = row["image"]["fingerprint"], row["teacher"]
     gain = m["minus_mean"]["mrr"]
     said = f"- {tables.setting(s)}: fingerprint minus mean, MRR {tables.ranged(gain, '+')}"
+    gap = row["image"]["multi_vector"]["minus_mean"]["mrr"]
     if gain["low"] > 0:
-        closed = tables.share(m["gap_closed"]["mrr"])
-        return f"{said}: **better**, and {closed} of the gap to multi-vector is closed."
+        closed = m["gap_closed"]["mrr"]
+        if closed is None:
+            return f"{said}: **better**; the distance from mean to multi-vector is {tables.ranged(gap, '+')}."
+        return f"{said}: **better**, and {tables.share(closed)} of the gap to multi-vector is closed."
     proof = row["proof"]
     single = row["views"].get("1", {"queries": 0})["queries"] / max(row["queries"]["images"], 1)
     worse = "**worse**" if gain["high"] < 0 else "**no difference that can be told**"
@@ -55,7 +58,7 @@ def verdict(s: dict[str, Any]) -> str:
         f"{said}: {worse}. {kept(proof)} {100 * single:.0f} % of the queries ask for SKUs with one view,"
         f" whose fingerprint is their mean by construction; {teacher.get('skus_with_teacher', 0)} of"
         f" {teacher.get('skus', 0)} train SKUs have a teacher, and the distance from mean to multi-vector is"
-        f" {tables.ranged(row['gap']['mrr'], '+')}."
+        f" {tables.ranged(gap, '+')}."
     )
 
 
@@ -72,21 +75,22 @@ def kept(proof: dict[str, Any]) -> str:
 
 def teacher_table(settings: list[dict[str, Any]]) -> str:
     """What the teacher stage found, of every setting's first seed."""
-    rows = []
-    for key in (
-        "skus",
-        "skus_with_teacher",
-        "skus_with_teacher_and_several_views",
-        "queries",
-        "teacher_is_not_first_view",
-    ):
-        values = [s["variants"][0]["teacher"].get(key) for s in settings]
-        rows.append([key.replace("_", " "), *("" if v is None else f"{v:.3g}" for v in values)])
-    for way in ("cross_fitted", "in_sample"):
-        for base in ("first_view", "mean"):
-            found = [s["variants"][0]["teacher"].get(way, {}).get(f"gain_over_{base}_interval") for s in settings]
-            rows.append([f"gain in reciprocal rank over the {base.replace('_', ' ')}, {way.replace('_', '-')}",
-                         *(tables.ranged(i, "+") for i in found)])  # fmt: skip
+    reports = [s["variants"][0]["teacher"] for s in settings]
+    several = [[part["skus_with_teacher"] for views, part in r["by_views"].items() if views != "1"] for r in reports]
+    shares = [r["teacher_is_not_first_view"] for r in reports]  # None where no SKU has both
+    rows = [
+        ["SKUs", *(str(r["skus"]) for r in reports)],
+        ["SKUs with teacher", *(str(r["skus_with_teacher"]) for r in reports)],
+        ["SKUs with teacher and several views", *(str(sum(counts)) for counts in several)],
+        ["of these, it is not the first view", *("" if v is None else f"{100 * v:.0f} %" for v in shares)],
+        ["held-out queries", *(str(r["queries"]) for r in reports)],
+    ]
+    for base in ("first_view", "mean"):
+        found = [r["cross_fitted"]["intervals"].get(f"gain_over_{base}") for r in reports]
+        flattered = [r["in_sample"][f"gain_over_{base}"] for r in reports]
+        gain = f"gain in reciprocal rank over the {base.replace('_', ' ')}"
+        rows.append([f"{gain}, cross-fitted", *(tables.ranged(i, "+") for i in found)])
+        rows.append([f"{gain}, in sample (flatters)", *("" if v is None else f"{v:+.3f}" for v in flattered)])
     return tables.table(["of train, first seed", *map(tables.setting, settings)], rows)
 
 
@@ -152,7 +156,10 @@ def write(summaries: list[dict[str, Any]]) -> None:
     block = "\n\n".join(["", *lines, "More in [experiments/RESULTS.md](experiments/RESULTS.md).", ""])
     readme = README.read_text(encoding="utf-8")
     marks = r"(<!-- results:.*?-->).*?(<!-- /results -->)"
-    README.write_text(re.sub(marks, lambda m: m[1] + block[1:-1] + m[2], readme, flags=re.S), encoding="utf-8")
+    written, found = re.subn(marks, lambda m: m[1] + block[1:-1] + m[2], readme, flags=re.S)
+    if found != 1:
+        sys.exit(f"{README}: found {found} blocks <!-- results: … --> … <!-- /results -->, where the table goes, not 1")
+    README.write_text(written, encoding="utf-8")
 
 
 def main() -> None:

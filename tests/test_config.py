@@ -210,7 +210,7 @@ def test_complete_loss_of_nothing_has_no_loss() -> None:
     ("given", "message"),
     [
         ({"weights": {"smoth_ap": 1.0}}, "There is no setting 'loss.weights.smoth_ap'. Did you mean 'smooth_ap'?"),
-        ({"weights": {"margin": 1.0, "lisnet": 1}}, "There is no setting 'loss.weights.lisnet'. Did you mean 'listnet'?"),
+        ({"weights": {"margin": 1, "lisnet": 1}}, "There is no setting 'loss.weights.lisnet'. Did you mean 'listnet'?"),
         ({"temprature": 0.1}, "There is no setting 'loss.temprature'. Did you mean 'temperature'?"),
         ({"distill": 1.0}, "There is no setting 'loss.distill'. Valid: margin, name, prefix_dims, rank_temperature,"
                            " sibling_weight, temperature, weights."),

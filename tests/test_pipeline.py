@@ -300,31 +300,25 @@ def test_plan_lists_a_shared_input_once_and_in_running_order(house: House) -> No
 
 
 def test_a_stage_is_given_the_stages_it_stands_on_and_no_other(house: House) -> None:
-    """Two branches off one model: neither is given the other, though it ran before; the report is given both."""
-    house.needs = {
-        "photos": [], "model": ["photos"], "teacher": ["model"], "taught": ["teacher"], "plain": ["model"],
-        "report": ["taught", "plain"],
-    }  # fmt: skip
-    house.uses = {name: [] for name in house.needs}
-    said = "    import json\n    (out / 'inputs.json').write_text(json.dumps({n: str(p) for n, p in inputs.items()}))\n"
+    """Two branches off one model, vectors and taught: neither is given the other, though it ran; the report is both."""
+    house.needs |= {"teacher": ["model"], "taught": ["teacher"], "report": ["vectors", "taught"]}
+    house.uses |= {"teacher": [], "taught": []}
     for name in house.needs:
-        house.write(name, body=said)
-    cfg_stages = {
-        name: {"run": f"fake_{name}", "needs": needs, "uses": [], "label": name} for name, needs in house.needs.items()
-    }
+        body = (
+            "    import json\n    (out / 'inputs.json').write_text(json.dumps({n: str(p) for n, p in inputs.items()}))"
+        )
+        house.write(name, body=body)
+    house.run()
+    steps = plan(house.config())
+    assert [step.name for step in steps] == ["photos", "model", "vectors", "teacher", "taught", "report"]
     expected: dict[str, set[str]] = {
-        "photos": set(), "model": {"photos"}, "teacher": {"photos", "model"},
-        "taught": {"photos", "model", "teacher"}, "plain": {"photos", "model"},
-        "report": {"photos", "model", "teacher", "taught", "plain"},
+        "photos": set(), "model": {"photos"}, "vectors": {"photos", "model"}, "teacher": {"photos", "model"},
+        "taught": {"photos", "model", "teacher"}, "report": {"photos", "model", "vectors", "teacher", "taught"},
     }  # fmt: skip
-    cfg = house.config(stages=cfg_stages)
-    execute(cfg, Console(file=io.StringIO()))
-    steps = plan(cfg)
-    assert [step.name for step in steps] == ["photos", "model", "teacher", "taught", "plain", "report"]
-    folders = {step.name: str(step.folder) for step in steps}
+    folder = {step.name: str(step.folder) for step in steps}
     for step in steps:
         given = json.loads((step.folder / "inputs.json").read_text())
-        assert given == {name: folders[name] for name in expected[step.name]}, step.name
+        assert given == {name: folder[name] for name in expected[step.name]}, step.name
         assert upstream(step, steps) == expected[step.name]
 
 

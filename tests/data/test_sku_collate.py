@@ -202,7 +202,7 @@ def test_hidden_views_as_queries_by_hand() -> None:
         "queries": torch.tensor([[7.0, 7.0]]), "query_target": torch.tensor([1]),
         "query_teacher": torch.tensor([[8.0, 8.0]]), "query_teacher_weight": torch.tensor([0.5]),
     }  # fmt: skip
-    more = hidden_views_as_queries(batch)
+    more = hidden_views_as_queries(batch, torch.ones(len(batch["mask"]), dtype=torch.bool))
     assert more["queries"].tolist() == [[7, 7], [2, 3], [6, 7]]
     assert more["query_target"].tolist() == [1, 0, 1]
     assert more["query_teacher_weight"].tolist() == [0.5, 0, 0]

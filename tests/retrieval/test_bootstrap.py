@@ -97,9 +97,11 @@ def test_interval_of_resamples_leaves_out_what_is_not_a_number() -> None:
 
 
 def test_standard_error_by_hand() -> None:
-    # The mean is 1/2; residuals add up to 1/2 + 1/2 in SKU a, -1/2 in b and -1/2 in c: root of 1.5, over 4 queries.
+    # The mean is 1/2; residuals add up to 1/2 + 1/2 in SKU a, -1/2 in b and -1/2 in c: root of 1.5, over 4 queries,
+    # times the root of 3/2 for three SKUs.
     values, sku = np.array([1.0, 1.0, 0.0, 0.0]), np.array(["a", "a", "b", "c"])
-    assert standard_error(values, sku) == pytest.approx(1.5**0.5 / 4)
+    assert standard_error(values, sku) == pytest.approx((1.5 * 3 / 2) ** 0.5 / 4)
+    assert standard_error(values, np.array(["a"] * 4)) == np.inf
     # Within a SKU residuals cancel before they are squared.
     assert standard_error(values, np.array(["a", "b", "a", "b"])) == pytest.approx(0.0)
 

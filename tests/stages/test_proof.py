@@ -130,7 +130,7 @@ def test_the_proof_by_hand(tmp_path: Path) -> None:
     assert found.tolist() == pytest.approx([-1 / 2, -1 / 2, 0, -2 / 3])
     assert skus == ["dev/sku-0", "dev/sku-0", "dev/sku-1", "dev/sku-1"]
     # The mean is -5/12; residuals add up to -1/6 in SKU 0 and 1/6 in SKU 1.
-    counted = {"queries": 4, "skus": 2, "standard_error": pytest.approx((2 / 36) ** 0.5 / 4)}
+    counted = {"queries": 4, "skus": 2, "standard_error": pytest.approx((2 / 36 * 2) ** 0.5 / 4)}
     worse = _decided(inputs, tmp_path / "worse", trained=LAST, start=FIRST)
     assert worse == counted | {"gain": pytest.approx(-5 / 12), "trained_is_kept": False}
     better = _decided(inputs, tmp_path / "better", trained=FIRST, start=LAST)
@@ -145,9 +145,22 @@ def test_a_gain_within_its_standard_error_proves_nothing(tmp_path: Path, capsys:
     inputs = _embedded(tmp_path / "embed", dev=_hand_made(asked))
     proof = _decided(inputs, tmp_path / "out", trained=LAST, start=FIRST)
     assert proof["gain"] == pytest.approx(1 / 12)
-    assert proof["standard_error"] == pytest.approx((2 * (7 / 12) ** 2) ** 0.5 / 2)
+    assert proof["standard_error"] == pytest.approx((2 * (7 / 12) ** 2 * 2) ** 0.5 / 2)
     assert not proof["trained_is_kept"]
     assert "the start is kept" in capsys.readouterr().out
+
+
+def test_one_skus_luck_among_many_that_stay_proves_nothing(tmp_path: Path) -> None:
+    asked = {
+        0: [((0.1, 0.9, 0.5), (0.9, 0.0, 0.0))],  # from rank 3 to 1
+        1: [((0.0, 0.9, 0.0), (0.0, 0.9, 0.0))],
+        2: [((0.0, 0.0, 0.9), (0.0, 0.0, 0.9))],
+    }
+    inputs = _embedded(tmp_path / "embed", dev=_hand_made(asked))
+    proof = _decided(inputs, tmp_path / "out", trained=LAST, start=FIRST)
+    assert proof["gain"] == pytest.approx(proof["standard_error"])
+    assert proof["gain"] > 0
+    assert not proof["trained_is_kept"]
 
 
 def test_neither_the_start_itself_nor_what_is_no_number_is_kept(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ class TrainingCollate:
             for i in own
         ]
         batch["query_teacher"], batch["query_teacher_weight"] = look_up(asked, samples[0]["views"].shape[1])
-        return hidden_views_as_queries(batch) if self.hidden_views_ask else batch
+        if not self.hidden_views_ask:
+            return batch
+        asks = torch.tensor([not self.is_left_out(s["meta"]["pair_id"]) for s in samples])
+        return hidden_views_as_queries(batch, asks)
 
     def _used(self, meta: dict[str, Any]) -> list[int]:
         if self.is_left_out(meta["pair_id"]):
@@ -112,9 +115,9 @@ def drop_views(mask: Tensor, share: float, rng: np.random.Generator) -> Tensor:
     return keep
 
 
-def hidden_views_as_queries(batch: dict[str, Any]) -> dict[str, Any]:
-    """Let the views that were hidden ask for their SKU; they have no teacher."""
-    owner, view = (batch["all_views"] & ~batch["mask"]).nonzero(as_tuple=True)
+def hidden_views_as_queries(batch: dict[str, Any], asks: Tensor) -> dict[str, Any]:
+    """Let the views that were hidden of SKUs that may ask, ``asks`` [B], ask for their SKU; they have no teacher."""
+    owner, view = (batch["all_views"] & ~batch["mask"] & asks[:, None]).nonzero(as_tuple=True)
     hidden = batch["views"][owner, view]
     extra = {
         "queries": hidden, "query_target": owner, "query_teacher": hidden,

@@ -35,7 +35,7 @@ class SkuSamples(IterableDataset):
     ) -> None:
         self.files, self.batch_size, self.steps, self.seed = files, batch_size, steps, seed
         self.collate = collate
-        self.batches_done = 0
+        self.batches_done = self.skip = 0
 
     def __len__(self) -> int:
         if self.steps is None:
@@ -48,14 +48,15 @@ class SkuSamples(IterableDataset):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from a state."""
-        self.batches_done = state["batches_done"]
+        self.batches_done = self.skip = state["batches_done"]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         batches = self._one_pass() if self.steps is None else self._endless()
+        skip, self.skip = self.skip, 0  # a resumed pass skips once: an iterator that was left half-way is no resume
         for number, samples in enumerate(batches):
             if number == self.steps:
                 break
-            if number >= self.batches_done:
+            if number >= skip:
                 self.batches_done = number + 1
                 yield self.collate(samples, np.random.default_rng([self.seed, number]))
         self.batches_done = 0

@@ -55,9 +55,13 @@ def interval(
 def standard_error(values: np.ndarray, sku: np.ndarray) -> float:
     """Return the standard error of the mean of ``values`` [Q] when queries of one SKU ``sku`` [Q] go together.
 
-    The cluster-robust estimate without small-sample factors: root of the sum over SKUs of squared summed residuals,
-    over Q (Cameron and Miller 2015, A Practitioner's Guide to Cluster-Robust Inference, section II).
+    The cluster-robust estimate: root of the sum over SKUs of squared summed residuals, over Q, times root G/(G-1) for G
+    SKUs (Cameron and Miller 2015, A Practitioner's Guide to Cluster-Robust Inference, section II). One SKU tells
+    nothing of the others: infinite.
     """
     _, group = np.unique(sku, return_inverse=True)
     residuals = np.bincount(group, np.asarray(values, float) - np.mean(values))
-    return float(np.sqrt((residuals**2).sum()) / len(values))
+    skus = len(residuals)
+    if skus < 2:
+        return float("inf")
+    return float(np.sqrt((residuals**2).sum() * skus / (skus - 1)) / len(values))

@@ -11,10 +11,22 @@ from typing import Any
 from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
-from skufp.errors import UserError
+from skufp.errors import UserError, nearest
 from skufp.stages.progress import worker_count
 
 VERSION = 3
+KEEP = ("last", "best", "proven")
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse a ``keep`` or a number of folds that means nothing, before anything runs."""
+    for name, spec in cfg.stages.items():
+        if spec.run == __name__ and spec.keep not in KEEP:
+            raise UserError(f"stages.{name}.keep={spec.keep}: there is no such choice.{nearest(spec.keep, KEEP)}")
+        if spec.run == __name__ and spec.keep == "proven" and "folds" not in spec:
+            raise UserError(f"stages.{name}.keep=proven: only fingerprints are proven; write best or last")
+        if spec.run == __name__ and (not isinstance(folds := spec.get("folds", 0), int) or folds < 0 or folds == 1):
+            raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:

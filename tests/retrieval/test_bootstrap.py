@@ -115,13 +115,13 @@ def test_standard_error_against_a_naive_loop() -> None:
         for value, of in zip(values, sku, strict=True):
             own += value - mean if of == one else 0.0
         total += own**2
-    assert standard_error(values, sku) == pytest.approx(total**0.5 / 60)
+    assert standard_error(values, sku) == pytest.approx((total * 9 / 8) ** 0.5 / 60)
 
 
 def test_standard_error_is_the_textbooks_for_independent_queries_and_the_bootstraps_for_others() -> None:
     rng = np.random.default_rng(8)
     values = rng.normal(size=300)
-    assert standard_error(values, np.arange(300)) == pytest.approx(values.std() / 300**0.5)
+    assert standard_error(values, np.arange(300)) == pytest.approx(values.std(ddof=1) / 300**0.5)
     sku = rng.integers(0, 60, 300)
     together = values + rng.normal(size=60)[sku]  # queries of a SKU fare alike
     spread = resampled_means(together[:, None], sku, resamples=2000)[1:, 0].std()

@@ -42,7 +42,7 @@ def variants(s: Row, name: str) -> Path:
     axes.axvline(ceiling, color=GREY, ls="--", label="multi-vector")
     axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
     axes.set(xlabel="MRR minus the mean's, 95 % over SKUs")
-    axes.legend(frameon=False, loc="lower right", fontsize="small")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, fontsize="small")
     return _save(figure, name)
 
 

@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 PIP_FLAGS := --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
@@ -28,10 +30,10 @@ lint: install ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 test: lint ## Lint, then unit and integration tests (under 5 minutes on two cores)
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint ## Everything, the slow tests too
-	$(BIN)/pytest
+	$(PYTEST)
 
 format: install ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .

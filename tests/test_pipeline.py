@@ -142,7 +142,7 @@ EVERYTHING = {"photos", "model", "vectors", "report"}
         ({"stages__vectors__label": "another name"}, set()),
         ({"stages__vectors__resume": True}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_setting_changes_the_keys_of_the_stages_that_use_it_and_below(
     house: House, changes: dict[str, Any], expected: set[str]

@@ -50,6 +50,7 @@ def test_help_and_settings_import_no_heavy_package():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow  # tests/test_main.py composes them all too, without the command line
 def test_every_choice_composes(skufp, tmp_path):
     from hydra import compose, initialize_config_dir
 

@@ -48,19 +48,3 @@ def test_help_and_settings_import_no_heavy_package():
     code = f"import sys, skufp.__main__; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
-
-
-@pytest.mark.slow  # tests/test_main.py composes them all too, without the command line
-def test_every_choice_composes(skufp, tmp_path):
-    from hydra import compose, initialize_config_dir
-
-    from skufp.__main__ import config_folder
-    from skufp.config import check_targets, plain, register_schema
-
-    register_schema()
-    conf = config_folder()
-    groups = [p.name for p in conf.iterdir() if p.is_dir() and p.name != "stages"]
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        for group in groups:
-            for choice in (conf / group).glob("*.yaml"):
-                check_targets(plain(compose("config", [f"{group}={choice.stem}"])))

@@ -20,13 +20,11 @@ class FaissRetrieval(pl.Callback):
     """Collects what validation_step returns: ``vectors`` [N, D], ``sku`` (N ids), ``is_query`` [N].
 
     Optional: ``row`` [N], a number per vector that is unique over ranks (duplicates are dropped), and the
-    gallery's ``views`` [B, V, D] with ``mask`` [B, V] for the teacher agreement. ``ranks`` keeps the last validation's
-    rank of every query.
+    gallery's ``views`` [B, V, D] with ``mask`` [B, V] for the teacher agreement.
     """
 
     def __init__(self, latency_queries: int = 100) -> None:
         self.latency_queries = latency_queries
-        self.ranks = np.zeros(0)
         self._reset()
 
     def _reset(self) -> None:
@@ -93,8 +91,8 @@ class FaissRetrieval(pl.Callback):
         index = SkuIndex.build(gallery)
         _, found = index.search(queries, len(gallery))
         hit = found == target[:, None]  # nowhere, when scores are NaN: then the worst rank
-        self.ranks = np.where(hit.any(axis=1), hit.argmax(axis=1), len(gallery)) + 1
-        metrics = summarise(self.ranks)
+        ranks = np.where(hit.any(axis=1), hit.argmax(axis=1), len(gallery)) + 1
+        metrics = summarise(ranks)
         latency = percentiles(lambda q: index.search(q[None], 10), queries[: self.latency_queries])
         metrics |= {f"search_{k}": v for k, v in latency.items()}
         metrics["index_bytes"] = float(index.nbytes)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 
-BLOCK = 1024
+BLOCK = 1024  # queries ranked at a time
 Evidence = tuple[np.ndarray, list[str]]  # gains [Q] and their SKUs
 
 
@@ -86,7 +86,6 @@ def gains(start: Any, trained: Any, data: Any, split: str, asks: Callable[[int, 
 
 def reciprocal_ranks(queries: np.ndarray, gallery: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return [Q] of each query's own SKU, ranked in blocks."""
-    from skufp.retrieval.metrics import ranks_of_target
+    from skufp.retrieval.metrics import ranks_in_blocks
 
-    blocks = (slice(i, i + BLOCK) for i in range(0, len(queries), BLOCK))
-    return np.concatenate([1 / ranks_of_target(queries[b] @ gallery.T, target[b]) for b in blocks])
+    return 1 / ranks_in_blocks(lambda q: q @ gallery.T, queries, target, BLOCK)

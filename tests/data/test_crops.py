@@ -133,7 +133,7 @@ def test_plan_names_crops_and_groups_them_by_image() -> None:
     tasks = plan_crops(records, Path("/photos"))
     assert [t.name for t in tasks] == ["train/image/7.jpg", "train/image/8.jpg"]
     assert tasks[0].source == "/photos/train/image/7.jpg"
-    assert [crop[0] for crop in tasks[0].crops] == [(0, 0, 5, 5), (5, 5, 9, 9)]
+    assert [crop.box for crop in tasks[0].crops] == [(0, 0, 5, 5), (5, 5, 9, 9)]
     assert records[0].image_path == "train/query/000001_01_01/7_item1.jpg"
     folder = Path(records[2].image_path).parts[2]
     assert folder.startswith("my_sku_v2-")

@@ -63,7 +63,7 @@ def test_the_example_row(tree: Tree) -> None:
         "text": "A user photo of a person wearing a heavily occluded short sleeve top from the side or back.",
     }  # fmt: skip
     assert list(row)[: len(example)] == list(example)
-    assert row == example | {"scale": 2, "zoom_in": 1, "pool": ""}
+    assert row == example | {"scale": 2, "zoom_in": 1, "pool": "", "mask_path": ""}
     assert not skipped
 
 
@@ -73,6 +73,20 @@ def test_several_items_of_one_image(tree: Tree) -> None:
     assert [(r.sku_id, r.item_idx, r.domain) for r in records] == [
         ("000023_02_01", 1, "catalog"), ("000023_01_08", 2, "catalog"),
     ]  # fmt: skip
+
+
+def test_catalogue_items_keep_their_polygons_for_the_mask(tree: Tree) -> None:
+    square = [[10, 12, 60, 12, 60, 70, 10, 70]]
+    tree.add(source="shop", item1=_item(segmentation=square), item2=_item(segmentation=[]), item3=_item(style=2))
+    tree.add(source="user", item1=_item(segmentation=square))
+    item = _item()
+    del item["segmentation"]
+    tree.add(source="shop", item1=item)
+    records, skipped = _read(tree)
+    assert [r.outline for r in records] == [square, None, [[1, 2]], None, None]
+    plan_crops(records, tree.root)
+    assert [Path(r.mask_path).name for r in records] == ["000001_item1.mask.png", "", "000001_item3.mask.png", "", ""]
+    assert not skipped
 
 
 def test_a_missing_category_name_is_looked_up(tree: Tree) -> None:

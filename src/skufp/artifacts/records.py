@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ class CropRecord:
 
     ``sku_id`` means nothing without ``split``: pair ids restart in every split. ``pool`` is where a train
     query is used: ``learn`` (by the retriever), ``held_out`` (to pick teachers and label actions).
-    ``bbox`` is [x1, y1, x2, y2] in pixels of the original image, None for a whole image.
+    ``bbox`` is [x1, y1, x2, y2] in pixels of the original image, None for a whole image. ``mask_path`` is the
+    garment's mask in the crop's frame, "" where there is none. ``outline`` is where the mask comes from, and is not
+    written: polygons in pixels of the original image, or the file (a Path) of its mask; None where there is neither.
     """
 
     split: str
@@ -38,6 +40,8 @@ class CropRecord:
     scale: int = 0
     zoom_in: int = 0
     pool: str = ""
+    mask_path: str = ""
+    outline: Any = field(default=None, repr=False, compare=False)
 
     @property
     def view_id(self) -> str:
@@ -55,8 +59,8 @@ class CropRecord:
         return cls(**{f.name: row[f.name] for f in fields(cls) if f.name in row})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as a JSON row."""
-        return asdict(self)
+        """Return the record as a JSON row, without the outline."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "outline"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Multi-process cropping that decodes each image once and survives a kill."""
+"""Multi-process cropping, masks included, that decodes each image once and survives a kill."""
 
 import multiprocessing
 import shutil
@@ -14,40 +14,59 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from skufp.artifacts.folder import Journal
 from skufp.artifacts.records import CropRecord, Skipped, safe_name
+from skufp.data.masks import crop_mask, draw_mask
 
 QUALITY = 95
 BATCH = 64
 JOURNAL = "crops.journal.jsonl"
 CLAMPED = "box sticks out: clamped to the image"
+NO_POLYGON = "segmentation unusable: no mask"
+SOME_POLYGONS = "segmentation unusable in part: mask of the rest"
+NOTHING_INSIDE = "segmentation outside the crop: no mask"
+BAD_MASK_FILE = "mask file unusable: no mask"
+ADJUSTED = (CLAMPED, NO_POLYGON, SOME_POLYGONS, NOTHING_INSIDE, BAD_MASK_FILE)
+
+Box = tuple[int, int, int, int]
+Notes = list[tuple[str, str]]  # reason and detail, as Skipped has them
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop to cut: by its box (None: the whole image) into the file ``target``.
+
+    ``mask`` is the file for the garment's mask, "" for none; for ``outline`` see CropRecord.
+    """
+
+    box: Box | None
+    target: str
+    split: str
+    item: int
+    mask: str = ""
+    outline: Any = None
 
 
 @dataclass(frozen=True)
 class CropTask:
-    """One original image and the crops to cut from it: (box or None, target, split, item)."""
+    """One original image and the crops to cut from it."""
 
     source: str
     name: str
-    crops: tuple[tuple[tuple[int, int, int, int] | None, str, str, int], ...]
+    crops: tuple[Crop, ...]
 
 
 def plan_crops(records: list[CropRecord], root: Path) -> list[CropTask]:
-    """Name every record's crop (`<split>/<domain>/<sku>/<view>.jpg`) and group the crops by image."""
+    """Name every record's crop (`<split>/<domain>/<sku>/<view>.jpg`) and mask (`.mask.png`); group them by image."""
     by_image: dict[str, list[CropRecord]] = {}
     for r in records:
-        r.image_path = f"{r.split}/{r.domain}/{safe_name(r.sku_id)}/{safe_name(r.view_id)}.jpg"
+        path = f"{r.split}/{r.domain}/{safe_name(r.sku_id)}/{safe_name(r.view_id)}"
+        r.image_path, r.mask_path = f"{path}.jpg", f"{path}.mask.png" if r.outline else ""
         by_image.setdefault(r.orig_image_path, []).append(r)
-    return [
-        CropTask(str(root / image), image,
-                 tuple((_box(r), r.image_path, r.split, r.item_idx) for r in rows))
-        for image, rows in by_image.items()
-    ]  # fmt: skip
+    return [CropTask(str(root / image), image, tuple(map(_crop, rows))) for image, rows in by_image.items()]
 
 
-def _box(record: CropRecord) -> tuple[int, int, int, int] | None:
-    if record.bbox is None:
-        return None
-    x1, y1, x2, y2 = record.bbox
-    return x1, y1, x2, y2
+def _crop(r: CropRecord) -> Crop:
+    box = (r.bbox[0], r.bbox[1], r.bbox[2], r.bbox[3]) if r.bbox else None
+    return Crop(box, r.image_path, r.split, r.item_idx, r.mask_path, r.outline)
 
 
 def cut_all(
@@ -58,7 +77,7 @@ def cut_all(
     workers: int,
     advance: Callable[[int], None],
 ) -> list[Skipped]:
-    """Cut every task's crops into ``out``; return the crops that could not be cut.
+    """Cut every task's crops and masks into ``out``; return the crops that could not be cut.
 
     ``margin`` widens a box by that share of its sides; crops are shrunk to ``max_side`` pixels, never grown.
     Finished images are journalled in ``out``, so a second call does only what is left.
@@ -69,18 +88,18 @@ def cut_all(
     work = partial(cut, out=out, margin=margin, max_side=max_side)
     rest = iter([t for t in tasks if t.name not in done])
     with _pool(workers) as run:
-        while batch := list(islice(rest, BATCH * workers)):
+        while batch := list(islice(rest, BATCH * max(1, workers))):
             rows = [
                 {"image": task.name, "failed": failed} for task, failed in zip(batch, run(work, batch), strict=True)
             ]
             journal.append(rows)
             advance(len(rows))
-    return [s for s in _journalled(journal) if s.reason != CLAMPED]
+    return [s for s in _journalled(journal) if s.reason not in ADJUSTED]
 
 
-def clamped(out: Path) -> list[Skipped]:
-    """Return the crops that cut_all made from a box that sticks out of its image: kept, and reported."""
-    return [s for s in _journalled(Journal(out / JOURNAL)) if s.reason == CLAMPED]
+def adjusted(out: Path) -> list[Skipped]:
+    """Return the crops that cut_all made otherwise than asked: their box clamped, their mask in part or left out."""
+    return [s for s in _journalled(Journal(out / JOURNAL)) if s.reason in ADJUSTED]
 
 
 def _journalled(journal: Journal) -> list[Skipped]:
@@ -106,38 +125,67 @@ class _pool:  # noqa: N801 - used as a function
 
 
 def cut(task: CropTask, out: Path, margin: float, max_side: int) -> list[dict[str, Any]]:
-    """Cut one image's crops; return a Skipped row (as a dict) for each that failed or was clamped."""
+    """Cut one image's crops and masks; return a Skipped row (as a dict) for each that failed or was adjusted."""
     try:
         image = open_image(Path(task.source))
     except UnreadableImageError as error:
-        return [asdict(Skipped(split, task.name, item, error.reason, error.detail)) for _, _, split, item in task.crops]
-    failed = []
-    for box, target, split, item in task.crops:
-        path = out / target
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if box is None and max(image.size) <= max_side and task.source.lower().endswith((".jpg", ".jpeg")):
-            shutil.copyfile(task.source, path)  # keep the photo as it is: no second JPEG loss
-            continue
-        region = clamp(box, image.size, margin) if box else (0, 0, *image.size)
-        if region is None:
-            detail = f"box {list(box or ())}, image {image.width}x{image.height}"
-            failed.append(asdict(Skipped(split, task.name, item, "box outside the image", detail)))
-            continue
-        if box and sticks_out(box, image.size):
-            detail = f"box {list(box)}, image {image.width}x{image.height}"
-            failed.append(asdict(Skipped(split, task.name, item, CLAMPED, detail)))
-        crop = image.crop(region)
-        crop.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
-        crop.save(path, quality=QUALITY)
-    return failed
+        return [asdict(Skipped(c.split, task.name, c.item, error.reason, error.detail)) for c in task.crops]
+    rows = []
+    for crop in task.crops:
+        notes = _cut_one(crop, image, task.source, out, margin, max_side)
+        rows += [asdict(Skipped(crop.split, task.name, crop.item, reason, detail)) for reason, detail in notes]
+    return rows
 
 
-def sticks_out(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
+def _cut_one(crop: Crop, image: Image.Image, source: str, out: Path, margin: float, max_side: int) -> Notes:
+    region = clamp(crop.box, image.size, margin) if crop.box else (0, 0, *image.size)
+    place = f"box {list(crop.box or ())}, image {image.width}x{image.height}"
+    if region is None:
+        return [("box outside the image", place)]
+    path = out / crop.target
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = image.crop(region)
+    picture.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
+    if crop.box is None and picture.size == image.size and source.lower().endswith((".jpg", ".jpeg")):
+        shutil.copyfile(source, path)  # keep the photo as it is: no second JPEG loss
+    else:
+        picture.save(path, quality=QUALITY)
+    notes = [(CLAMPED, place)] if crop.box and sticks_out(crop.box, image.size) else []
+    return notes + (_cut_mask(crop, image.size, region, picture.size, out) if crop.mask else [])
+
+
+def _cut_mask(crop: Crop, whole: tuple[int, int], region: Box, size: tuple[int, int], out: Path) -> Notes:
+    """Save the mask of the crop that was cut by ``region`` from an image of size ``whole`` and shrunk to ``size``."""
+    if isinstance(crop.outline, Path):
+        drawn, detail = _open_mask(crop.outline, whole)
+    else:
+        drawn, detail = draw_mask(crop.outline, whole)
+    if drawn is None:
+        return [(BAD_MASK_FILE if isinstance(crop.outline, Path) else NO_POLYGON, detail)]
+    mask = crop_mask(drawn, region, size)
+    if mask is None:
+        return [(NOTHING_INSIDE, f"crop {list(region)}")]
+    mask.save(out / crop.mask)
+    return [(SOME_POLYGONS, detail)] if detail else []
+
+
+def _open_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image | None, str]:
+    """Return a mask ("L") that lies over an image of ``size``, or None and why it cannot be used."""
+    try:
+        mask = open_image(path).convert("L")
+    except UnreadableImageError as error:
+        return None, str(error)
+    if mask.size != size:
+        return None, f"mask {mask.width}x{mask.height}, image {size[0]}x{size[1]}"
+    return mask, ""
+
+
+def sticks_out(box: Box, size: tuple[int, int]) -> bool:
     """Say whether ``box`` reaches beyond an image of ``size`` (width, height)."""
     return box[0] < 0 or box[1] < 0 or box[2] > size[0] or box[3] > size[1]
 
 
-def clamp(box: tuple[int, int, int, int], size: tuple[int, int], margin: float) -> tuple[int, int, int, int] | None:
+def clamp(box: Box, size: tuple[int, int], margin: float) -> Box | None:
     """Widen ``box`` by ``margin`` of its sides and clamp it to ``size``; None if nothing is left."""
     dx, dy = round((box[2] - box[0]) * margin), round((box[3] - box[1]) * margin)
     x1, y1 = max(0, box[0] - dx), max(0, box[1] - dy)

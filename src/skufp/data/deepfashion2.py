@@ -116,6 +116,7 @@ class DeepFashion2(Source):
             bbox=[int(v) for v in item["bounding_box"]], occlusion=occlusion, viewpoint=viewpoint,
             text=template_caption(domain, category, occlusion, viewpoint),
             scale=_grade(item, "scale"), zoom_in=_grade(item, "zoom_in"),
+            outline=(item.get("segmentation") or None) if domain == CATALOG else None,
         )  # fmt: skip
 
 

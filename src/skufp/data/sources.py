@@ -43,7 +43,7 @@ def existing_folder(root: str | None, what: str) -> Path:
 
 
 class Prepared(Source):
-    """A folder that `data.export_to` laid out: records are read back and images are not cropped again."""
+    """A folder that `data.export_to` laid out: records and masks are read back, images are not cropped again."""
 
     def __init__(self, root: str | None) -> None:
         self.root = existing_folder(root, "data=prepared")
@@ -59,6 +59,7 @@ class Prepared(Source):
         records = [r for file in files if file.exists() for r in read_records(file)]
         for record in records:
             record.split, record.orig_image_path, record.bbox = split, record.image_path, None
+            record.outline = self.root / record.mask_path if record.mask_path else None
         return records, []
 
 

@@ -1,4 +1,4 @@
-"""stage=prepare: a source's photos become crops, captions, splits and shards."""
+"""stage=prepare: a source's photos become crops, garment masks, captions, splits and shards."""
 
 import shutil
 from collections import Counter
@@ -13,12 +13,12 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 3
+VERSION = 4
 SPLITS = ("train", "validation", "test")
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Write crops, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, shards/ and report.json."""
+    """Write crops, their masks, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, shards/ and report.json."""
     from skufp.config import build
     from skufp.data import crops, splits
 
@@ -36,6 +36,9 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         failed = crops.cut_all(tasks, out, cfg.data.margin, cfg.data.max_side, workers, advance)
     lost = {(s.split, s.file, s.item) for s in failed}
     records = [r for r in records if (r.split, r.orig_image_path, r.item_idx) not in lost]
+    for r in records:
+        if r.mask_path and not (out / r.mask_path).is_file():  # reported among the adjusted
+            r.mask_path = ""
     records, unmatched = splits.drop_unmatched(records, cfg.data.only_pairs)
     if not records:
         raise UserError(
@@ -43,7 +46,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         )
     splits.assign_pools(records, cfg.data.held_out_share)
     _write(out, records, cfg.data.shard_size)
-    write_json(out / "report.json", report(records, skipped + failed + unmatched, absent, crops.clamped(out)))
+    write_json(out / "report.json", report(records, skipped + failed + unmatched, absent, crops.adjusted(out)))
 
 
 def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
@@ -93,6 +96,7 @@ def report(
 
     return {
         "splits": count(records),
+        "masks": dict(Counter(r.split for r in records if r.mask_path)),
         "absent_splits": absent,
         "skipped_by_reason": dict(Counter(s.reason for s in skipped).most_common()),
         "skipped": [asdict(s) for s in skipped],
@@ -121,7 +125,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
 
 
 def export(folder: Path, target: Path) -> None:
-    """Copy crops, metadata, JSONL, shards and report to ``target``."""
+    """Copy crops, masks, metadata, JSONL, shards and report to ``target``."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in sorted(folder.iterdir()):
         if entry.name in ("generated", "manifest.json") or entry.name.endswith(".journal.jsonl"):

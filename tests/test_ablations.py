@@ -14,8 +14,9 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.__main__ import Experiments, check_composition, config_folder
-from skufp.config import build, plain, register_schema
+from skufp.config import build, plain
 from skufp.pipeline import plan
+from skufp.schema import register_schema
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONF = config_folder()

@@ -14,8 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 
 from skufp.__main__ import Experiments, check_composition, config_folder, quote, translate_arguments
-from skufp.config import plain, register_schema
+from skufp.config import plain
 from skufp.errors import UserError
+from skufp.schema import register_schema
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = [
@@ -132,7 +133,7 @@ def test_composing_and_checking_import_nothing_heavy() -> None:
     program = (
         "import sys\n"
         "from skufp.__main__ import check_composition\n"
-        "from skufp.config import register_schema\n"
+        "from skufp.schema import register_schema\n"
         "import skufp.pipeline\n"
         "register_schema()\n"
         "check_composition(['model=siglip', 'stage=fingerprint'])\n"

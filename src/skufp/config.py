@@ -1,193 +1,19 @@
-"""The configuration's schema, and build(): the one place that instantiates a ``_target_``."""
+"""Checking a composed configuration, and build(): the one place that instantiates a ``_target_``."""
 
 import ast
 import importlib
 import importlib.util
 import inspect
-import os
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from skufp.errors import UserError, nearest
 
 ALLOWED_TARGETS = ("skufp.", "torch.", "pytorch_lightning.")
-
-
-@dataclass
-class Data:
-    """Where photos come from and how they become crops, splits and shards."""
-
-    name: str = MISSING
-    root: str | None = None
-    manifest: str | None = None
-    source: dict[str, Any] = MISSING
-    splits: list[str] = field(default_factory=lambda: ["train", "validation", "test"])
-    gallery: list[str] = field(default_factory=lambda: ["validation"])
-    queries: str = "validation"
-    sku_key: str = "pair_style_category"
-    only_pairs: bool = False
-    dev_share: float = 0.1
-    held_out_share: float = 0.3
-    margin: float = 0.0
-    max_side: int = 640
-    shard_size: int = 1000
-    export_to: str | None = None
-
-
-@dataclass
-class Training:
-    """How the retriever is trained: one recipe per model."""
-
-    towers: str = "full"
-    steps: int = 400
-    skus_per_batch: int = 16
-    images_per_sku: int = 4
-    siblings: int = 2
-    lr: float = 1e-3
-    head_lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    image_loss: str = "sigmoid"
-    image_weight: float = 1.0
-    text_weight: float = 1.0
-    text_moves_images: bool = True
-    clip: float = 1.0
-    ema: float = 0.0
-    gradient_checkpointing: bool = False
-    prefix_dims: list[int] = field(default_factory=list)
-    keep: str = "last"
-
-
-@dataclass
-class Model:
-    """An image-text encoder and its training recipe."""
-
-    name: str = MISSING
-    encoder: dict[str, Any] = MISSING
-    pretrained: str | None = None
-    training: Training = field(default_factory=Training)
-    augmentation: dict[str, Any] | None = None
-    batch_size: int = 64
-
-
-@dataclass
-class Trainer:
-    """What the Lightning Trainer runs on."""
-
-    name: str = "auto"
-    accelerator: str = "auto"
-    devices: Any = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
-    checks: int = 4
-
-
-@dataclass
-class Index:
-    """The FAISS index that answers queries: which vectors it holds, in which form, and how many of their dimensions."""
-
-    name: str = MISSING
-    kind: str = MISSING
-    vectors: str = "fingerprint"
-    dims: int | None = None
-
-
-@dataclass
-class LossWeights:
-    """How much each loss of the fingerprint counts; 0 leaves it out. Their code: skufp/models/losses."""
-
-    distill: float = 0.0
-    contrastive: float = 0.0
-    teacher_kl: float = 0.0
-    multi_vector_kl: float = 0.0
-    margin: float = 0.0
-    triplet: float = 0.0
-    smooth_ap: float = 0.0
-    sup_ap: float = 0.0
-    recall_at_k: float = 0.0
-    listnet: float = 0.0
-
-
-@dataclass
-class Loss:
-    """The fingerprint's loss: a weighted sum, and the settings its parts share."""
-
-    name: str = MISSING
-    weights: LossWeights = field(default_factory=LossWeights)
-    temperature: float = 0.05
-    rank_temperature: float = 0.01
-    margin: float = 0.1
-    sibling_weight: float = 1.0
-    prefix_dims: list[int] = field(default_factory=list)
-
-
-def complete_loss(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``given`` with the defaults of Loss for what it leaves out, as plain data; UserError for unknown names."""
-    weights = given.get("weights", {})
-    for what, names, schema in (("loss", given, Loss), ("loss.weights", weights, LossWeights)):
-        known = [f.name for f in fields(schema)]
-        for name in names:
-            if name not in known:
-                raise UserError(f"There is no setting '{what}.{name}'.{nearest(str(name), known)}")
-    return asdict(Loss(**{**given, "weights": LossWeights(**weights)}))
-
-
-@dataclass
-class Views:
-    """Which generated views join the real ones, and the stages that make them."""
-
-    name: str = "none"
-    needs: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Query:
-    """What `stage=search` looks for."""
-
-    image: list[str] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    top_k: int = 5
-    action: dict[str, Any] = field(default_factory=lambda: {"_target_": "skufp.actions.identity.Identity"})
-
-
-@dataclass
-class Config:
-    """Everything a run is made of. Unknown keys fail at composition."""
-
-    stage: str = "evaluate"
-    seed: int = 0
-    fingerprint_seed: int = 0
-    runs: str = "runs"
-    upstream: str = "run"
-    workers: int | None = None
-    threads: int | None = None
-    progress: bool = True
-    data: Data = MISSING
-    model: Model = MISSING
-    aggregator: dict[str, Any] = MISSING
-    loss: Loss = MISSING
-    views: Views = field(default_factory=Views)
-    index: Index = MISSING
-    trainer: Trainer = field(default_factory=Trainer)
-    logger: dict[str, Any] = MISSING
-    query: Query = field(default_factory=Query)
-    stages: dict[str, Any] = MISSING
-    ablation: str = "none"
-
-
-def register_schema() -> None:
-    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and ``${pid:}`` too.
-
-    Two sweeps that start in the same second tell their folders by the number of their process.
-    """
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
 
 
 def plain(node: Any) -> Any:

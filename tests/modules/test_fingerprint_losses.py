@@ -3,6 +3,7 @@
 Legend: B SKUs of the batch, V views, Q queries, S SKUs of the bank, D dim.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -12,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skufp.config import Loss, LossWeights
 from skufp.errors import UserError
 from skufp.models.losses.bank import bank_cross_entropy, upweight
 from skufp.models.losses.distill import score_kl, teacher_cosine
 from skufp.models.losses.margin import margin_ranking, triplet
 from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
 from skufp.modules.fingerprint import Fingerprint, multi_vector_scores, teacher_scores
+from skufp.schema import Loss, LossWeights
 
 D = 16
 BANK_INDEX = [4, 0, 2]  # the batch's SKUs are these rows of a bank of six
@@ -262,3 +263,95 @@ def test_what_is_left_out_of_the_loss_has_the_schemas_default() -> None:
 def test_a_sibling_weight_that_has_no_logarithm_is_refused(weight: float) -> None:
     with pytest.raises(UserError, match=r"loss\.sibling_weight=.*above 0"):
         _module({"contrastive": 1.0}, sibling_weight=weight)
+
+
+# ---- Counterfactuals ----
+
+NEGATIVE_TARGET = [2, 0, 2]  # the batch's SKUs that the three counterfactuals were drawn from
+RANKING = ("contrastive", "margin", "triplet", "smooth_ap", "sup_ap", "recall_at_k")
+
+
+def _with_negatives() -> dict[str, Any]:
+    return _batch() | {"negatives": _unit(3, seed=5), "negative_target": torch.tensor(NEGATIVE_TARGET)}
+
+
+def _planar(*degrees: float) -> Tensor:
+    """Vectors at the given angles in the plane of the first two of D dimensions."""
+    radians = torch.tensor(degrees).deg2rad()
+    return F.pad(torch.stack([radians.cos(), radians.sin()], dim=1), (0, D - 2))
+
+
+@pytest.mark.parametrize("size", [16, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_query_ranks_its_own_sku_among_its_own_counterfactuals(name: str, size: int) -> None:
+    """One query after another, by the pure functions: the bank's scores, then those of its SKU's counterfactuals."""
+    batch = _with_negatives()
+    module, hand = _module({name: 1.0}, negatives=True), ByHand(size)
+    fingerprint = module(*(batch[k] for k in ("views", "mask", "meta")))
+    found = float(module.losses(batch, fingerprint, size)[name])
+    if name not in RANKING:
+        assert found == pytest.approx(hand.loss(name), rel=1e-3)
+        return
+    queries = [_cut(query, size) for query in batch["queries"]]
+    drawn = [_cut(negative, size) for negative in batch["negatives"]]
+    one_by_one, pairs = [], []
+    for q, query in enumerate(queries):
+        own = [_dot(query, drawn[m]) for m, of in enumerate(NEGATIVE_TARGET) if of == QUERY_TARGET[q]]
+        scores, target = torch.tensor([hand.scores[q] + own]), torch.tensor([TARGET[q]])
+        hard = torch.tensor([hand.siblings[q] + [False] * len(own)])
+        table: dict[str, Callable[[], Tensor]] = {
+            "contrastive": lambda s=scores, t=target, h=hard: bank_cross_entropy(upweight(s, h, 3.0, 0.07), t, 0.07),
+            "margin": lambda s=scores, t=target: margin_ranking(s, t, 0.3),
+            "triplet": lambda s=scores, t=target: triplet(s, t, 0.3),
+            "smooth_ap": lambda s=scores, t=target: smooth_ap(s, t, 0.02),
+            "sup_ap": lambda s=scores, t=target: sup_ap(s, t, 0.02),
+            "recall_at_k": lambda s=scores, t=target: recall_at_k(s, t, (1, 5, 10), 0.02),
+        }  # type: ignore[dict-item]
+        one_by_one.append(float(table[name]()))
+        wrong = [value for s, value in enumerate(scores[0].tolist()) if s != TARGET[q]]
+        pairs.append(sum(0.3 + value - hand.scores[q][TARGET[q]] > 0 for value in wrong))
+    weights = pairs if name == "margin" else [1] * 5  # the margin loss is a mean over violating pairs, not queries
+    expected = sum(w * value for w, value in zip(weights, one_by_one, strict=True)) / sum(weights)
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert found != pytest.approx(hand.loss(name), rel=1e-3)
+
+
+def test_by_angles_the_contrastive_loss_grows_by_the_right_amount() -> None:
+    """A query at 0°, its SKU at 60°, another at 90°; a counterfactual at 0° costs e^(1/t) more in the sum.
+
+    The other SKU asks at 90°, where it stands itself: a counterfactual that is not its own leaves it alone.
+    """
+    views = _planar(60, 90)[:, None]
+    base = {
+        "views": views, "mask": torch.ones(2, 1, dtype=torch.bool), "all_views": torch.ones(2, 1, dtype=torch.bool),
+        "queries": _planar(0, 90), "query_target": torch.tensor([0, 1]), "bank_index": torch.tensor([0, 1]),
+        "teacher": views[:, 0], "teacher_weight": torch.zeros(2), "query_teacher": _planar(0, 90),
+        "query_teacher_weight": torch.zeros(2), "negatives": _planar(0), "negative_target": torch.tensor([0]),
+    }  # fmt: skip
+    values = {}
+    for used in (False, True):
+        module = _module({"contrastive": 1.0}, temperature=0.5, sibling_weight=1.0, negatives=used)
+        module.bank, module.bank_pairs = views[:, 0].clone(), torch.tensor([1, 2])
+        values[used] = float(module.losses(base, views[:, 0], D)["contrastive"])
+    # Cosines over t = 0.5: the first query has 1 (its own), 0 and, with counterfactuals, 2.
+    e = math.exp
+    growth = math.log(e(1) + e(0) + e(2)) - math.log(e(1) + e(0))
+    assert values[True] - values[False] == pytest.approx(growth / 2, rel=1e-5)  # a mean over two queries
+
+
+@pytest.mark.parametrize("name", RANKING)
+def test_counterfactuals_are_constants_and_gradients_are_finite(name: str) -> None:
+    batch = _with_negatives()
+    batch["negatives"] = batch["negatives"].requires_grad_()
+    module = _module({name: 1.0}, negatives=True)
+    module.training_step(batch, 0).backward()
+    assert torch.isfinite(module.aggregator.gate.grad).all()
+    assert float(module.aggregator.gate.grad.abs()) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_any_counterfactual_costs_the_very_same(name: str) -> None:
+    none = _batch() | {"negatives": torch.zeros(0, D), "negative_target": torch.zeros(0, dtype=torch.long)}
+    plain = _module({name: 1.0}).training_step(_batch(), 0)
+    assert torch.equal(_module({name: 1.0}, negatives=True).training_step(none, 0), plain)
+    assert torch.equal(_module({name: 1.0}).training_step(_with_negatives(), 0), plain)  # not asked for: not used

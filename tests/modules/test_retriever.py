@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from skufp.config import Training
 from skufp.errors import UserError
 from skufp.models.losses.contrastive import info_nce
 from skufp.models.losses.sigmoid import sigmoid_loss
 from skufp.modules.retriever import Retriever
+from skufp.schema import Training
 
 ENCODER = {"_target_": "skufp.models.siglip.tiny_siglip", "image_size": 16, "patch_size": 8, "width": 16, "depth": 1,
            "heads": 2, "seed": 0}  # fmt: skip
@@ -196,3 +196,43 @@ def test_missing_weights_are_a_users_error(monkeypatch: pytest.MonkeyPatch) -> N
     encoder = {"_target_": "skufp.models.siglip.SiglipEncoder", "pretrained": "/nowhere/at-all"}
     with pytest.raises(UserError, match=r"model\.pretrained"):
         Retriever(encoder, _recipe(), steps=1)
+
+
+# ---- Counterfactuals ----
+
+
+def _with_negatives() -> dict[str, Any]:
+    """Three pictures of nobody: one drawn from SKU 0, two from SKU 2."""
+    pixels = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return _batch() | {"negative_pixels": pixels, "negative_sku": torch.tensor([0, 2, 2])}
+
+
+@pytest.mark.parametrize("prefix_dims", [[], [8]])
+@pytest.mark.parametrize("image_loss", ["sigmoid", "info_nce"])
+def test_counterfactuals_are_catalogue_pictures_of_nobody(image_loss: str, prefix_dims: list[int]) -> None:
+    recipe: dict[str, Any] = {"image_loss": image_loss, "text_weight": 0.0, "prefix_dims": prefix_dims}
+    module, batch = _retriever(**recipe), _with_negatives()
+    images, nobody = (module.encoder.encode_image(batch[name]) for name in ("pixels", "negative_pixels"))
+    rows, columns = ([i for i in range(16) if (i % 4 < 2) is query] for query in (True, False))
+    positive = torch.tensor([[q // 4 == c // 4 for c in columns] + [False] * 3 for q in rows])
+    counts = torch.tensor([[True] * 8 + [q // 4 == sku for sku in (0, 2, 2)] for q in rows])
+    scale, bias = module.encoder.logit_scale.exp(), module.encoder.logit_bias
+    expected = []
+    for size in module.sizes:
+        a, b = _first(images[rows], size), _first(torch.cat([images[columns], nobody]), size)
+        if image_loss == "info_nce":
+            expected.append(float(info_nce(a, b, positive, scale, counts)))
+        else:
+            expected.append(float(sigmoid_loss(a, b, positive, scale, bias, counts)))
+    loss = _loss(module, batch)
+    assert float(loss) == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+    assert float(loss) > float(_loss(_retriever(**recipe), _batch()))
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("image_loss", ["sigmoid", "info_nce"])
+def test_a_batch_without_any_counterfactual_costs_the_very_same(image_loss: str) -> None:
+    none = {"negative_pixels": torch.zeros(0, 3, 16, 16), "negative_sku": torch.zeros(0, dtype=torch.long)}
+    losses = [_loss(_retriever(image_loss=image_loss), batch) for batch in (_batch(), _batch() | none)]
+    assert torch.equal(*losses)

@@ -17,11 +17,12 @@ from torch import Tensor
 from skufp.__main__ import config_folder
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.vectors import VectorTable
-from skufp.config import build, plain, register_schema
+from skufp.config import build, plain
 from skufp.data.shards import INDEX, write_sku_shards
 from skufp.data.sku_collate import META
 from skufp.data.sku_datamodule import SkuDataModule
 from skufp.data.splits import fold_of_pair
+from skufp.schema import register_schema
 from skufp.stages import fit
 from skufp.stages.proof import cross_fitted, gains, is_proven, reciprocal_ranks
 

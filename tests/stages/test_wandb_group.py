@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from skufp.__main__ import config_folder, quote
 from skufp.artifacts.folder import Manifest, building
-from skufp.config import register_schema
+from skufp.schema import register_schema
 from skufp.stages.wandb_group import log_evaluation_if_asked, run_identity, sweep_group
 
 Job = Callable[..., DictConfig]

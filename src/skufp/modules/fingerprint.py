@@ -1,6 +1,6 @@
 """The fingerprint: an aggregator trained so that one vector per SKU ranks first for its queries.
 
-Legend: B SKUs of the batch, V views, Q queries, D dim, S SKUs of the bank.
+Legend: B SKUs of the batch, V views, Q queries, M counterfactuals, D dim, S SKUs of the bank.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from skufp.config import build, complete_loss
+from skufp.config import build
 from skufp.errors import UserError
 from skufp.models.losses.bank import bank_cross_entropy, fresh_bank, upweight
 from skufp.models.losses.distill import score_kl, teacher_cosine
@@ -19,14 +19,16 @@ from skufp.models.losses.margin import margin_ranking, triplet
 from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
 from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
 from skufp.modules.optimiser import adamw_cosine
+from skufp.schema import complete_loss
 
 
 class Fingerprint(pl.LightningModule):
     """Trains ``aggregator`` (a spec) with the weighted sum of ``loss`` (config.Loss) on streamed embeddings.
 
     ``bank`` [S, D] starts as the mean of views and follows the fingerprints as they are computed; ``bank_pairs`` [S]
-    tells siblings. With ``loss.prefix_dims`` the sum is averaged over those sizes, so that the first dimensions serve
-    on their own.
+    tells siblings. With ``loss.negatives`` the losses that rank a query's own SKU rank it among its counterfactuals
+    too; those that compare all scores with a teacher's know none. With ``loss.prefix_dims`` the sum is averaged over
+    those sizes, so that the first dimensions serve on their own.
     """
 
     bank: Tensor
@@ -101,6 +103,10 @@ class Fingerprint(pl.LightningModule):
             bank = fresh_bank(prefix(self.bank, size), batch["bank_index"], student)
             scores = queries @ bank.T
             hardened = upweight(scores, self.siblings(target), self.loss["sibling_weight"], temperature)
+            ranked = scores
+            if self.loss["negatives"]:
+                nobody = counterfactual_scores(queries, batch, size)
+                hardened, ranked = torch.cat([hardened, nobody], dim=1), torch.cat([scores, nobody], dim=1)
             table |= {
                 "contrastive": lambda: bank_cross_entropy(hardened, target, temperature),
                 "teacher_kl": lambda: score_kl(
@@ -110,11 +116,11 @@ class Fingerprint(pl.LightningModule):
                 "multi_vector_kl": lambda: score_kl(
                     scores, multi_vector_scores(scores, queries, batch, size), temperature
                 ),
-                "margin": lambda: margin_ranking(scores, target, self.loss["margin"]),
-                "triplet": lambda: triplet(scores, target, self.loss["margin"]),
-                "smooth_ap": lambda: smooth_ap(scores, target, self.loss["rank_temperature"]),
-                "sup_ap": lambda: sup_ap(scores, target, self.loss["rank_temperature"]),
-                "recall_at_k": lambda: recall_at_k(scores, target, (1, 5, 10), self.loss["rank_temperature"]),
+                "margin": lambda: margin_ranking(ranked, target, self.loss["margin"]),
+                "triplet": lambda: triplet(ranked, target, self.loss["margin"]),
+                "smooth_ap": lambda: smooth_ap(ranked, target, self.loss["rank_temperature"]),
+                "sup_ap": lambda: sup_ap(ranked, target, self.loss["rank_temperature"]),
+                "recall_at_k": lambda: recall_at_k(ranked, target, (1, 5, 10), self.loss["rank_temperature"]),
                 "listnet": lambda: listnet(
                     scores, multi_vector_scores(scores, queries, batch, size), self.loss["rank_temperature"]
                 ),
@@ -154,3 +160,13 @@ def multi_vector_scores(scores: Tensor, queries: Tensor, batch: dict[str, Any], 
     similar = torch.einsum("qd,bvd->qbv", queries, prefix(batch["views"], size).to(queries.dtype))
     best = similar.masked_fill(~batch["all_views"][None], float("-inf")).amax(dim=2)
     return scores.detach().index_copy(1, batch["bank_index"], best.to(scores.dtype))
+
+
+def counterfactual_scores(queries: Tensor, batch: dict[str, Any], size: int) -> Tensor:
+    """Return [Q, M]: each query against the counterfactuals of its own SKU; -inf against those of other SKUs.
+
+    A counterfactual leads from its SKU towards another one, whose queries it may well suit: to them it proves nothing.
+    """
+    scores = queries @ prefix(batch["negatives"], size).to(queries.dtype).T
+    others = batch["query_target"][:, None] != batch["negative_target"][None, :]
+    return scores.masked_fill(others, float("-inf"))

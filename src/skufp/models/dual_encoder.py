@@ -17,15 +17,20 @@ class WeightsMissingError(Exception):
 
 @runtime_checkable
 class DualEncoder(Protocol):
-    """Images and texts into one space. Legend: B batch, H W pixels, D ``dim``; all outputs have unit norm."""
+    """Images and texts into one space. Legend: B batch, H W pixels, T tokens, D ``dim``; vectors have unit norm."""
 
     dim: int
+    token_dim: int  # width of the image tower's tokens
     preprocessing: Preprocessing
     logit_scale: nn.Parameter  # log of the sigmoid loss's temperature
     logit_bias: nn.Parameter
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, D]."""
+        ...
+
+    def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, H, W] -> the image tower's tokens [B, T, token_dim], and the vectors of encode_image [B, D]."""
         ...
 
     def encode_text(self, texts: list[str]) -> Tensor:

@@ -41,6 +41,7 @@ class LiteEncoder(nn.Module):
     folder that save() wrote; without it the weights come from the packages. Raises WeightsMissingError.
     """
 
+    token_dim = TOP
     mean: Tensor
     std: Tensor
 
@@ -79,6 +80,9 @@ class LiteEncoder(nn.Module):
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, F]: last map, taps at centre and border, log colours."""
+        return self._maps_and_features(pixels)[1]
+
+    def _maps_and_features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         x = pixels.contiguous(memory_format=torch.channels_last)
         taps = []
         trains = torch.is_grad_enabled()
@@ -89,8 +93,8 @@ class LiteEncoder(nn.Module):
                 h = block(h)
             if i in TAPS:
                 taps.append(torch.einsum("bchw,khw->bkc", h, centre_and_border(h)).flatten(1))
-        top = self.trunk._swish(self.trunk._conv_head(h)).mean(dim=(2, 3))
-        return torch.cat([top, *taps, self._log_colours(pixels)], dim=1)
+        maps = self.trunk._swish(self.trunk._conv_head(h))
+        return maps, torch.cat([maps.mean(dim=(2, 3)), *taps, self._log_colours(pixels)], dim=1)
 
     def _log_colours(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, 3 grid²]."""
@@ -100,8 +104,13 @@ class LiteEncoder(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, D], unit norm."""
-        standardised = (self.image_features(pixels) - self.mean) / self.std
-        return F.normalize(self.image_projection(standardised), dim=-1)
+        return self.encode_tokens(pixels)[1]
+
+    def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, H, W] -> the places of the last feature map [B, T, token_dim], and as encode_image [B, D]."""
+        maps, features = self._maps_and_features(pixels)
+        standardised = (features - self.mean) / self.std
+        return maps.flatten(2).transpose(1, 2), F.normalize(self.image_projection(standardised), dim=-1)
 
     def text_features(self, texts: list[str]) -> Tensor:
         """B strings -> [B, 384]: MiniLM's mean over tokens, unit norm, as its authors pool it."""

@@ -78,6 +78,7 @@ class SiglipEncoder(nn.Module):
         text = model.config.text_config
         self.dim = int(getattr(model.config, "projection_dim", None) or model.config.vision_config.hidden_size)
         self.max_length = int(text.max_position_embeddings)
+        self.token_dim = int(model.config.vision_config.hidden_size)
         self.is_clip = model.config.model_type == "clip"
         self.image_head, self.text_head = ResidualHead(self.dim), ResidualHead(self.dim)
         self.logit_scale: nn.Parameter = getattr(model, "logit_scale")  # noqa: B009
@@ -86,8 +87,12 @@ class SiglipEncoder(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, D], unit norm."""
-        pooled = self.model.get_image_features(pixel_values=pixels).pooler_output
-        return F.normalize(self.image_head(pooled), dim=-1)
+        return self.encode_tokens(pixels)[1]
+
+    def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, H, W] -> the vision tower's last tokens [B, T, token_dim], and as encode_image [B, D]."""
+        seen = self.model.get_image_features(pixel_values=pixels)
+        return seen.last_hidden_state, F.normalize(self.image_head(seen.pooler_output), dim=-1)
 
     def encode_text(self, texts: list[str]) -> Tensor:
         """B strings -> [B, D], unit norm. SigLIP was trained on lower case, padded to its full length."""

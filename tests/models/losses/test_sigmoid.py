@@ -65,3 +65,18 @@ def test_gradients_reach_vectors_scale_and_bias() -> None:
 def test_very_wrong_logits_stay_finite() -> None:
     value = sigmoid_loss(_unit(180), _unit(0), torch.tensor([[True]]), torch.tensor(1e4), torch.tensor(0.0))
     assert float(value) == pytest.approx(1e4, rel=1e-4)
+
+
+def test_only_pairs_that_count_take_part() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a = F.normalize(torch.randn(4, 8, generator=generator, dtype=torch.float64), dim=1)
+    b = F.normalize(torch.randn(6, 8, generator=generator, dtype=torch.float64), dim=1)
+    positive, counts = (torch.rand(4, 6, generator=generator) < share for share in (0.4, 0.6))
+    expected = sum(
+        _naive(a[i : i + 1], b[j : j + 1], positive[i : i + 1, j : j + 1], 7.0, -2.5)
+        for i in range(4) for j in range(6) if counts[i, j]
+    ) / 4  # fmt: skip
+    value = sigmoid_loss(a, b, positive, torch.tensor(7.0), torch.tensor(-2.5), counts)
+    assert float(value) == pytest.approx(expected, rel=1e-9)
+    everything = sigmoid_loss(a, b, positive, torch.tensor(7.0), torch.tensor(-2.5), torch.ones_like(counts))
+    assert torch.equal(everything, sigmoid_loss(a, b, positive, torch.tensor(7.0), torch.tensor(-2.5)))

@@ -4,11 +4,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def sigmoid_loss(a: Tensor, b: Tensor, positive: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def sigmoid_loss(
+    a: Tensor, b: Tensor, positive: Tensor, scale: Tensor, bias: Tensor, counts: Tensor | None = None
+) -> Tensor:
     """Return the mean over rows of ``a`` of the summed log-sigmoid losses of all pairs.
 
-    a [N, D], b [M, D] of unit norm; positive [N, M] bool; scale (the factor itself, not its log) and bias scalars.
+    a [N, D], b [M, D] of unit norm; positive [N, M] bool; scale (the factor itself, not its log) and bias scalars;
+    counts [N, M] bool, the pairs that take part: all when None.
     """
     logits = a @ b.T * scale + bias
     sign = positive.to(logits.dtype) * 2 - 1
-    return -F.logsigmoid(sign * logits).sum(dim=1).mean()
+    agreement = F.logsigmoid(sign * logits)
+    return -(agreement if counts is None else agreement * counts).sum(dim=1).mean()

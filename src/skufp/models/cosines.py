@@ -1,0 +1,41 @@
+"""Pixels in the cosine basis of blocks: pixel space, without loss, ordered from broad to fine.
+
+A transformer of few tokens takes large patches of pixels. In this basis a patch's values are of very different size:
+what two views of a garment differ by is mostly broad, and a deviation per channel (ViewDiT.change) says so. The noise
+of the flow stays white noise of the pixels, since the basis is orthonormal.
+
+Legend: B batch, H W pixels, P side of a block, h w = H/P W/P.
+Source: the DCT-II of JPEG; Ahmed, Natarajan and Rao, Discrete Cosine Transform, IEEE Trans. Computers 23 (1974).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Cosines(nn.Module):
+    """The DCT-II of every ``block`` x ``block`` pixels, of each colour: a LatentSpace of ``3 block²`` channels."""
+
+    basis: Tensor
+
+    def __init__(self, block: int = 8) -> None:
+        super().__init__()
+        self.factor, self.channels = block, 3 * block * block
+        place = torch.arange(block) + 0.5
+        waves = torch.cos(math.pi / block * place[None] * torch.arange(block)[:, None]) * math.sqrt(2 / block)
+        waves[0] /= math.sqrt(2)
+        patterns = torch.einsum("ux,vy->uvxy", waves, waves).reshape(-1, block, block)
+        basis = torch.zeros(3, block * block, 3, block, block)
+        for colour in range(3):
+            basis[colour, :, colour] = patterns
+        self.register_buffer("basis", basis.flatten(0, 1), persistent=False)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, 3 P P, h, w]."""
+        return F.conv2d(pixels, self.basis.to(pixels.dtype), stride=self.factor)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, 3 P P, h, w] -> [B, 3, H, W], within -1 and 1."""
+        return F.conv_transpose2d(latents, self.basis.to(latents.dtype), stride=self.factor).clamp(-1, 1)

@@ -14,6 +14,7 @@ from skufp.artifacts.records import CropRecord
 from skufp.data.shards import (
     INDEX,
     Decoder,
+    decode_mask,
     decode_sample,
     decode_sku_sample,
     raw_samples,
@@ -108,6 +109,26 @@ def test_names_with_dots_and_spaces_are_safe_and_kept_in_the_json(tmp_path: Path
     assert len({s["__key__"] for s in samples}) == 3
 
 
+def test_a_mask_travels_with_its_picture_even_under_a_very_long_name(tmp_path: Path, record: Any) -> None:
+    records = [record("train", 1, 1, "catalog", number) for number in (1, 2)]
+    wanted = np.zeros((6, 8), bool)
+    wanted[1:3, 2:7] = True
+    for r in records:
+        r.sku_id, r.image_path = "x" * 90, f"{r.image_id}.jpg"
+        Image.new("RGB", (8, 6)).save(tmp_path / r.image_path)
+    records[0].mask_path = "1.mask.png"
+    Image.fromarray(wanted).save(tmp_path / "1.mask.png")
+    write_image_shards(tmp_path, records, 100)
+    masked, bare = raw_samples(shard_files(tmp_path / "shards", "train-catalog"))
+    mask = decode_mask(masked)
+    assert mask is not None
+    assert (mask.dtype, mask.tolist()) == (np.float32, wanted.astype(float).tolist())
+    assert decode_sample(masked)[0].size == (8, 6)
+    assert CropRecord.from_dict(json.loads(masked["json"])) == records[0]
+    assert set(bare) == set(masked) - {"mask.png"}
+    assert decode_mask(bare) is None
+
+
 def test_decoding_turns_upright_and_puts_transparency_on_white() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -144,3 +165,14 @@ def test_sku_shards_round_trip(tmp_path: Path) -> None:
         assert np.array_equal(got["queries"], put["queries"])
         assert got["queries"].shape == put["queries"].shape
         assert got["meta"] == put["meta"]
+
+
+def test_negatives_are_written_where_there_are_any(tmp_path: Path) -> None:
+    views, drawn = np.ones((2, 4), np.float32), np.full((3, 4), 2, np.float32)
+    samples = [{"views": views, "queries": views[:0], "meta": {"sku_id": str(i)}} for i in range(2)]
+    entry = write_sku_shards(tmp_path, "train", [samples[0], samples[1] | {"negatives": drawn}], 2)
+    raw = list(raw_samples([tmp_path / entry["shards"][0]["file"]]))
+    assert ["negatives.npy" in s for s in raw] == [False, True]
+    first, second = map(decode_sku_sample, raw)
+    assert first["negatives"].shape == (0, 4)
+    assert np.array_equal(second["negatives"], drawn)

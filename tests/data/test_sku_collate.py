@@ -266,3 +266,31 @@ def test_a_batch_in_which_all_are_left_out() -> None:
 def test_leaving_out_draws_no_other_hidden_views() -> None:
     everyone, batch = (_collate(_wide(), view_dropout=0.5, is_left_out=f) for f in (lambda p: False, lambda p: True))
     assert torch.equal(everyone["mask"], batch["mask"])
+
+
+# ---- Counterfactuals ----
+
+
+def _with_negatives(sample: dict[str, Any], count: int) -> dict[str, Any]:
+    """Counterfactual i of a SKU is [first, i, 5]."""
+    return {**sample, "negatives": _vectors(float(sample["views"][0, 0]), count, 5)}
+
+
+DRAWN = [_with_negatives(A, 2), _with_negatives(B, 0), _with_negatives(C, 1)]
+
+
+def test_counterfactuals_come_along_and_say_whose_they_are() -> None:
+    batch = _collate(DRAWN, negatives=True)
+    assert batch["negatives"].tolist() == [[10, 0, 5], [10, 1, 5], [30, 0, 5]]
+    assert batch["negatives"].dtype == torch.float32
+    assert batch["negative_target"].tolist() == [0, 0, 2]
+    plain = _collate(DRAWN)
+    assert set(batch) - set(plain) == {"negatives", "negative_target"}
+    assert all(torch.equal(batch[name], value) for name, value in plain.items() if isinstance(value, Tensor))
+
+
+def test_a_batch_in_which_no_sku_has_a_counterfactual() -> None:
+    batch = _collate([_with_negatives(s, 0) for s in SAMPLES], negatives=True)
+    assert batch["negatives"].shape == (0, DIM)
+    assert batch["negative_target"].dtype == torch.long
+    assert batch["negative_target"].shape == (0,)

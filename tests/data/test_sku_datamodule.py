@@ -364,3 +364,29 @@ def test_what_was_read_once_comes_out_whole_every_time(data: SkuDataModule) -> N
             assert torch.equal(seen.setdefault(sku, views), views)
         batch["views"].zero_()
     assert len(seen) == 11
+
+
+# ---- Counterfactuals ----
+
+
+def test_counterfactuals_join_training_batches_alone(tmp_path: Path) -> None:
+    """SKU n has n % 2 counterfactuals."""
+    rng = np.random.default_rng(0)
+    drawn = {i: rng.normal(size=(i % 2, DIM)).astype(np.float32) for i in range(11)}
+    train = [sample | ({"negatives": drawn[i]} if i % 2 else {}) for i, sample in enumerate(TRAIN)]
+    inputs = _embedded(tmp_path, dev=DEV, train=train)
+    settings: dict[str, Any] = {"batch_size": 4, "seed": 0, "view_dropout": 0.3, "steps": 6}
+    plain, data = SkuDataModule(inputs, **settings), SkuDataModule(inputs, **settings, negatives=True)
+    assert np.array_equal(plain.bank, data.bank)
+    for batch, without in zip(data.train_dataloader(), plain.train_dataloader(), strict=True):
+        assert "negatives" not in without
+        assert _same(without, {name: batch[name] for name in without})
+        expected = [(i, drawn[int(sku.removeprefix("sku-"))]) for i, sku in enumerate(batch["sku_id"])]
+        assert torch.equal(batch["negatives"], torch.from_numpy(np.concatenate([v for _, v in expected])))
+        assert batch["negative_target"].tolist() == [i for i, v in expected for _ in v]
+    assert not any("negatives" in batch for batch in data.val_dataloader())
+
+
+def test_negatives_that_are_nowhere_are_refused(inputs: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"loss\.negatives=true, but no train SKU has a counterfactual.*views=dit"):
+        SkuDataModule(inputs, batch_size=4, seed=0, negatives=True)

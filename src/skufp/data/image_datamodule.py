@@ -11,6 +11,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.data.augment import PhonePhoto
+from skufp.data.counterfactuals import read_counterfactuals
 from skufp.data.full_pass import full_pass
 from skufp.data.shards import INDEX, sample_count
 from skufp.data.sku_batches import SkuBatches
@@ -20,8 +21,9 @@ from skufp.models.preprocessing import Preprocessing
 class ImageDataModule(pl.LightningDataModule):
     """Streams the prepare stage's image shards.
 
-    ``inputs['prepare']`` is its folder; ``training`` holds the batch settings of the model's recipe;
-    ``augmentation`` is None for none. Validation passes over dev, where there is one.
+    ``inputs['prepare']`` is its folder; ``training`` holds the batch settings of the model's recipe and, maybe, in
+    ``negatives`` a views folder whose counterfactuals join training; ``augmentation`` is None for none. Validation
+    passes over dev, where there is one.
     """
 
     def __init__(
@@ -37,6 +39,10 @@ class ImageDataModule(pl.LightningDataModule):
         self.expected = {"gallery": sample_count(self.shards, f"dev-{CATALOG}"),
                          "query": sample_count(self.shards, f"dev-{QUERY}")}  # fmt: skip
         self.has_dev_queries = self.expected["query"] > 0
+        self.counterfactuals: dict[str, list[bytes]] | None = None
+        if training.get("negatives"):
+            skus = {r.sku_id for r in self._records("train")}
+            self.counterfactuals = read_counterfactuals(Path(training["negatives"]), "train", skus)
 
     preprocessing: Preprocessing
 
@@ -60,7 +66,7 @@ class ImageDataModule(pl.LightningDataModule):
         skus = len({r.sku_id for r in self._records("train")})
         return SkuBatches(
             paired_shards(self.shards, "train"), self.preprocessing, self.augmentation, t["skus_per_batch"],
-            t["images_per_sku"], t["siblings"], steps, self.seed, skus, rank, world,
+            t["images_per_sku"], t["siblings"], steps, self.seed, skus, rank, world, self.counterfactuals,
         )  # fmt: skip
 
     def train_dataloader(self) -> StatefulDataLoader:

@@ -63,7 +63,8 @@ def _write_shard(path: Path, root: Path, members: list[tuple[int, CropRecord]]) 
         for row, record in members:
             key = f"{safe_name(record.sku_id)}__{safe_name(record.view_id)}"
             meta = record.to_dict() | {"row": row}
-            tar.write({"__key__": key, "jpg": (root / record.image_path).read_bytes(), "json": meta})
+            mask = {"mask.png": (root / record.mask_path).read_bytes()} if record.mask_path else {}
+            tar.write({"__key__": key, "jpg": (root / record.image_path).read_bytes(), "json": meta} | mask)
 
 
 def shard_files(folder: Path, name: str) -> list[Path]:
@@ -99,6 +100,14 @@ def decode_sample(sample: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
     return picture, json.loads(sample["json"])
 
 
+def decode_mask(sample: dict[str, Any]) -> np.ndarray | None:
+    """Return a raw sample's garment mask [H, W] float32 as large as its picture, 1 on the garment; None without one."""
+    if "mask.png" not in sample:
+        return None
+    with Image.open(io.BytesIO(sample["mask.png"])) as image:
+        return np.asarray(image.convert("L"), np.float32) / 255
+
+
 @dataclass(frozen=True)
 class Decoder:
     """Maps raw samples to {pixels [3, H, W] float32, meta}."""
@@ -112,23 +121,27 @@ class Decoder:
 
 
 def write_sku_shards(folder: Path, split: str, samples: list[dict[str, Any]], shard_size: int) -> dict[str, Any]:
-    """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json."""
+    """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json.
+
+    A sample that has ``negatives`` [N, D], pictures that are nobody's, gets negatives.npy too.
+    """
     entry: dict[str, Any] = {"samples": len(samples), "shards": []}
     for number, start in enumerate(range(0, len(samples), shard_size)):
         name = f"{split}-sku-{number:06d}.tar"
         part = samples[start : start + shard_size]
         with wds.TarWriter(str(folder / name)) as tar:
             for sample in part:
+                extra = {"negatives.npy": sample["negatives"]} if "negatives" in sample else {}
                 tar.write({"__key__": safe_name(sample["meta"]["sku_id"]), "views.npy": sample["views"],
-                           "queries.npy": sample["queries"], "meta.json": sample["meta"]})  # fmt: skip
+                           "queries.npy": sample["queries"], "meta.json": sample["meta"], **extra})  # fmt: skip
         entry["shards"].append({"file": name, "number": number, "samples": len(part)})
     return entry
 
 
 def decode_sku_sample(sample: dict[str, Any]) -> dict[str, Any]:
-    """Return {views [V, D], queries [Q, D], meta} of a raw SKU sample."""
-    return {
-        "views": np.load(io.BytesIO(sample["views.npy"]), allow_pickle=False),
-        "queries": np.load(io.BytesIO(sample["queries.npy"]), allow_pickle=False),
-        "meta": json.loads(sample["meta.json"]),
-    }
+    """Return {views [V, D], queries [Q, D], negatives [N, D], meta} of a raw SKU sample."""
+    views, queries = (np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False) for name in ("views", "queries"))
+    negatives = views[:0]
+    if "negatives.npy" in sample:
+        negatives = np.load(io.BytesIO(sample["negatives.npy"]), allow_pickle=False)
+    return {"views": views, "queries": queries, "negatives": negatives, "meta": json.loads(sample["meta.json"])}

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.data.augment import PhonePhoto
+from skufp.data.counterfactuals import decode_png
 from skufp.data.shards import decode_sample, raw_samples
 from skufp.data.splits import HELD_OUT
 from skufp.models.preprocessing import Preprocessing
@@ -46,6 +47,9 @@ class SkuBatches(IterableDataset):
     first half as queries (real ones that the retriever may learn from, or catalogue photos put on a phone), the
     rest catalogue photos. Held-out queries are never used. Every rank yields the same number of batches.
 
+    With ``counterfactuals``, PNG files by SKU id, a batch also holds one of every SKU that has any, ``negative_pixels``
+    [N, 3, H, W], and the SKU that each was drawn from, ``negative_sku`` [N]; the rest of the batch is as without them.
+
     ``buffer_skus`` is how many SKUs are shuffled together, at most the number there are.
 
     Its state is (epoch, batches done): a resumed stream skips what was used without decoding it.
@@ -54,12 +58,13 @@ class SkuBatches(IterableDataset):
     def __init__(
         self, shards: list[list[Path]], transform: Preprocessing, augment: PhonePhoto | None,
         skus_per_batch: int, images_per_sku: int, siblings: int, steps: int, seed: int, buffer_skus: int = BUFFER_SKUS,
-        rank: int = 0, world: int = 1,
+        rank: int = 0, world: int = 1, counterfactuals: Mapping[str, list[bytes]] | None = None,
     ) -> None:  # fmt: skip
         self.shards, self.transform, self.augment = shards, transform, augment
         self.skus_per_batch, self.images_per_sku, self.siblings = skus_per_batch, images_per_sku, siblings
         self.buffer_skus = max(skus_per_batch, min(buffer_skus, BUFFER_SKUS))
         self.steps, self.seed, self.rank, self.world = steps, seed, rank, world
+        self.counterfactuals = counterfactuals
         self.epoch = self.batches_done = 0
 
     def __len__(self) -> int:
@@ -137,10 +142,26 @@ class SkuBatches(IterableDataset):
                 pairs.append(group.pair_id)
                 is_query.append(as_query)
                 texts.append(meta["text"])
-        return {
+        batch = {
             "pixels": torch.from_numpy(np.stack(pixels)), "sku": torch.tensor(labels), "pair": torch.tensor(pairs),
             "is_query": torch.tensor(is_query), "text": texts,
         }  # fmt: skip
+        return batch if self.counterfactuals is None else batch | self._negatives(self.counterfactuals, groups, rng)
+
+    def _negatives(
+        self, counterfactuals: Mapping[str, list[bytes]], groups: list[SkuGroup], rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Draw a counterfactual of every SKU that has any; it is varied as a catalogue photo is."""
+        labels = {g.sku_id: g.label for g in groups if g.sku_id in counterfactuals}
+        pixels = [torch.zeros(0, 3, self.transform.size, self.transform.size)]
+        for sku in labels:
+            picture = decode_png(counterfactuals[sku][rng.integers(len(counterfactuals[sku]))])
+            picture = self._augmented(picture, CATALOG, False, [], rng)
+            pixels.append(torch.from_numpy(self.transform(picture))[None])
+        return {
+            "negative_pixels": torch.cat(pixels),
+            "negative_sku": torch.tensor([*labels.values()], dtype=torch.long),
+        }
 
     def _choose(self, group: SkuGroup, rng: np.random.Generator) -> list[tuple[dict[str, Any], bool]]:
         """Draw a SKU's samples: the first half to serve as queries, the rest as catalogue photos."""

@@ -1,6 +1,6 @@
 """SKU samples into batches: views padded to a mask, queries joined, teachers looked up.
 
-Legend: B SKUs, V views (padded), Q queries of the batch, D dim.
+Legend: B SKUs, V views (padded), Q queries of the batch, M counterfactuals of the batch, D dim.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,8 +30,9 @@ class TrainingCollate:
 
     Adds ``bank_index`` [B] (rows in the bank), ``teacher`` [B, D] with ``teacher_weight`` [B], ``all_views`` [B, V]
     (the mask before views were hidden), ``query_teacher`` [Q, D] with ``query_teacher_weight`` [Q]: the view chosen
-    without that query's fold. With ``hidden_views_ask`` the hidden views join the queries. SKUs of a pair that
-    ``is_left_out`` neither ask nor have a teacher.
+    without that query's fold. With ``hidden_views_ask`` the hidden views join the queries. With ``negatives`` the
+    SKUs' counterfactuals come along: ``negatives`` [M, D] and ``negative_target`` [M], the SKU that each was drawn
+    from. SKUs of a pair that ``is_left_out`` neither ask nor have a teacher.
     """
 
     teachers: Teachers
@@ -40,6 +41,7 @@ class TrainingCollate:
     view_dropout: float = 0.0
     hidden_views_ask: bool = False
     is_left_out: Callable[[int], bool] = lambda pair_id: False
+    negatives: bool = False
 
     def __call__(self, samples: Samples, rng: np.random.Generator) -> dict[str, Any]:
         """Return a batch."""
@@ -56,6 +58,8 @@ class TrainingCollate:
             for i in own
         ]
         batch["query_teacher"], batch["query_teacher_weight"] = look_up(asked, samples[0]["views"].shape[1])
+        if self.negatives:
+            batch |= join_negatives(samples)
         if not self.hidden_views_ask:
             return batch
         asks = torch.tensor([not self.is_left_out(s["meta"]["pair_id"]) for s in samples])
@@ -91,6 +95,16 @@ def join_queries(samples: Samples, used: list[list[int]]) -> dict[str, Any]:
     return {
         "queries": torch.from_numpy(queries.astype(np.float32)),
         "query_target": torch.tensor(target, dtype=torch.long),
+    }
+
+
+def join_negatives(samples: Samples) -> dict[str, Any]:
+    """Return {negatives [M, D], negative_target [M]}: every sample's counterfactuals and their sample's number."""
+    drawn = np.concatenate([s["negatives"] for s in samples])
+    target = [i for i, s in enumerate(samples) for _ in s["negatives"]]
+    return {
+        "negatives": torch.from_numpy(drawn.astype(np.float32)),
+        "negative_target": torch.tensor(target, dtype=torch.long),
     }
 
 

@@ -110,14 +110,15 @@ class SkuDataModule(pl.LightningDataModule):
 
     ``bank`` [S, D] holds the mean of views of every train SKU, ``bank_pairs`` [S] its pair's number (equal for
     siblings). ``query_pools`` are the train queries to learn from: held_out, those the retriever never saw, or also
-    learn. ``left_out`` (fold, folds) leaves out the queries and teachers of a fold of pairs, for cross-fitting.
+    learn. ``left_out`` (fold, folds) leaves out the queries and teachers of a fold of pairs, for cross-fitting. With
+    ``negatives`` training batches bring the SKUs' counterfactuals along.
     ``can_train`` is False where there are no queries: fingerprints then stay the mean.
     """
 
     def __init__(
         self, inputs: Mapping[str, str], batch_size: int, seed: int, view_dropout: float = 0.0,
         hidden_views_ask: bool = False, query_pools: Sequence[str] = (HELD_OUT,),
-        left_out: tuple[int, int] | None = None, steps: int = 1, workers: int = 1,
+        left_out: tuple[int, int] | None = None, steps: int = 1, workers: int = 1, negatives: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.folder = Path(inputs["embed"]) / "shards"
@@ -125,11 +126,16 @@ class SkuDataModule(pl.LightningDataModule):
         self.batch_size, self.seed, self.steps, self.workers = batch_size, seed, steps, workers
         self.view_dropout, self.hidden_views_ask, self.query_pools = view_dropout, hidden_views_ask, tuple(query_pools)
         self._check()
-        self.left_out = left_out
+        self.left_out, self.negatives = left_out, negatives
         self.splits = [name.removesuffix("-sku") for name in read_json(self.folder / INDEX)]
         self.train_files = shard_files(self.folder, "train-sku")
         self.dim = self._first(self.splits[0])["views"].shape[1]
         self._read_bank()
+        if self.negatives and not self.counterfactuals:
+            raise UserError(
+                "loss.negatives=true, but no train SKU has a counterfactual that was kept: choose views=dit, which has"
+                " the action counterfactual, or write loss.negatives=false"
+            )
         self.has_dev_queries = "dev" in self.splits and any(len(b["queries"]) for b in self.all_skus("dev"))
         self.expected = {"gallery": sample_count(self.folder, "dev-sku")}
 
@@ -157,7 +163,7 @@ class SkuDataModule(pl.LightningDataModule):
         self.bank_rows: dict[str, int] = {}
         means: list[np.ndarray] = []
         pairs: list[int] = []
-        self.can_train = False
+        self.can_train, self.counterfactuals = False, 0
         for sample in map(decode_sku_sample, raw_samples(self.train_files)):
             self.bank_rows[sample["meta"]["sku_id"]] = len(pairs)
             mean = sample["views"].mean(axis=0)
@@ -165,6 +171,7 @@ class SkuDataModule(pl.LightningDataModule):
             pairs.append(sample["meta"]["pair_id"])
             asks = any(pool in self.query_pools for pool in sample["meta"]["pools"])
             self.can_train |= asks and not self.is_left_out(sample["meta"]["pair_id"])
+            self.counterfactuals += len(sample["negatives"])
         self.bank = np.stack(means).astype(np.float32) if means else np.zeros((0, self.dim), np.float32)
         self.bank_pairs = np.array(pairs, np.int64)
 
@@ -176,8 +183,9 @@ class SkuDataModule(pl.LightningDataModule):
         """Return shuffled batches of SKUs with their queries and teachers; every rank draws its own."""
         rank = self.trainer.global_rank if self.trainer else 0
         collate = TrainingCollate(
-            self.teachers, self.bank_rows, self.query_pools, self.view_dropout, self.hidden_views_ask, self.is_left_out
-        )
+            self.teachers, self.bank_rows, self.query_pools, self.view_dropout, self.hidden_views_ask, self.is_left_out,
+            self.negatives,
+        )  # fmt: skip
         samples = SkuSamples(self.train_files, self.batch_size, self.steps, self.seed + 7919 * rank, collate)
         return StatefulDataLoader(samples, batch_size=None)
 

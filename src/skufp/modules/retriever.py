@@ -20,8 +20,9 @@ MAX_SCALE = 100.0
 class Retriever(pl.LightningModule):
     """Trains ``encoder`` (a spec) by ``training`` (the model's recipe, see config.Training).
 
-    Query images are pulled to catalogue images of the same SKU (``image_loss``: sigmoid or info_nce), and images
-    to their texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs).
+    Query images are pulled to catalogue images of the same SKU (``image_loss``: sigmoid or info_nce) and pushed from
+    those of others; where a batch brings counterfactuals, pictures that are nobody's, also from their SKU's. Images are
+    pulled to their texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs).
     Without ``text_moves_images`` the texts learn to meet the images and leave these where they are. With
     ``prefix_dims`` every loss is averaged over those sizes, so that the first dimensions serve on their own.
     """
@@ -59,11 +60,17 @@ class Retriever(pl.LightningModule):
         query = batch["is_query"]
         positive = (batch["sku"][:, None] == batch["sku"][None, :])[query][:, ~query]
         a, b, scale = images[query], images[~query], self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
+        counts = None
+        if len(batch.get("negative_pixels", ())):
+            own = batch["sku"][query][:, None] == batch["negative_sku"][None, :]
+            b = torch.cat([b, self.encoder.encode_image(batch["negative_pixels"])])
+            counts = torch.cat([torch.ones_like(positive), own], dim=1)
+            positive = torch.cat([positive, torch.zeros_like(own)], dim=1)
         if self.training_recipe["image_loss"] == "info_nce":
-            return self._at_every_size(info_nce, a, b, positive, scale)
-        return self._at_every_size(sigmoid_loss, a, b, positive, scale, self.encoder.logit_bias)
+            return self._at_every_size(info_nce, a, b, positive, scale, counts)
+        return self._at_every_size(sigmoid_loss, a, b, positive, scale, self.encoder.logit_bias, counts)
 
-    def _at_every_size(self, loss: Callable[..., Tensor], a: Tensor, b: Tensor, *rest: Tensor) -> Tensor:
+    def _at_every_size(self, loss: Callable[..., Tensor], a: Tensor, b: Tensor, *rest: Tensor | None) -> Tensor:
         """Return the mean of a loss over the sizes that the vectors are to serve at."""
         return mean_over_sizes(loss(prefix(a, size), prefix(b, size), *rest) for size in self.sizes)
 

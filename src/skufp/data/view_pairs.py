@@ -1,0 +1,208 @@
+"""Pairs of catalogue views of one SKU, streamed from image shards: from a real view to another real view.
+
+Legend: B pairs, S side of the augmenter's pictures, E side of the conditioning encoder's, in pixels.
+"""
+
+import functools
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from skufp.artifacts.records import CropRecord
+from skufp.data.shards import decode_sample
+from skufp.data.sku_batches import BUFFER_SKUS, SkuGroup, read_skus
+from skufp.data.view_actions import ViewActions
+from skufp.errors import UserError
+from skufp.models.preprocessing import Preprocessing
+
+Sample = dict[str, Any]
+NO_PAIRS = "no SKU has two catalogue views, so there is no pair to learn from; use views=classic or views=none"
+
+
+class ViewPair(NamedTuple):
+    """Raw samples of two views of one SKU; ``mirrored`` flips both pictures from left to right."""
+
+    source: Sample
+    target: Sample
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class PairCollate:
+    """Turns pairs into a batch.
+
+    Batches: {source [B, 3, S, S], target [B, 3, S, S] float32 in [-1, 1]; encoder_pixels [B, 3, E, E] float32, the
+    source as the conditioning encoder wants it; action [B] int64, the id of the target's kind; sku_id, source_view,
+    target_view: lists of B}. Pictures are mirrored once they are small, which costs least.
+    """
+
+    preprocessing: Preprocessing
+    encoder_preprocessing: Preprocessing
+    actions: ViewActions
+
+    def __call__(self, pairs: Sequence[ViewPair]) -> dict[str, Any]:
+        """Decode and stack ``pairs``."""
+        mirrored = torch.tensor([pair.mirrored for pair in pairs])
+        sources = [_decode(pair.source) for pair in pairs]
+        targets = [_decode(pair.target) for pair in pairs]
+        source = _stack(self.preprocessing, sources, mirrored)
+        same = self.encoder_preprocessing == self.preprocessing
+        return {
+            "source": source,
+            "target": _stack(self.preprocessing, targets, mirrored),
+            "encoder_pixels": source if same else _stack(self.encoder_preprocessing, sources, mirrored),
+            "action": torch.tensor([self.action(record) for _, record in targets]),
+            "sku_id": [record.sku_id for _, record in sources],
+            "source_view": [record.view_id for _, record in sources],
+            "target_view": [record.view_id for _, record in targets],
+        }
+
+    def action(self, record: CropRecord) -> int:
+        """Return the id of the kind that a view is of."""
+        return self.actions.id(self.actions.of(record.viewpoint, record.zoom_in))
+
+
+def _decode(sample: Sample) -> tuple[Image.Image, CropRecord]:
+    picture, meta = decode_sample(sample)
+    return picture, CropRecord.from_dict(meta)
+
+
+def _stack(
+    preprocessing: Preprocessing, views: list[tuple[Image.Image, CropRecord]], mirrored: torch.Tensor
+) -> torch.Tensor:
+    """Return [B, 3, side, side]; those of ``mirrored`` [B] flipped from left to right."""
+    pixels = torch.from_numpy(np.stack([preprocessing(picture) for picture, _ in views]))
+    return torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+
+
+class ViewPairs(IterableDataset):
+    """An endless, seeded stream of ``steps`` batches of ``batch_size`` pairs per epoch.
+
+    ``shards`` lists for every shard number its files, with ``skus`` SKUs of two views or more; those of one are left
+    out. SKUs are drawn evenly, however many views they have, through a buffer; where they all fit it, shards are read
+    only once. Both views of a pair are mirrored in a share ``flip`` of the pairs. ``balance_actions`` draws the
+    target's kind evenly among those that its SKU has, instead of drawing evenly among its views. Every rank yields the
+    same number of batches. Raises UserError where no SKU has two views.
+
+    Its state is (epoch, batches done): a resumed stream skips what was used without decoding it.
+    """
+
+    def __init__(
+        self, shards: list[list[Path]], collate: PairCollate, batch_size: int, steps: int, seed: int,
+        skus: int, flip: float = 0.5, balance_actions: bool = False, rank: int = 0, world: int = 1,
+    ) -> None:  # fmt: skip
+        self.shards, self.collate = shards, collate
+        self.batch_size, self.steps, self.seed = batch_size, steps, seed
+        self.flip, self.balance_actions = flip, balance_actions
+        self.buffer_skus, self.all_fit = max(batch_size, min(skus, BUFFER_SKUS)), skus <= BUFFER_SKUS
+        self.rank, self.world = rank, world
+        self.epoch = self.batches_done = self.skip = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the stream is."""
+        return {"epoch": self.epoch, "batches_done": self.batches_done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue from a state."""
+        self.epoch = state["epoch"]
+        self.batches_done = self.skip = state["batches_done"]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker, workers = (info.id, info.num_workers) if (info := get_worker_info()) else (0, 1)
+        share = len(range(worker, self.steps, workers))
+        skip, self.skip = self.skip, 0  # a resumed stream skips once: an iterator that was left half-way is no resume
+        stream = self._batches(self.rank * workers + worker, self.world * workers)
+        for number, (groups, seed) in enumerate(itertools.islice(stream, share)):
+            if number >= skip:
+                self.batches_done = number + 1
+                rng = np.random.default_rng(seed)
+                yield self.collate([self._draw_pair(group, rng) for group in groups])
+        self.epoch, self.batches_done = self.epoch + 1, 0
+
+    def _batches(self, reader: int, readers: int) -> Iterator[tuple[list[SkuGroup], list[int]]]:
+        """Yield the SKUs of a batch and the seed of what is drawn from them."""
+        rng = np.random.default_rng([self.seed, self.epoch, reader])
+        buffer: list[SkuGroup] = []
+        number = 0
+        for group in self._groups(rng, reader, readers):
+            buffer.append(group)
+            if len(buffer) >= self.buffer_skus:
+                chosen = rng.permutation(len(buffer))
+                yield [buffer[i] for i in chosen[: self.batch_size]], [self.seed, self.epoch, reader, number]
+                buffer = [buffer[i] for i in chosen[self.batch_size :]]
+                number += 1
+
+    def _groups(self, rng: np.random.Generator, reader: int, readers: int) -> Iterator[SkuGroup]:
+        """Yield SKUs with two views for ever; shards are dealt to readers, or shared when there are too few.
+
+        A reader that was dealt no such SKU reads all shards.
+        """
+        everything = range(len(self.shards))
+        own = everything[reader::readers] if len(everything) >= readers else everything
+        read = functools.cache(self._read) if self.all_fit else self._read
+        while True:
+            found = False
+            for number in rng.permutation(own).tolist():
+                for group in read(number):
+                    found = True
+                    yield group
+            if not found and own == everything:
+                raise UserError(NO_PAIRS)
+            own = own if found else everything
+
+    def _read(self, number: int) -> list[SkuGroup]:
+        return [group for group in read_skus(self.shards[number]) if len(group.catalog) > 1]
+
+    def _draw_pair(self, group: SkuGroup, rng: np.random.Generator) -> ViewPair:
+        target = int(rng.choice(self._targets(group, rng)))
+        source = int(rng.integers(len(group.catalog) - 1))
+        source += source >= target  # every view but the target
+        return ViewPair(group.catalog[source], group.catalog[target], bool(rng.random() < self.flip))
+
+    def _targets(self, group: SkuGroup, rng: np.random.Generator) -> list[int]:
+        """Return the views to draw the target from: all, or those of a kind that is drawn first."""
+        everything = list(range(len(group.catalog)))
+        if not self.balance_actions:
+            return everything
+        kinds = [self.collate.action(CropRecord.from_dict(json.loads(s["json"]))) for s in group.catalog]
+        wanted = int(rng.choice(sorted(set(kinds))))
+        return [i for i in everything if kinds[i] == wanted]
+
+
+class FixedPairs(Dataset):
+    """A list of pairs, read from the crops under ``root``: the same ones every time."""
+
+    def __init__(self, root: Path, pairs: Sequence[tuple[CropRecord, CropRecord]]) -> None:
+        self.root, self.pairs = root, pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> ViewPair:
+        source, target = self.pairs[index]
+        return ViewPair(self._read(source), self._read(target))
+
+    def _read(self, record: CropRecord) -> Sample:
+        """Return what a shard would hold."""
+        return {"jpg": (self.root / record.image_path).read_bytes(), "json": json.dumps(record.to_dict())}
+
+
+def spread_pairs(skus: Sequence[Sequence[CropRecord]], limit: int, seed: int) -> list[tuple[CropRecord, CropRecord]]:
+    """Return ordered pairs of views, at most ``limit``: one of every SKU, then a second one of every SKU, and so on."""
+    rng = np.random.default_rng(seed)
+    chosen = [skus[i] for i in rng.permutation(len(skus))[:limit]]
+    pairs = [list(itertools.permutations(views, 2)) for views in chosen]
+    shuffled = [[own[i] for i in rng.permutation(len(own))] for own in pairs]
+    rounds = itertools.zip_longest(*shuffled)
+    return list(itertools.islice((pair for one_each in rounds for pair in one_each if pair), limit))

@@ -1,0 +1,121 @@
+"""The augmenter: a diffusion transformer that learns to turn one real catalogue view into another of the same SKU.
+
+Legend: B pairs, C channels and H W sides of the latents, S side of the pictures.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from skufp.config import build
+from skufp.errors import UserError, nearest
+from skufp.models.dit import CONDITIONS, ViewDiT
+from skufp.models.dual_encoder import WeightsMissingError
+from skufp.models.flow import flow_loss, interpolate, sample_times
+from skufp.models.translation import Sampler, Source
+from skufp.modules.encoder_folder import load_encoder
+from skufp.modules.optimiser import adamw_cosine
+
+
+class Augmenter(pl.LightningModule):
+    """Trains a ViewDiT by rectified flow on pairs of views.
+
+    ``network`` holds ViewDiT's size, patch and predicts; ``latents`` is the spec of a latent space; ``encoder_folder``
+    holds the image encoder that describes the source view; ``actions`` are the names of the kinds of view, by id.
+    ``training``: lr, weight_decay, warmup, the centre and spread of the logit-normal times, ``drop`` (how often each of
+    CONDITIONS is hidden, for guidance), gradient_checkpointing. Encoder and latent space are frozen.
+    """
+
+    def __init__(
+        self, network: Mapping[str, Any], latents: Mapping[str, Any], actions: Sequence[str],
+        training: Mapping[str, Any], image_size: int, steps: int, encoder_folder: str,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.save_hyperparameters()
+        self.training_recipe, self.steps, self.actions = training, steps, list(actions)
+        if unknown := [name for name in training["drop"] if name not in CONDITIONS]:
+            raise UserError(f"augmenter.training.drop: there is no '{unknown[0]}'.{nearest(unknown[0], CONDITIONS)}")
+        try:
+            self.latents = build(latents)
+        except WeightsMissingError as error:
+            raise UserError(str(error)) from error
+        self.encoder = load_encoder(Path(encoder_folder))
+        self.preprocessing = self.encoder.preprocessing
+        try:
+            self.network = ViewDiT(
+                **network, channels=self.latents.channels, side=image_size // self.latents.factor,
+                actions=len(self.actions), encoder_dim=self.encoder.dim, token_dim=self.encoder.token_dim,
+            )  # fmt: skip
+        except ValueError as error:
+            raise UserError(f"augmenter.network: {error}") from error
+        if training["gradient_checkpointing"]:
+            self.network.enable_gradient_checkpointing()
+        self.latents.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Augmenter":
+        """Set the network's mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        self.encoder.eval()
+        self.latents.eval()
+        return self
+
+    @torch.no_grad()
+    def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
+        """Let the network see how far two views of one SKU lie apart."""
+        pairs = [(self.latents.encode(batch["source"]), self.latents.encode(batch["target"])) for batch in batches]
+        self.network.calibrate(torch.cat([source for source, _ in pairs]), torch.cat([target for _, target in pairs]))
+
+    @torch.no_grad()
+    def describe(self, source: Tensor, encoder_pixels: Tensor) -> Source:
+        """Source views [B, 3, S, S] in [-1, 1], and as the encoder wants them, to what the network sees of them."""
+        tokens, pooled = self.encoder.encode_tokens(encoder_pixels)
+        return Source(self.latents.encode(source), tokens, pooled)
+
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        """Return the error of the velocity at one random time a pair, conditions dropped at random."""
+        recipe = self.training_recipe
+        size = len(batch["action"])
+        times = sample_times(size, recipe["time_spread"], recipe["time_centre"]).to(self.device)
+        share = torch.tensor([recipe["drop"].get(name, 0.0) for name in CONDITIONS])
+        keep = (torch.rand(size, len(CONDITIONS)) >= share).to(self.device)
+        loss = self.loss(batch, times, keep).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        return loss
+
+    def loss(
+        self, batch: dict[str, Any], times: Tensor, keep: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean squared error of the velocity, [], at ``times`` [B]."""
+        with torch.no_grad():
+            target = self.latents.encode(batch["target"])
+        seen = self.describe(batch["source"], batch["encoder_pixels"])
+        noise = torch.randn_like(target) if noise is None else noise
+        x = interpolate(target, noise, times)
+        predicted = self.network(x, times, seen.latents, seen.tokens, seen.pooled, batch["action"], keep)
+        return flow_loss(predicted, target, noise)
+
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+        """Log the loss on dev pairs with noise and times that are the same at every validation."""
+        size, side = len(batch["action"]), batch["target"].shape[-1] // self.latents.factor
+        generator = torch.Generator().manual_seed(batch_index)
+        noise = torch.randn(size, self.latents.channels, side, side, generator=generator).to(self.device)
+        times = ((torch.arange(size) + 0.5) / size).to(self.device)
+        self.log("val/loss", self.loss(batch, times, noise=noise), batch_size=size, sync_dist=True)
+
+    def sample(self, batch: dict[str, Any], action: Tensor, sampler: Sampler, seed: int) -> Tensor:
+        """Return views [B, 3, S, S] in [-1, 1] of the batch's sources, drawn from noise alone."""
+        seen = self.describe(batch["source"], batch["encoder_pixels"])
+        noise = torch.randn(seen.latents.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        start = torch.ones(len(noise), device=self.device)
+        return self.latents.decode(sampler.translate(self.network, seen, action, noise, start))
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW over the network."""
+        recipe = self.training_recipe
+        groups = [{"params": list(self.network.parameters()), "lr": recipe["lr"]}]
+        return adamw_cosine(groups, recipe["weight_decay"], recipe["warmup"], self.steps)

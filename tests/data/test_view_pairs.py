@@ -1,0 +1,293 @@
+"""Pairs of views: one SKU, two views, every SKU as often, joint flips, right actions, seeds, ranks, resume."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from skufp.artifacts.records import CATALOG, QUERY, CropRecord
+from skufp.data.image_datamodule import paired_shards
+from skufp.data.shards import write_image_shards
+from skufp.data.view_actions import ViewActions
+from skufp.data.view_pairs import FixedPairs, PairCollate, ViewPair, ViewPairs, spread_pairs
+from skufp.errors import UserError
+from skufp.models.preprocessing import Preprocessing
+
+ACTIONS = {"front": {"viewpoint": [2]}, "back": {"viewpoint": [3]}, "zoom": {"zoom_in": [2, 3]}}
+ENCODER = Preprocessing(4, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+CODES = [(2, 1)] * 7 + [(3, 1), (2, 3), (0, 0)]  # of the views of a SKU with ten
+KINDS = [0] * 7 + [1, 0, 0]  # the first kind that fits, or front
+VIEWS = {1: 10, 2: 2, 3: 1, 4: 2, 5: 3}  # views of the only SKU of each pair
+Batch = dict[str, Any]
+
+
+@dataclass
+class Catalogue:
+    """Five SKUs in several shards; view n is 8 x 8 pixels, 2n on its left half and 255 - 2n on its right."""
+
+    root: Path
+    records: dict[str, CropRecord]
+
+    @property
+    def shards(self) -> list[list[Path]]:
+        return paired_shards(self.root / "shards", "train")
+
+    def skus(self, least: int = 2) -> dict[str, list[CropRecord]]:
+        found: dict[str, list[CropRecord]] = {}
+        for r in self.records.values():
+            if r.domain == CATALOG:
+                found.setdefault(r.sku_id, []).append(r)
+        return {sku: views for sku, views in found.items() if len(views) >= least}
+
+
+def _picture(number: int) -> np.ndarray:
+    picture = np.full((8, 8, 3), 255 - 2 * number, np.uint8)
+    picture[:, :4] = 2 * number
+    return picture
+
+
+def _write(root: Path, records: list[CropRecord], shard_size: int = 3) -> Catalogue:
+    for r in records:
+        (root / r.image_path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(_picture(int(r.image_id))).save(root / r.image_path, "PNG")
+    write_image_shards(root, records, shard_size)
+    return Catalogue(root, {r.view_id: r for r in records})
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., CropRecord]) -> Catalogue:
+    records = []
+    for pair, views in VIEWS.items():
+        for codes in CODES[-views:]:
+            records.append(record("train", pair, 1, CATALOG, len(records) + 1))
+            records[-1].viewpoint, records[-1].zoom_in = codes
+        records.append(record("train", pair, 1, QUERY, len(records) + 1, "learn"))
+    return _write(tmp_path_factory.mktemp("pairs"), records)
+
+
+def _pairs(catalogue: Catalogue, **changes: Any) -> ViewPairs:
+    collate = PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS))
+    settings: dict[str, Any] = {"shards": catalogue.shards, "collate": collate, "batch_size": 4, "steps": 6, "seed": 0,
+                                "skus": 4}  # fmt: skip
+    return ViewPairs(**(settings | changes))
+
+
+def _same(a: Batch, b: Batch) -> bool:
+    tensors, names = ("source", "target", "encoder_pixels", "action"), ("sku_id", "source_view", "target_view")
+    return all(torch.equal(a[k], b[k]) for k in tensors) and all(a[k] == b[k] for k in names)
+
+
+def _all_same(a: list[Batch], b: list[Batch]) -> bool:
+    return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _drawn(batches: Any) -> list[tuple[str, str, str]]:
+    return [row for b in batches for row in zip(b["sku_id"], b["source_view"], b["target_view"], strict=True)]
+
+
+def test_batches_have_their_shapes_types_and_range(catalogue: Catalogue) -> None:
+    pairs = _pairs(catalogue)
+    batches = list(pairs)
+    assert len(batches) == len(pairs) == 6
+    for batch in batches:
+        assert batch["source"].shape == batch["target"].shape == (4, 3, 8, 8)
+        assert batch["encoder_pixels"].shape == (4, 3, 4, 4)
+        assert batch["action"].shape == (4,)
+        assert batch["action"].dtype == torch.int64
+        for name in ("source", "target"):
+            assert batch[name].dtype == torch.float32
+            assert -1 <= float(batch[name].min()) < float(batch[name].max()) <= 1
+
+
+def test_pairs_are_two_catalogue_views_of_one_sku(catalogue: Catalogue) -> None:
+    expected = {
+        (sku, a.view_id, b.view_id) for sku, views in catalogue.skus().items() for a in views for b in views if a != b
+    }
+    assert len(expected) == 10 * 9 + 2 + 2 + 3 * 2
+    drawn = set(_drawn(_pairs(catalogue, steps=100)))
+    assert drawn <= expected
+    ten = catalogue.skus(least=10).popitem()[0]
+    assert {row for row in expected - drawn if row[0] != ten} == set()
+    for i in (1, 2):  # every view of the SKU with ten is a source, and a target
+        assert {row[i] for row in drawn} == {row[i] for row in expected}
+
+
+def test_rows_are_what_they_say(catalogue: Catalogue) -> None:
+    for batch in _pairs(catalogue, flip=0.0, steps=20):
+        for i in range(4):
+            for name in ("source", "target"):
+                pixels = _picture(int(catalogue.records[batch[f"{name}_view"][i]].image_id)) / 127.5 - 1
+                assert np.allclose(batch[name][i], pixels.transpose(2, 0, 1), atol=1e-6)
+            picture = Image.fromarray(_picture(int(catalogue.records[batch["source_view"][i]].image_id)))
+            assert np.array_equal(batch["encoder_pixels"][i], ENCODER(picture))
+
+
+def test_actions_are_those_of_the_target(catalogue: Catalogue) -> None:
+    ten = [r.view_id for r in catalogue.skus(least=10).popitem()[1]]
+    seen = Counter()
+    for batch in _pairs(catalogue, steps=60):
+        for sku_id, view, action in zip(batch["sku_id"], batch["target_view"], batch["action"].tolist(), strict=True):
+            if view in ten:
+                assert action == KINDS[ten.index(view)], sku_id
+                seen[action] += 1
+    assert set(seen) == {0, 1}
+
+
+def test_every_sku_comes_as_often_however_many_views_it_has(catalogue: Catalogue) -> None:
+    counts = Counter(sku for sku, _, _ in _drawn(_pairs(catalogue, steps=100)))
+    assert set(counts) == set(catalogue.skus())  # a SKU with one view never comes
+    assert max(counts.values()) - min(counts.values()) <= 5  # the buffer's size and one
+    assert sum(counts.values()) == 400
+
+
+def test_views_of_a_sku_are_drawn_evenly(catalogue: Catalogue) -> None:
+    three = next(sku for sku, views in catalogue.skus().items() if len(views) == 3)
+    counts = Counter(row for row in _drawn(_pairs(catalogue, steps=200)) if row[0] == three)
+    assert len(counts) == 6
+    assert all(18 <= n <= 50 for n in counts.values()), counts  # 33 expected
+
+
+@pytest.mark.parametrize(("balance", "low", "high"), [(True, 0.4, 0.6), (False, 0.03, 0.2)])
+def test_balanced_actions_come_as_often(catalogue: Catalogue, balance: bool, low: float, high: float) -> None:
+    ten = catalogue.skus(least=10).popitem()[0]
+    actions = [
+        action
+        for batch in _pairs(catalogue, steps=120, balance_actions=balance)
+        for sku, action in zip(batch["sku_id"], batch["action"].tolist(), strict=True)
+        if sku == ten
+    ]
+    assert low < np.mean(np.array(actions) == 1) < high  # 1 of 10 views is of kind 1, of 2 kinds
+
+
+def test_both_views_are_mirrored_by_one_coin(catalogue: Catalogue) -> None:
+    plain, mirrored, mixed = (list(_pairs(catalogue, steps=20, flip=flip)) for flip in (0.0, 1.0, 0.5))
+    coins = []
+    for a, b, c in zip(plain, mirrored, mixed, strict=True):
+        for name in ("source", "target"):
+            assert torch.equal(a[name].flip(-1), b[name])
+            assert not torch.equal(a[name], b[name])
+        for i in range(4):
+            coin = torch.equal(c["source"][i], b["source"][i])
+            whole = b if coin else a
+            for name in ("source", "target", "encoder_pixels"):
+                assert torch.equal(c[name][i], whole[name][i])
+            coins.append(coin)
+    assert 0.3 < np.mean(coins) < 0.7
+
+
+def test_the_seed_fixes_the_stream_and_the_next_epoch_is_another(catalogue: Catalogue) -> None:
+    stream = _pairs(catalogue, seed=3)
+    first, second = list(stream), list(stream)
+    assert _all_same(first, list(_pairs(catalogue, seed=3)))
+    assert not _all_same(first, list(_pairs(catalogue, seed=4)))
+    assert not _all_same(first, second)
+
+
+def test_shards_that_are_read_again_and_again_give_the_same_stream(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = _pairs(catalogue, steps=20)
+    monkeypatch.setattr("skufp.data.view_pairs.BUFFER_SKUS", 3)
+    streamed = _pairs(catalogue, steps=20)
+    assert (held.all_fit, streamed.all_fit) == (True, False)
+    assert _all_same(list(held), list(streamed))
+
+
+@pytest.mark.parametrize("used", [0, 1, 4, 6])
+def test_resume_gives_the_identical_rest(catalogue: Catalogue, used: int) -> None:
+    whole, stream, resumed = (_pairs(catalogue, balance_actions=True) for _ in range(3))
+    expected = list(whole)
+    list(itertools.islice(stream, used))
+    resumed.load_state_dict(stream.state_dict())
+    assert _all_same(list(resumed), expected[used:])
+    assert resumed.state_dict() == whole.state_dict() == {"epoch": 1, "batches_done": 0}
+    assert _all_same(list(resumed), list(whole))  # and the epoch after it
+
+
+def test_an_iterator_left_half_way_is_no_resume(catalogue: Catalogue) -> None:
+    stream = _pairs(catalogue)
+    list(itertools.islice(stream, 2))
+    assert _all_same(list(stream), list(_pairs(catalogue)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resume_through_the_loader(catalogue: Catalogue, workers: int) -> None:
+    def loader() -> StatefulDataLoader:
+        return StatefulDataLoader(_pairs(catalogue, steps=7), batch_size=None, num_workers=workers)
+
+    expected, stopped, resumed = list(loader()), loader(), loader()
+    assert len(expected) == 7
+    list(itertools.islice(stopped, 3))
+    resumed.load_state_dict(stopped.state_dict())
+    assert _all_same(list(resumed), expected[3:])
+
+
+def test_ranks_are_dealt_shards(catalogue: Catalogue) -> None:
+    assert len(catalogue.shards) >= 4
+    ranks = [list(_pairs(catalogue, rank=rank, world=2)) for rank in (0, 1)]
+    assert [len(r) for r in ranks] == [6, 6]
+    first, second = ({sku for sku, _, _ in _drawn(r)} for r in ranks)
+    assert first.isdisjoint(second)
+    assert first | second == set(catalogue.skus())
+
+
+def test_ranks_share_too_few_shards_and_draw_differently(catalogue: Catalogue) -> None:
+    world = len(catalogue.shards) + 1
+    ranks = [list(_pairs(catalogue, rank=rank, world=world)) for rank in range(world)]
+    assert {len(r) for r in ranks} == {6}
+    assert not any(_all_same(a, b) for a, b in itertools.combinations(ranks, 2))
+
+
+def test_a_rank_that_was_dealt_no_pair_reads_all_shards(tmp_path: Path, record: Callable[..., CropRecord]) -> None:
+    views = [record("train", pair, 1, CATALOG, n) for n, pair in enumerate((1, 1, 2), 1)]
+    catalogue = _write(tmp_path, views, shard_size=1)
+    assert len(catalogue.shards) == 2
+    for rank in (0, 1):
+        batches = list(_pairs(catalogue, rank=rank, world=2))
+        assert len(batches) == 6
+        assert {sku for sku, _, _ in _drawn(batches)} == {"000001_01_01"}
+
+
+def test_no_sku_with_two_views_is_an_error(tmp_path: Path, record: Callable[..., CropRecord]) -> None:
+    catalogue = _write(tmp_path, [record("train", pair, 1, CATALOG, pair) for pair in (1, 2)])
+    with pytest.raises(UserError, match="two catalogue views"):
+        next(iter(_pairs(catalogue)))
+
+
+def test_fixed_pairs_read_what_the_shards_hold(catalogue: Catalogue) -> None:
+    views = next(views for views in catalogue.skus().values() if len(views) == 3)
+    fixed = FixedPairs(catalogue.root, [(views[2], views[0])])
+    assert len(fixed) == 1
+    assert isinstance(fixed[0], ViewPair)
+    batch = PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS))([fixed[0]])
+    wanted = [views[2].view_id], [views[0].view_id]
+    streamed = next(
+        (b, i)
+        for b in _pairs(catalogue, steps=100, flip=0.0)
+        for i in range(4)
+        if ([b["source_view"][i]], [b["target_view"][i]]) == wanted
+    )
+    assert (batch["source_view"], batch["target_view"]) == wanted
+    for name in ("source", "target", "encoder_pixels", "action"):
+        assert torch.equal(batch[name][0], streamed[0][name][streamed[1]])
+
+
+def test_spread_pairs_are_all_of_them_or_one_of_every_sku_first(catalogue: Catalogue) -> None:
+    skus = list(catalogue.skus().values())
+    everything = spread_pairs(skus, 1000, seed=0)
+    expected = [(a.view_id, b.view_id) for views in skus for a in views for b in views if a != b]
+    assert sorted((a.view_id, b.view_id) for a, b in everything) == sorted(expected)
+    for start in (0, 4):  # every SKU has two ordered pairs at least: two whole rounds
+        assert {a.sku_id for a, _ in everything[start : start + 4]} == set(catalogue.skus())
+    assert spread_pairs(skus, 7, seed=0) == everything[:7]
+    assert spread_pairs(skus, 2, seed=0) == everything[:2]
+    assert spread_pairs(skus, 1000, seed=1) != everything
+    assert spread_pairs([], 5, seed=0) == []

@@ -1,0 +1,261 @@
+"""The hard filter: what is measured of a generated view, and what must be true of one that is kept.
+
+A candidate claims to be a view of its own SKU, made from a source view of that SKU. It is measured against the real
+catalogue views of its split, and judged by thresholds that come from real views too (see calibration.py).
+
+Legend: N real views, M candidates, B candidates of a block, D the judge's dim, K colour bins. Similarities are cosines.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from skufp.artifacts.views import SEPARATOR
+from skufp.errors import UserError
+from skufp.generation.judge import colour_distance
+from skufp.retrieval.metrics import ROUNDING
+
+UNLIKE_SKU = "unlike its SKU"
+NEARER_OTHER = "nearer to another SKU"
+COPY = "copy of its source"
+OTHER_CATEGORY = "other category"
+OTHER_COLOURS = "other colours"
+STILL_OWN = "still its own SKU"
+NOT_HARD = "too far to be a hard negative"
+
+NONE = -1  # the number of a SKU or category that is not there, and the least possible cosine
+TILE = 2**22  # similarities held at a time: 16 MiB
+
+
+@dataclass(frozen=True)
+class RealViews:
+    """The real catalogue views of one split as the judge saw them.
+
+    ``vectors`` [N, D] of unit norm, ``colours`` [N, K] that sum to 1; each view's ``sku``, ``pair`` and ``category``
+    as whole numbers [N], none negative. All views of a SKU are of one pair.
+    """
+
+    vectors: np.ndarray
+    colours: np.ndarray
+    sku: np.ndarray
+    pair: np.ndarray
+    category: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.sku)
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """Where each threshold comes from: a quantile of what real views do, each SKU counting the same.
+
+    - ``own_quantile`` sets the floor of a view's similarity to its own SKU: that of two real views of one SKU.
+    - ``margin_quantile`` and ``wrong_quantile`` set the margin, own similarity less that to the nearest other SKU: that
+      of real views of the SKU, and that of real views of a random other SKU that claim to be of it; the larger counts.
+      So ``wrong_quantile`` of such wrong pictures are rejected however little the judge sees, and a judge that sees
+      well asks for more. A judge that sees little may set it below 0.
+    - ``copy_quantile`` sets the ceiling of similarity to the source: that of classic augmentations to theirs.
+    - ``category_quantile`` sets the floor of the share of the own category among the ``neighbours`` nearest real views
+      of other SKUs: that of real views. It is 0, and asks for nothing, where the judge does not see categories.
+    - ``colour_quantile`` sets the ceiling of the colour distance: that of two real views of one SKU.
+    - ``hard_quantile`` sets how near its own SKU a counterfactual is: nearer than that share of such wrong pictures.
+
+    A threshold given here replaces its quantiles. Raises UserError.
+    """
+
+    own_quantile: float = 0.1
+    margin_quantile: float = 0.2
+    wrong_quantile: float = 0.98
+    copy_quantile: float = 0.75
+    category_quantile: float = 0.05
+    neighbours: int = 20
+    colour_quantile: float = 0.9
+    hard_quantile: float = 0.9
+    own_floor: float | None = None
+    margin: float | None = None
+    copy_ceiling: float | None = None
+    category_floor: float | None = None
+    colour_ceiling: float | None = None
+    hard_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_quantile") and not 0 <= value <= 1:
+                raise UserError(f"views.filter.{field.name}={value}: give a quantile, from 0 to 1")
+        if self.neighbours < 1:
+            raise UserError(f"views.filter.neighbours={self.neighbours}: give 1 or more")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a candidate is judged by; floors and ceilings are themselves allowed."""
+
+    own_floor: float
+    margin: float
+    copy_ceiling: float
+    category_floor: float
+    colour_ceiling: float
+    hard_floor: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return what from_dict reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Thresholds":
+        """Make them of to_dict's result."""
+        return cls(**{field.name: float(values[field.name]) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured of M candidates, each an array [M].
+
+    ``own_similarity`` and ``other_similarity`` are those to the nearest real view of the own SKU and of any other,
+    ``other_sku`` is that other's number. Of the nearest real views of other SKUs, ``category_found`` is the most
+    frequent category and ``category_share`` the own category's share. ``colour_distance`` is that to the own SKU's view
+    nearest in colour. Where there is no such view, a similarity is -1, a distance 1, a share 0, and a number -1.
+    """
+
+    own_similarity: np.ndarray
+    source_similarity: np.ndarray
+    other_similarity: np.ndarray
+    other_sku: np.ndarray
+    category_found: np.ndarray
+    category_share: np.ndarray
+    colour_distance: np.ndarray
+
+    @property
+    def margin(self) -> np.ndarray:
+        """Own similarity less that to the nearest other SKU."""
+        return self.own_similarity - self.other_similarity
+
+
+def measure(
+    vectors: np.ndarray, colours: np.ndarray, own_sku: np.ndarray, source_row: np.ndarray,
+    real: RealViews, settings: FilterSettings, exclude: np.ndarray | None = None,
+) -> Measures:  # fmt: skip
+    """Measure candidates' ``vectors`` [M, D] and ``colours`` [M, K] against the real views, in blocks.
+
+    ``own_sku`` [M] is the SKU that each claims to be, ``source_row`` [M] the real view that it was made from,
+    ``exclude`` [M] a real view that is left out of its comparison: itself, where a real view is the candidate.
+    """
+    blocks = []
+    for part in _blocks(len(vectors), len(real)):
+        row = np.arange(len(vectors[part]))
+        there = np.ones((len(row), len(real)), bool)
+        if exclude is not None:
+            there[row, exclude[part]] = False
+        is_own = own_sku[part, None] == real.sku
+        own, other = there & is_own, there & ~is_own
+        similarity = vectors[part] @ real.vectors.T  # [B, N]
+        nearest = np.where(other, similarity, -np.inf).argmax(axis=1)
+        has_other = other[row, nearest]
+        found, share = _vote(similarity, other, real.category, real.category[source_row[part]], settings.neighbours)
+        block = {
+            "own_similarity": np.where(own, similarity, NONE).max(axis=1),
+            "source_similarity": similarity[row, source_row[part]],
+            "other_similarity": np.where(has_other, similarity[row, nearest], NONE),
+            "other_sku": np.where(has_other, real.sku[nearest], NONE),
+            "category_found": found,
+            "category_share": share,
+            "colour_distance": _nearest_in_colour(colours[part], real.colours, own),
+        }
+        blocks.append(block)
+    return Measures(**{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
+
+
+def similarity_to_sku(vectors: np.ndarray, sku: np.ndarray, real: RealViews) -> np.ndarray:
+    """Return the similarity [M] of each vector [M, D] to the nearest real view of its ``sku`` [M]; -1 without one."""
+    found = [
+        np.where(sku[part, None] == real.sku, vectors[part] @ real.vectors.T, NONE).max(axis=1)
+        for part in _blocks(len(vectors), len(real))
+    ]
+    return np.concatenate(found)
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Cut ``rows`` so that a block times ``columns`` fits a tile; no rows are one empty block."""
+    size = max(1, TILE // max(columns, 1))
+    yield from (slice(start, start + size) for start in range(0, max(rows, 1), size))
+
+
+def _vote(
+    similarity: np.ndarray, voters: np.ndarray, category: np.ndarray, own: np.ndarray, neighbours: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the most frequent category [B] of the nearest ``voters`` [B, N] bool, and the share [B] of the ``own``.
+
+    A tie goes to the category that is nearest.
+    """
+    score = np.where(voters, similarity, -np.inf)
+    last = min(neighbours, score.shape[1]) - 1
+    near = np.argpartition(-score, last, axis=1)[:, : last + 1]
+    order = np.argsort(-np.take_along_axis(score, near, axis=1), axis=1)
+    near = np.take_along_axis(near, order, axis=1)
+    choice = np.where(np.take_along_axis(voters, near, axis=1), category[near], NONE)  # [B, k], nearest first
+    votes = (choice[:, :, None] == choice[:, None, :]).sum(axis=2) * (choice != NONE)
+    found = np.take_along_axis(choice, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
+    share = (choice == own[:, None]).sum(axis=1) / np.maximum((choice != NONE).sum(axis=1), 1)
+    return found, share
+
+
+def _nearest_in_colour(colours: np.ndarray, real_colours: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return the colour distance [B] to the nearest of each candidate's ``own`` [B, N] bool views; 1 without one."""
+    candidate, view = np.nonzero(own)
+    found = np.ones(len(colours))
+    np.minimum.at(found, candidate, colour_distance(colours[candidate, None], real_colours[view, None])[:, 0, 0])
+    return found
+
+
+def judge_views(measures: Measures, own_category: np.ndarray, thresholds: Thresholds) -> list[str]:
+    """Return why each candidate is not kept as a view of its SKU; "" for one that is kept. ``own_category`` is [M].
+
+    What is not a number fails, it is not let through.
+    """
+    verdicts = {
+        UNLIKE_SKU: ~_is_like(measures, thresholds),
+        NEARER_OTHER: ~(measures.margin >= thresholds.margin - ROUNDING),
+        COPY: ~(measures.source_similarity <= thresholds.copy_ceiling + ROUNDING),
+        OTHER_CATEGORY: _is_other_category(measures, own_category, thresholds),
+        OTHER_COLOURS: ~(measures.colour_distance <= thresholds.colour_ceiling + ROUNDING),
+    }
+    return _reasons(verdicts)
+
+
+def judge_counterfactuals(
+    measures: Measures, toward_similarity: np.ndarray, own_category: np.ndarray, thresholds: Thresholds
+) -> list[str]:
+    """Return why each candidate is not kept as a hard negative of its SKU; "" for one that is kept.
+
+    A negative must be no positive: it is nearer to the SKU that it was led to (``toward_similarity`` [M], from
+    similarity_to_sku) than to its own, or too unlike its own to be a view of it. A hard one comes nearer to its own SKU
+    than random other SKUs' views, and is a garment of its category. Its colours may be others: they are what makes
+    many a sibling.
+    """
+    led_away = toward_similarity > measures.own_similarity + ROUNDING
+    verdicts = {
+        STILL_OWN: ~led_away & _is_like(measures, thresholds),
+        NOT_HARD: ~(measures.own_similarity >= thresholds.hard_floor - ROUNDING),
+        OTHER_CATEGORY: _is_other_category(measures, own_category, thresholds),
+    }
+    return _reasons(verdicts)
+
+
+def _is_like(measures: Measures, thresholds: Thresholds) -> np.ndarray:
+    like: np.ndarray = measures.own_similarity >= thresholds.own_floor - ROUNDING
+    return like
+
+
+def _is_other_category(measures: Measures, own_category: np.ndarray, thresholds: Thresholds) -> np.ndarray:
+    """Say where most neighbours are of another category, and too few of the own; where there are none, no."""
+    outvoted = (measures.category_found != own_category) & (measures.category_found != NONE)
+    other: np.ndarray = outvoted & (measures.category_share < thresholds.category_floor - ROUNDING)
+    return other
+
+
+def _reasons(verdicts: dict[str, np.ndarray]) -> list[str]:
+    rows = zip(*verdicts.values(), strict=True)
+    return [SEPARATOR.join(reason for reason, true in zip(verdicts, row, strict=True) if true) for row in rows]

@@ -1,0 +1,87 @@
+"""How a second encoder, and a colour histogram, see real and generated views: the only eyes of the filter.
+
+Legend: N pictures, D the encoder's dim, K colour bins.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from skufp.data.augment import foreground
+from skufp.generation.pictures import squared
+
+BINS = (4, 8, 8)  # of L, a and b: coarse, and none centred on grey, so that noise moves no mass from bin to bin
+BOUNDS = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))  # of Lab's values; what lies outside goes to the last bin
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What the judge saw: ``vectors`` [N, D] float32 of unit norm, ``colours`` [N, K] float32 that sum to 1."""
+
+    vectors: np.ndarray
+    colours: np.ndarray
+
+
+class Judge:
+    """Looks at pictures through ``encoder`` (a DualEncoder), all of them at ``size`` x ``size`` pixels.
+
+    A real photo has more detail than a generator of that size can draw, and would be told from a drawing by that
+    alone; so every picture, real or generated, is brought to ``size`` before the encoder's own preprocessing.
+    """
+
+    def __init__(self, encoder: Any, size: int, device: str = "cpu", batch_size: int = 64) -> None:
+        self.encoder, self.size, self.device, self.batch_size = encoder.to(device).eval(), size, device, batch_size
+
+    def look(self, pictures: Sequence[np.ndarray]) -> Looks:
+        """See RGB [H, W, 3] uint8 pictures of any shape, in batches."""
+        looks = [self._look(pictures[i : i + self.batch_size]) for i in range(0, len(pictures), self.batch_size)]
+        if not looks:
+            return Looks(np.zeros((0, self.encoder.dim), np.float32), np.zeros((0, math.prod(BINS)), np.float32))
+        return Looks(np.concatenate([x.vectors for x in looks]), np.concatenate([x.colours for x in looks]))
+
+    def _look(self, pictures: Sequence[np.ndarray]) -> Looks:
+        import torch
+        import torch.nn.functional as F
+
+        shrunk = [squared(picture, self.size) for picture in pictures]
+        pixels = np.stack([self.encoder.preprocessing(Image.fromarray(picture)) for picture in shrunk])
+        with torch.inference_mode():
+            vectors = F.normalize(self.encoder.encode_image(torch.from_numpy(pixels).to(self.device)).float(), dim=-1)
+        return Looks(vectors.cpu().numpy(), np.stack([colour_histogram(picture) for picture in shrunk]))
+
+
+def colour_histogram(picture: np.ndarray) -> np.ndarray:
+    """Return [K] float32, sum 1: CIE Lab colours of the foreground, or of all pixels where none can be told.
+
+    A pixel is shared by the eight bins around it in proportion to its nearness (trilinear), so that a small change of
+    colour is a small change of the histogram.
+    """
+    lab = cv2.cvtColor(np.ascontiguousarray(picture, np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
+    low, high = np.array(BOUNDS, np.float32).T
+    last = np.array(BINS) - 1
+    place = np.clip((lab - low) / (high - low), 0, 1) * last
+    below = np.minimum(place.astype(int), last - 1)
+    above = place - below  # [P, 3] in 0 .. 1: how far towards the next bin
+    weight = foreground(picture).reshape(-1)
+    histogram = np.zeros(math.prod(BINS))
+    for corner in product((0, 1), repeat=3):
+        share = np.where(corner, above, 1 - above).prod(axis=1)
+        bins = np.ravel_multi_index(tuple((below + corner).T), BINS)
+        histogram += np.bincount(bins, weight * share, minlength=len(histogram))
+    return (histogram / histogram.sum()).astype(np.float32)
+
+
+def colour_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the Hellinger distances [..., M, N] of histograms ``a`` [..., M, K] and ``b`` [..., N, K] that sum to 1.
+
+    sqrt(1 - sum of sqrt(a b)), what cv2.compareHist calls HISTCMP_BHATTACHARYYA: 0 for equal ones, 1 for disjoint.
+    """
+    overlap = np.sqrt(a) @ np.swapaxes(np.sqrt(b), -1, -2)
+    distances: np.ndarray = np.sqrt(np.clip(1 - overlap, 0, None))
+    return distances

@@ -1,0 +1,219 @@
+"""Candidates for a part of a catalogue: drawn in rounds, judged, and drawn again with other noise where they failed."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from skufp.artifacts.records import CropRecord
+from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
+from skufp.data.view_actions import ViewActions
+from skufp.data.view_mix import room
+from skufp.generation.filter import (
+    COPY,
+    FilterSettings,
+    Measures,
+    RealViews,
+    Thresholds,
+    judge_counterfactuals,
+    judge_views,
+    measure,
+    similarity_to_sku,
+)  # fmt: skip
+from skufp.generation.judge import Judge, Looks
+from skufp.generation.request import AS_SOURCE, Action, ViewGenerator, ViewRequest
+
+PREFERRED = ("front", "flat", "back", "zoom")  # sources that show most come first
+CLASSIC = Action("mixed")
+LEAST_NOISE = 0.3
+OTHERS = 8  # photos of the part that may serve as background
+Item = tuple[ViewRow, np.ndarray]
+
+
+@dataclass
+class Catalogue:
+    """A split's real catalogue views: ``records``, and in the same order what the judge saw of them.
+
+    ``skus`` are the ids by ``real.sku``; ``rows`` are the places of a SKU's views.
+    """
+
+    split: str
+    records: list[CropRecord]
+    real: RealViews
+    skus: list[str]
+    rows: dict[str, list[int]]
+
+
+@dataclass
+class Attempt:
+    """An action that a SKU still wants: the noise to try next, from which source view, and whether one was kept."""
+
+    sku: str
+    action: Action
+    noise: float
+    source: int = 0
+    kept: bool = False
+
+
+@dataclass
+class ViewMaker:
+    """Makes views, controls and counterfactuals.
+
+    ``mix`` {cap, views} says how many views a SKU wants, ``rounds`` how often an action is tried: with less noise, by
+    ``noise_step``, where the view strayed, with more where it copied its source. ``kinds`` names a record's
+    kind of view.
+    """
+
+    prepared: Path
+    generator: ViewGenerator
+    control: ViewGenerator
+    judge: Judge
+    thresholds: Thresholds
+    settings: FilterSettings
+    actions: list[Action]
+    kinds: ViewActions
+    mix: Mapping[str, Any]
+    rounds: int
+    noise_step: float
+    seed: int
+
+    def part(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> list[Item]:
+        """Return every candidate, control and counterfactual of ``skus`` with its picture."""
+        items = list(self._views(catalogue, skus, number))
+        items += self._controls(catalogue, [row for row, _ in items if row.kept], number)
+        if catalogue.split == "train":
+            items += self._counterfactuals(catalogue, skus, number)
+        return items
+
+    def _views(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> Iterator[Item]:
+        left = {sku: room(len(catalogue.rows[sku]), **self.mix) for sku in skus}
+        wanted = [a for a in self.actions if not a.toward]
+        attempts = [Attempt(sku, action, action.noise) for sku in skus if left[sku] for action in wanted]
+        for again in range(self.rounds):
+            due = [a for a in attempts if left[a.sku] > 0 and not a.kept]
+            for attempt in due:
+                attempt.source = self._sources(catalogue, attempt.sku)[again % len(catalogue.rows[attempt.sku])]
+            requests = [self._request(catalogue, a, again, skus) for a in due]
+            pictures = self.generator.draw(requests)
+            sources = [a.source for a in due]
+            measures = self._measure(catalogue, self.judge.look(pictures), sources)
+            reasons = judge_views(measures, catalogue.real.category[sources], self.thresholds)
+            for i, (attempt, request) in enumerate(zip(due, requests, strict=True)):
+                row = self._row(catalogue, VIEW, attempt.action, attempt.source, request, again, number, measures, i)
+                row.reason = reasons[i]
+                row.kept = attempt.kept = not reasons[i]
+                left[attempt.sku] -= row.kept
+                step = self.noise_step if COPY in row.reasons else -self.noise_step
+                attempt.noise = float(np.clip(attempt.noise + step, LEAST_NOISE, 1.0))
+                yield row, pictures[i]
+
+    def _controls(self, catalogue: Catalogue, kept: list[ViewRow], number: int) -> Iterator[Item]:
+        """One classic view of the same source for every kept view."""
+        place = {r.view_id: i for i, r in enumerate(catalogue.records)}
+        sources = [place[row.source_view] for row in kept]
+        requests = [
+            self._request(catalogue, Attempt(row.sku_id, CLASSIC, 0.0, source), i, [row.sku_id])
+            for i, (row, source) in enumerate(zip(kept, sources, strict=True))
+        ]
+        pictures = self.control.draw(requests)
+        measures = self._measure(catalogue, self.judge.look(pictures), sources)
+        for i, (row, source) in enumerate(zip(kept, sources, strict=True)):
+            made = self._row(catalogue, CONTROL, CLASSIC, source, requests[i], row.round, number, measures, i)
+            made.view_id = f"control-{row.view_id}"
+            yield made, pictures[i]
+
+    def _counterfactuals(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> Iterator[Item]:
+        """One for every SKU and every action that leads to another SKU."""
+        attempts = [Attempt(sku, action, action.noise, self._sources(catalogue, sku)[0])
+                    for action in self.actions if action.toward for sku in skus]  # fmt: skip
+        targets = [self.neighbour(catalogue, a.sku, a.action.toward or "") for a in attempts]
+        requests = [self._request(catalogue, a, 0, skus, target) for a, target in zip(attempts, targets, strict=True)]
+        pictures = self.generator.draw(requests)
+        looks, sources, real = self.judge.look(pictures), [a.source for a in attempts], catalogue.real
+        measures = self._measure(catalogue, looks, sources)
+        toward = similarity_to_sku(looks.vectors, real.sku[targets], real)
+        reasons = judge_counterfactuals(measures, toward, real.category[sources], self.thresholds)
+        for i, (attempt, target) in enumerate(zip(attempts, targets, strict=True)):
+            row = self._row(
+                catalogue, COUNTERFACTUAL, attempt.action, attempt.source, requests[i], 0, number, measures, i
+            )
+            row.toward_sku = catalogue.records[target].sku_id
+            row.reason, row.kept = reasons[i], not reasons[i]
+            yield row, pictures[i]
+
+    def neighbour(self, catalogue: Catalogue, sku: str, toward: str) -> int:
+        """Return the view of another SKU, a sibling where there is one and it is asked for, most like ``sku``'s."""
+        real, own = catalogue.real, catalogue.rows[sku]
+        similarity = (real.vectors @ real.vectors[own].T).max(axis=1)
+        others = real.sku != real.sku[own[0]]
+        siblings = others & (real.pair == real.pair[own[0]])
+        allowed = siblings if toward == "sibling" and siblings.any() else others
+        return int(np.where(allowed, similarity, -np.inf).argmax())
+
+    def _sources(self, catalogue: Catalogue, sku: str) -> list[int]:
+        def order(row: int) -> int:
+            kind = self._kind(catalogue.records[row])
+            return PREFERRED.index(kind) if kind in PREFERRED else len(PREFERRED)
+
+        return sorted(catalogue.rows[sku], key=order)
+
+    def _kind(self, record: CropRecord) -> str:
+        return self.kinds.of(record.viewpoint, record.zoom_in)
+
+    def _request(
+        self, catalogue: Catalogue, attempt: Attempt, again: int, skus: Sequence[str], toward: int | None = None
+    ) -> ViewRequest:
+        record, action = catalogue.records[attempt.source], attempt.action
+        like = self._kind(record) if action.like == AS_SOURCE else action.like
+        name = f"{self.seed}/{record.split}/{record.sku_id}/{record.view_id}/{action.name}/{again}"
+        others = [catalogue.records[catalogue.rows[sku][0]] for sku in skus if sku != record.sku_id][:OTHERS]
+        needs_others = action.keep_garment or action is CLASSIC
+        return ViewRequest(
+            picture=self._picture(record), action=action, like=like, noise=attempt.noise, seed=stable_seed(name),
+            mask=self._mask(record) if needs_others else None, category=record.category_name,
+            toward=None if toward is None else self._picture(catalogue.records[toward]),
+            others=tuple(self._picture(r) for r in others) if needs_others else (),
+        )  # fmt: skip
+
+    def _picture(self, record: CropRecord) -> np.ndarray:
+        with Image.open(self.prepared / record.image_path) as image:
+            return np.asarray(image.convert("RGB"))
+
+    def _mask(self, record: CropRecord) -> np.ndarray | None:
+        if not record.mask_path:
+            return None
+        mask = cv2.imread(str(self.prepared / record.mask_path), cv2.IMREAD_GRAYSCALE)
+        return None if mask is None else mask.astype(np.float32) / 255
+
+    def _measure(self, catalogue: Catalogue, looks: Looks, sources: list[int]) -> Measures:
+        rows, real = np.array(sources, np.int64), catalogue.real
+        return measure(looks.vectors, looks.colours, real.sku[rows], rows, real, self.settings)
+
+    def _row(
+        self, catalogue: Catalogue, kind: str, action: Action, source: int, request: ViewRequest, again: int,
+        part: int, measures: Measures, i: int,
+    ) -> ViewRow:  # fmt: skip
+        record = catalogue.records[source]
+        return ViewRow(
+            split=record.split, sku_id=record.sku_id, pair_id=record.pair_id, style=record.style,
+            category_id=record.category_id, category_name=record.category_name,
+            view_id=f"{kind}-{record.view_id}-{action.name}-{again}", kind=kind, source_view=record.view_id,
+            action=action.name, round=again, seed=request.seed, noise=request.noise, toward_sku="",
+            viewpoint=record.viewpoint if action.viewpoint is None else action.viewpoint,
+            zoom_in=record.zoom_in if action.zoom_in is None else action.zoom_in, occlusion=record.occlusion,
+            own_similarity=float(measures.own_similarity[i]), source_similarity=float(measures.source_similarity[i]),
+            other_similarity=float(measures.other_similarity[i]),
+            other_sku=catalogue.skus[int(measures.other_sku[i])] if measures.other_sku[i] >= 0 else "",
+            margin=float(measures.margin[i]), category_found=int(measures.category_found[i]),
+            colour_distance=float(measures.colour_distance[i]), kept=True, reason="", text=record.text, part=part,
+        )  # fmt: skip
+
+
+def stable_seed(name: str) -> int:
+    """Return a seed below 2^63 that depends on ``name`` alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1

@@ -1,0 +1,45 @@
+"""What the generators and the judge do to pictures alike: one size, garment and background. NumPy and OpenCV alone."""
+
+import cv2
+import numpy as np
+
+from skufp.data.augment import foreground, paste, piece
+from skufp.generation.request import ViewRequest
+
+STUDIO = (200, 255)  # grey levels of an even studio background
+SHIFT = 4.0  # its channels differ by this, in grey levels (standard deviation)
+
+
+def squared(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize a picture [H, W, 3] uint8 or a mask [H, W] float32 to [size, size], not keeping the aspect."""
+    is_mask = image.dtype != np.uint8
+    larger = cv2.INTER_LINEAR if is_mask else cv2.INTER_CUBIC  # cubic would leave a mask's 0..1
+    way = cv2.INTER_AREA if max(image.shape[:2]) > size else larger
+    resized = cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=way)
+    return resized.round(4) if is_mask else resized  # area weights sum to a hair under 1, and paste rounds down
+
+
+def garment(request: ViewRequest) -> np.ndarray:
+    """Return the garment's mask [H, W] float32; without one, what stands before an even background."""
+    return foreground(request.picture) if request.mask is None else request.mask
+
+
+def backdrop(request: ViewRequest, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return another photo's piece, or an even studio colour: [size, size, 3] uint8."""
+    if request.others and not request.action.clean:
+        return piece(list(request.others), size, rng)
+    colour = rng.uniform(*STUDIO) + rng.normal(0, SHIFT, 3)
+    return np.full((size, size, 3), np.clip(colour, 0, 255), np.uint8)
+
+
+def hold_garment(request: ViewRequest, drawn: np.ndarray) -> np.ndarray:
+    """Put the source's garment back in front of ``drawn``, [size, size, 3] uint8, where the action asks for it.
+
+    Before an even studio instead, with the action's ``clean``.
+    """
+    if not request.action.keep_garment:
+        return drawn
+    size = len(drawn)
+    if request.action.clean:
+        drawn = backdrop(request, size, np.random.default_rng(request.seed))
+    return paste(squared(request.picture, size), squared(garment(request), size), drawn)

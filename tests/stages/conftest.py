@@ -28,7 +28,7 @@ def _row(sku: str, number: int, domain: str) -> dict[str, object]:
         "split": "validation", "sku_id": sku, "view_id": f"{sku}-{domain}-{number}", "domain": domain,
         "pair_id": ord(pair), "style": int(style), "category_name": "skirt", "occlusion": 1 + number % 2,
         "viewpoint": 1 + number % 3, "image_path": f"{domain}-{sku}-{number}.jpg",
-        "text": f"{pair} skirt" if number % 2 else "",
+        "text": f"{pair} skirt" if number % 2 else "", "generated": False,
     }  # fmt: skip
 
 

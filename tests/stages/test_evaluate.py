@@ -30,9 +30,10 @@ def test_all_methods_are_there_in_order(metrics: dict[str, Any]) -> None:
 
 def test_keys_that_others_read(metrics: dict[str, Any]) -> None:
     keys = {"run", "gallery", "queries", "image", "text", "strata", "item_level", "latency", "proof", "try_next"}
-    assert keys | {"gap", "only_query_share", "sizes"} == set(metrics)
+    assert keys | {"gap", "only_query_share", "sizes", "gain_of_generated"} == set(metrics)
     assert (metrics["run"]["seed"], metrics["run"]["fingerprint_seed"]) == (3, 4)
-    assert metrics["gallery"] == {"splits": ["validation"], "skus": 8, "views": 26}
+    assert metrics["gallery"] == {"splits": ["validation"], "skus": 8, "views": 26, "generated": 0}
+    assert metrics["gain_of_generated"] == {}
     assert metrics["queries"] == {
         "split": "validation", "images": 15, "skus": 6, "texts": 5, "distinct_texts": 3,
     }  # fmt: skip

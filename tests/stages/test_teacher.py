@@ -33,7 +33,7 @@ def _config(**changes: Any) -> DictConfig:
 
 def _row(sku: int, photo: str, domain: str, split: str = "train", pool: str = "", vector: Any = None) -> dict[str, Any]:
     return {"split": split, "sku_id": f"s{sku}", "view_id": f"{sku}-{photo}", "domain": domain, "pool": pool,
-            "viewpoint": len(photo) % 3 + 1, "vector": vector}  # fmt: skip
+            "viewpoint": len(photo) % 3 + 1, "generated": False, "vector": vector}  # fmt: skip
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -249,6 +249,7 @@ def _choice() -> Choice:
         np.array([0, 0, 1]),
         np.array([0, 1, 0]),
         teachers,
+        np.zeros(6, bool),
     )
 
 
@@ -323,3 +324,19 @@ def test_without_a_train_split_the_tables_are_empty(tmp_path: Path) -> None:
     teachers, queries, report = _run(tmp_path / "run", [_row(0, "view", "catalog", "validation", vector=np.ones(8))])
     assert (teachers.num_rows, queries.num_rows, report["skus"]) == (0, 0, 0)
     assert "0 of 0 train SKUs" in _shown(tmp_path / "run")
+
+
+def test_generated_views_may_teach_but_do_not_count(tmp_path: Path, rows: Rows) -> None:
+    """A SKU of one view gets four more where its queries are: the best of them teaches, and it stays a SKU of one."""
+    _, _, before = _run(tmp_path / "real", rows)
+    queries = [row["vector"] for row in rows if row["domain"] == "query" and row["sku_id"] == "s4"]
+    made = [_row(4, f"made{i}", "catalog", vector=_unit(np.mean(queries, axis=0))) for i in range(4)]
+    teachers, _, report = _run(tmp_path / "made", [*rows, *(row | {"generated": True} for row in made)])
+    assert any("made" in view for _, view in _chosen(teachers))
+    assert {name: part["skus"] for name, part in report["by_views"].items()} == {"1": 3, "2-3": 6, "4-5": 3}
+    assert {name: part["queries"] for name, part in report["by_views"].items()} == {
+        name: part["queries"] for name, part in before["by_views"].items()
+    }
+    # Where there is more than one view to choose from, a choice is a choice, though only one view is real.
+    assert before["by_views"]["1"]["teacher_is_not_first_view"] is None
+    assert report["by_views"]["1"]["teacher_is_not_first_view"] == 1

@@ -1,24 +1,53 @@
-"""stage=embed: every crop and every text through the encoder, once."""
+"""stage=embed: every crop, every text and every made view that joins through the encoder, once."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig
+from rich.console import Console
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.artifacts.vectors import VectorTable
+from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, ViewRow, read_views
+from skufp.errors import UserError, nearest
 from skufp.stages.device import autocast, device, set_threads
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "dev", "validation", "test")
+COLUMNS = ("split", "sku_id", "view_id", "domain", "pool", "pair_id", "style", "category_id", "category_name",
+           "occlusion", "viewpoint", "zoom_in", "scale", "image_path", "text")  # fmt: skip
+Records = dict[str, list[CropRecord]]
+Negatives = Mapping[tuple[str, str], np.ndarray]  # of a SKU, [N, D]
+
+
+def check(cfg: DictConfig) -> None:
+    """Say what is wrong with the mix of views before anything runs."""
+    from skufp.data.view_mix import TAKES
+
+    if cfg.views.name == "none":
+        return
+    if cfg.views.take not in TAKES:
+        raise UserError(f"views.take={cfg.views.take}: there is no such choice.{nearest(str(cfg.views.take), TAKES)}")
+    if not cfg.views.mix.cap > 0 or cfg.views.mix.views < 2:
+        raise UserError(
+            f"views.mix.cap={cfg.views.mix.cap} views.mix.views={cfg.views.mix.views}: no view could join. Give a cap"
+            " above 0 and 2 views or more, or write views=none"
+        )
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Write vectors.npy + rows.parquet, text/ (the same for texts) and shards/<split>-sku-*.tar."""
+    """Write vectors.npy + rows.parquet, text/ (the same for texts) and shards/<split>-sku-*.tar.
+
+    After all real rows come those of the made views that join, ``generated``; their image_path is their source's.
+    Counterfactuals are in the SKU shards alone, as negatives.
+    """
     from skufp.modules.encoder_folder import load_encoder
 
     set_threads(cfg)
@@ -27,9 +56,15 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     records = {s: read_records(p) for s in SPLITS if (p := prepared / f"{s}_image_text.jsonl").exists()}
     vectors = [encode_split(cfg, encoder, prepared, split, rows) for split, rows in records.items()]
     table = VectorTable(np.concatenate(vectors), _rows(records))
+    negatives: Negatives = {}
+    if "views" in inputs:
+        made = generated_views(cfg, encoder, inputs["views"], records, table.rows.schema)
+        table = VectorTable(np.concatenate([table.vectors, made.vectors]), pa.concat_tables([table.rows, made.rows]))
+        negatives = encode_counterfactuals(cfg, encoder, inputs["views"])
+        report_views(out, table, negatives, inputs["views"])
     table.save(out)
     encode_texts(cfg, encoder, records).save(out / "text")
-    write_sku_shards(out, table, cfg.data.shard_size)
+    write_sku_shards(out, table, cfg.data.shard_size, negatives)
 
 
 def encode_split(cfg: DictConfig, encoder: Any, prepared: Path, split: str, records: list[CropRecord]) -> np.ndarray:
@@ -58,7 +93,78 @@ def encode_split(cfg: DictConfig, encoder: Any, prepared: Path, split: str, reco
     return vectors
 
 
-def encode_texts(cfg: DictConfig, encoder: Any, records: dict[str, list[CropRecord]]) -> VectorTable:
+def generated_views(cfg: DictConfig, encoder: Any, folder: Path, records: Records, schema: pa.Schema) -> VectorTable:
+    """Return the made views that join, by ``cfg.views``, from the views stage's ``folder``; rows as ``schema`` says."""
+    from skufp.data.view_mix import choose_views
+
+    mix, photos = cfg.views.mix, [r for rows in records.values() for r in rows if r.domain == CATALOG]
+    chosen = choose_views(read_views(folder / FILE), Counter(r.sku for r in photos), cfg.views.take, mix.cap, mix.views)
+    source = {(*r.sku, r.view_id): r for r in photos}
+    rows = [_made_row(row, source[(*row.sku, row.source_view)]) for row in chosen]
+    names = [f"{split}-{cfg.views.take}" for split in records]
+    return VectorTable(encode_made(cfg, encoder, folder, names, chosen), pa.Table.from_pylist(rows, schema=schema))
+
+
+def encode_counterfactuals(cfg: DictConfig, encoder: Any, folder: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Return the vectors [N, D] of every SKU's kept counterfactuals, in the order of their ids."""
+    rows = sorted((r for r in read_views(folder / COUNTERFACTUAL_FILE) if r.kept), key=lambda r: (*r.sku, r.view_id))
+    names = [f"{split}-{COUNTERFACTUAL}" for split in SPLITS]
+    vectors = encode_made(cfg, encoder, folder, names, rows)
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(rows):
+        numbers.setdefault(row.sku, []).append(i)
+    return {sku: vectors[own] for sku, own in numbers.items()}
+
+
+def encode_made(cfg: DictConfig, encoder: Any, folder: Path, names: list[str], rows: list[ViewRow]) -> np.ndarray:
+    """Return [N, D]: the pictures of ``rows`` from the shards ``names``, in the order of ``rows``."""
+    import torch
+    from PIL import Image
+
+    from skufp.data.shards import shard_files
+    from skufp.data.view_shards import read_view_shards
+
+    number = {(*row.sku, row.view_id): i for i, row in enumerate(rows)}
+    found, vectors = np.zeros(len(rows), np.int64), np.zeros((len(rows), encoder.dim), np.float32)
+    files = [file for name in names for file in shard_files(folder / "shards", name)]
+    wanted = ((i, p) for r, p in read_view_shards(files) if (i := number.get((*r.sku, r.view_id))) is not None)
+    with ProgressBar(cfg, "embedding made views", len(rows)) as advance, torch.inference_mode(), autocast(cfg):
+        for batch in _batches(wanted, cfg.model.batch_size):
+            own = [i for i, _ in batch]
+            pixels = np.stack([encoder.preprocessing(Image.fromarray(picture)) for _, picture in batch])
+            vectors[own] = encoder.encode_image(torch.from_numpy(pixels).to(device(cfg))).float().cpu().numpy()
+            np.add.at(found, own, 1)
+            advance(len(own))
+    if not (found == 1).all():
+        raise RuntimeError(f"{folder}: {int((found != 1).sum())} of {len(found)} pictures are not in the shards once")
+    return vectors
+
+
+def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while part := list(islice(items, size)):
+        yield part
+
+
+def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Path) -> None:
+    """Write generated.json: of every split, the views of either origin and the counterfactuals; warn if none joined."""
+    rows = table.where(domain=CATALOG).rows
+    counts = Counter(zip(rows["split"].to_pylist(), rows["generated"].to_pylist(), strict=True))
+    report = {
+        split: {
+            "real": counts[split, False], "generated": counts[split, True],
+            "counterfactuals": sum(len(v) for (own, _), v in negatives.items() if own == split),
+        }
+        for split in dict.fromkeys(rows["split"].to_pylist())
+    }  # fmt: skip
+    write_json(out / "generated.json", report)
+    if not any(row["generated"] for row in report.values()):
+        Console(stderr=True).print(
+            f"[yellow]warning:[/] no made view joins: {folder / FILE} keeps none, or the SKUs already have"
+            " views.mix.views of them. The results are those of views=none", soft_wrap=True,
+        )  # fmt: skip
+
+
+def encode_texts(cfg: DictConfig, encoder: Any, records: Records) -> VectorTable:
     """Return one vector for every distinct text."""
     import torch
 
@@ -71,14 +177,20 @@ def encode_texts(cfg: DictConfig, encoder: Any, records: dict[str, list[CropReco
     return VectorTable(np.concatenate(vectors), pa.table({"text": pa.array(texts, pa.string())}))
 
 
-def _rows(records: dict[str, list[CropRecord]]) -> pa.Table:
-    names = ("split", "sku_id", "view_id", "domain", "pool", "pair_id", "style", "category_id", "category_name",
-             "occlusion", "viewpoint", "zoom_in", "scale", "image_path", "text")  # fmt: skip
-    rows = [{n: getattr(r, n) for n in names} | {"generated": False} for part in records.values() for r in part]
-    return pa.Table.from_pylist(rows)
+def _rows(records: Records) -> pa.Table:
+    return pa.Table.from_pylist([_row(record) for part in records.values() for record in part])
 
 
-def write_sku_shards(out: Path, table: VectorTable, shard_size: int) -> None:
+def _row(record: CropRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in COLUMNS} | {"generated": False}
+
+
+def _made_row(made: ViewRow, source: CropRecord) -> dict[str, Any]:
+    own = ("view_id", "occlusion", "viewpoint", "zoom_in", "text")
+    return _row(source) | {name: getattr(made, name) for name in own} | {"generated": True}
+
+
+def write_sku_shards(out: Path, table: VectorTable, shard_size: int, negatives: Negatives) -> None:
     """Write one sample per SKU: its views, its queries and what the fingerprint stage must know of them."""
     from skufp.data.shards import INDEX
     from skufp.data.shards import write_sku_shards as write
@@ -87,12 +199,12 @@ def write_sku_shards(out: Path, table: VectorTable, shard_size: int) -> None:
     folder.mkdir(exist_ok=True)
     index = {}
     for split in sorted(set(table.rows["split"].to_pylist())):
-        samples = _sku_samples(table.where(split=split))
+        samples = _sku_samples(table.where(split=split), negatives)
         index[f"{split}-sku"] = write(folder, split, samples, shard_size)
     write_json(folder / INDEX, index)
 
 
-def _sku_samples(table: VectorTable) -> list[dict[str, Any]]:
+def _sku_samples(table: VectorTable, negatives: Negatives) -> list[dict[str, Any]]:
     members: dict[str, dict[str, list[int]]] = {}
     rows = table.rows.to_pylist()
     for i, row in enumerate(rows):
@@ -108,5 +220,7 @@ def _sku_samples(table: VectorTable) -> list[dict[str, Any]]:
             meta[column] = [int(rows[i][column]) for i in own[CATALOG]]
         meta["query_ids"] = [rows[i]["view_id"] for i in own[QUERY]]
         meta["pools"] = [rows[i]["pool"] for i in own[QUERY]]
-        samples.append({"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta})
+        sample = {"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta}
+        drawn = negatives.get((first["split"], first["sku_id"]))
+        samples.append(sample if drawn is None else sample | {"negatives": drawn})
     return samples

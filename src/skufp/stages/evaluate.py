@@ -13,10 +13,10 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError
-from skufp.stages.evaluate_measures import has_sibling, item_level, latency, sizes, strata
+from skufp.stages.evaluate_measures import gain_of_generated, has_sibling, item_level, latency, sizes, strata
 from skufp.stages.evaluate_methods import Gallery, keep_skus, rank_all, search_times
 from skufp.stages.evaluate_report import example_queries, example_search, try_next, write_report
-from skufp.stages.evaluate_table import tables
+from skufp.stages.evaluate_table import gain_lines, tables
 from skufp.stages.wandb_group import log_evaluation_if_asked
 
 VERSION = 2
@@ -36,13 +36,17 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     resamples, means = cfg.stages.evaluate.bootstrap, next(r.vectors for r in kept if r.name == "mean")
     metrics: dict[str, Any] = {
         "run": run_names(cfg),
-        "gallery": {"splits": list(cfg.data.gallery), "skus": gallery.size, "views": len(gallery.views)},
+        "gallery": {
+            "splits": list(cfg.data.gallery), "skus": gallery.size, "views": int(gallery.is_real.sum()),
+            "generated": int((~gallery.is_real).sum()),
+        },
         "queries": {
             "split": cfg.data.queries, "images": len(queries), "skus": len(np.unique(target)),
             "texts": len(texts), "distinct_texts": len(set(texts.rows["text"].to_pylist())),
         },
         **compared(cfg, {"image": (methods, target), "text": (text_methods, text_target)}),
         "strata": strata(methods, queries, target, gallery, resamples, cfg.seed),
+        "gain_of_generated": gain_of_generated(methods, target, gallery, resamples, cfg.seed),
         "sizes": sizes(cfg, gallery, means, vectors, target),
         "item_level": item_level(queries, gallery),
         "latency": latency(inputs, queries, gallery),
@@ -137,10 +141,13 @@ def compared(cfg: DictConfig, kinds: dict[str, tuple[list[Any], np.ndarray]]) ->
 def write_ranks(
     path: Path, methods: list[Any], target: np.ndarray, gallery: Gallery, columns: dict[str, pa.ChunkedArray]
 ) -> None:
-    """Write every query's SKU, ``columns`` and rank by every method: enough for intervals over several runs."""
+    """Write every query's SKU, ``columns`` and rank by every method: enough for intervals over several runs.
+
+    ``views`` counts the SKU's real views.
+    """
     split, sku = zip(*gallery.groups.keys, strict=True)
     table: dict[str, Any] = {"split": np.array(split, object)[target], "sku_id": np.array(sku, object)[target]}
-    table |= columns | {"views": gallery.groups.counts()[target], "sibling": has_sibling(gallery)[target]}
+    table |= columns | {"views": gallery.real_views[target], "sibling": has_sibling(gallery)[target]}
     pq.write_table(pa.table(table | {f"rank_{m.name}": m.ranks for m in methods}), path)
 
 
@@ -150,6 +157,8 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     for kind in ("image", "text"):
         if metrics[kind]:
             console.print(*tables(kind, metrics))
+    for line in gain_lines(metrics.get("gain_of_generated", {})):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     if found := metrics.get("proof"):
         kept = "what was learnt is kept" if found["trained_is_kept"] else "so the fingerprint stays untrained"
         console.print(

@@ -1,5 +1,6 @@
 """What stage=evaluate measures beside the comparison: strata, the item-level protocol, latency, smaller vectors."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,41 @@ BLOCK = 256  # queries scored against all views at a time
 def strata(
     methods: list[Any], queries: VectorTable, target: np.ndarray, gallery: Gallery, resamples: int, seed: int
 ) -> dict[str, Any]:
-    """Return results by number of views, occlusion, viewpoint and whether a sibling style is in the gallery."""
+    """Return results by number of real views, occlusion, viewpoint and whether a sibling style is in the gallery."""
     from skufp.retrieval.comparison import by_stratum, view_count_stratum
 
     names = {
-        "views": view_count_stratum(gallery.groups.counts()[target]),
+        "views": view_count_stratum(gallery.real_views[target]),
         "occlusion": queries.column("occlusion").astype(str),
         "viewpoint": queries.column("viewpoint").astype(str),
         "sibling_style_in_gallery": np.where(has_sibling(gallery)[target], "yes", "no"),
     }
     return {key: by_stratum(methods, stratum, target, resamples, seed) for key, stratum in names.items()}
+
+
+def gain_of_generated(
+    methods: list[Any], target: np.ndarray, gallery: Gallery, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return what generated views change: mean of all views minus mean of real views, by number of real views.
+
+    Of each of 1, 2-3, 4+ and all: the number of queries, the generated views per SKU that is asked for, and the paired
+    difference of each metric with its interval over SKUs. Empty where no generated view has joined.
+    """
+    from skufp.retrieval.bootstrap import interval
+    from skufp.retrieval.comparison import WITH_INTERVAL
+
+    values = {m.name: m.values() for m in methods}
+    if "mean_real" not in values:
+        return {}
+    gain = {k: values["mean"][k] - values["mean_real"][k] for k in WITH_INTERVAL}
+    stratum = np.array(["1", "2-3", "4+"])[np.digitize(gallery.real_views[target], [2, 4])]
+    added = gallery.groups.counts() - gallery.real_views
+    result: dict[str, Any] = {}
+    for name in [*sorted(set(stratum.tolist())), "all"]:
+        own = (stratum == name) | (name == "all")
+        result[name] = {"queries": int(own.sum()), "generated_views": float(added[np.unique(target[own])].mean())}
+        result[name] |= {k: asdict(interval(g[own], target[own], resamples, seed)) for k, g in gain.items()}
+    return result
 
 
 def has_sibling(gallery: Gallery) -> np.ndarray:
@@ -36,7 +62,7 @@ def has_sibling(gallery: Gallery) -> np.ndarray:
 
 
 def item_level(queries: VectorTable, gallery: Gallery) -> dict[str, float]:
-    """Return the official protocol's hit@k: any of the top-k gallery items shares pair and style."""
+    """Return the official protocol's hit@k: any of the top-k gallery items, real ones, shares pair and style."""
     from skufp.retrieval.metrics import item_hits
 
     number: dict[tuple[Any, ...], int] = {}
@@ -45,7 +71,8 @@ def item_level(queries: VectorTable, gallery: Gallery) -> dict[str, float]:
         columns = (table.rows[c].to_pylist() for c in ("split", "pair_id", "style"))
         return np.array([number.setdefault(key, len(number)) for key in zip(*columns, strict=True)])
 
-    views, of_view, of_query = np.asarray(gallery.views.vectors), style(gallery.views), style(queries)
+    items = gallery.views.take(np.flatnonzero(gallery.is_real))
+    views, of_view, of_query = items.vectors, style(items), style(queries)
     found: dict[str, float] = {}
     for start in range(0, len(queries), BLOCK):
         part = slice(start, start + BLOCK)

@@ -26,6 +26,8 @@ LABELS = {
     "multi_vector": "multi-vector",
     "fingerprint": "fingerprint",
 }
+# Below the others, and only where generated views have joined: what there was without them.
+ONLY_REAL = {"mean_real": "mean, real views", "multi_vector_real": "multi-vector, real"}
 TIMED = 200  # queries that a search is timed with
 TOP = 20
 
@@ -44,9 +46,22 @@ class Gallery:
         """Number of SKUs."""
         return len(self.groups.keys)
 
+    @property
+    def is_real(self) -> np.ndarray:
+        """[N] bool: the views that are photos, not generated."""
+        return ~self.views.column("generated").astype(bool)
+
+    @property
+    def real_views(self) -> np.ndarray:
+        """[S]: each SKU's number of real views."""
+        return np.bincount(self.groups.of_row[self.is_real], minlength=self.size)
+
 
 def keep_skus(cfg: DictConfig, inputs: dict[str, Path], gallery: Gallery) -> list[Any]:
-    """Return the Representations that need no query: all baselines, and plain attention where its stage has run."""
+    """Return the Representations that need no query.
+
+    All baselines of all views; plain attention where its stage has run; ONLY_REAL where generated views have joined.
+    """
     from skufp.retrieval.baselines import Representation, baselines
 
     fde, views = cfg.stages.evaluate.fde, np.asarray(gallery.views.vectors)
@@ -54,7 +69,19 @@ def keep_skus(cfg: DictConfig, inputs: dict[str, Path], gallery: Gallery) -> lis
     if "plain_attention" in inputs:
         vectors = fingerprints_of(gallery.groups, inputs["plain_attention"])
         kept.append(Representation("attention_no_distill", vectors, gallery.size))
-    return kept
+    return kept + only_real(gallery)
+
+
+def only_real(gallery: Gallery) -> list[Any]:
+    """Return ONLY_REAL's Representations; none where every view is real."""
+    from skufp.retrieval.baselines import Representation
+    from skufp.retrieval.representations import mean_of_views
+
+    if gallery.is_real.all():
+        return []
+    views, of_view = np.asarray(gallery.views.vectors)[gallery.is_real], gallery.groups.of_row[gallery.is_real]
+    mean = Representation("mean_real", mean_of_views(views, of_view, gallery.size), gallery.size)
+    return [mean, Representation("multi_vector_real", views, gallery.size, of_view)]
 
 
 def fingerprints_of(groups: SkuGroups, folder: Path) -> np.ndarray:
@@ -122,4 +149,4 @@ def rank_all(
         Method("best_view_oracle", oracle, *one_vector, "oracle"),
         Method("fingerprint", own, index.vectors_per_sku, index.nbytes / gallery.size, times["fingerprint"]),
     ]
-    return sorted(methods, key=lambda m: list(LABELS).index(m.name))
+    return sorted(methods, key=lambda m: [*LABELS, *ONLY_REAL].index(m.name))

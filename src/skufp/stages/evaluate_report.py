@@ -9,13 +9,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
-from skufp.stages.evaluate_methods import LABELS
 from skufp.stages.evaluate_plots import TELLING, recall_plot, sizes_plot, strata_plot
+from skufp.stages.evaluate_table import NAMES, gain_lines
 
 THUMB = 168
 STRATA = {
-    "views": "Catalogue views of the SKU", "occlusion": "Occlusion of the query", "viewpoint": "Viewpoint of the query",
-    "sibling_style_in_gallery": "A sibling style in the gallery",
+    "views": "Catalogue photos of the SKU", "occlusion": "Occlusion of the query",
+    "viewpoint": "Viewpoint of the query", "sibling_style_in_gallery": "A sibling style in the gallery",
 }  # fmt: skip
 LEVELS = {
     "occlusion": {"0": "unknown", "1": "slight", "2": "medium", "3": "heavy"},
@@ -35,8 +35,9 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
     }  # fmt: skip
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
         title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
-        plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=LABELS, levels=LEVELS,
+        plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=NAMES, levels=LEVELS,
         telling=[m for m in TELLING if m in image], simulated=str(cfg.data.name).startswith("synthetic"),
+        gains=gain_lines(metrics["gain_of_generated"]),
     )  # fmt: skip
     (out / "report.html").write_text(page, encoding="utf-8")
 
@@ -67,7 +68,7 @@ def example_queries(
 
 
 def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray, right: bool) -> dict[str, Any]:
-    views = np.flatnonzero(gallery.groups.of_row == sku)
+    views = np.flatnonzero((gallery.groups.of_row == sku) & gallery.is_real)
     best = views[(np.asarray(gallery.views.vectors)[views] @ query).argmax()]
     path = gallery.views.rows["image_path"][int(best)].as_py()
     return {

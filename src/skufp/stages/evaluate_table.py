@@ -5,7 +5,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from skufp.stages.evaluate_methods import LABELS
+from skufp.stages.evaluate_methods import LABELS, ONLY_REAL
 
 STYLE: dict[str, Any] = {
     "title_justify": "left",
@@ -16,6 +16,7 @@ STYLE: dict[str, Any] = {
 }
 SHOWN = ("recall@1", "recall@5", "recall@10", "recall@20", "mrr", "ndcg@10")
 WITH_INTERVAL = ("recall@1", "mrr")
+NAMES = LABELS | ONLY_REAL
 
 
 def tables(kind: str, metrics: dict[str, Any]) -> list[Table]:
@@ -29,7 +30,7 @@ def _figures(kind: str, metrics: dict[str, Any]) -> Table:
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     for name, row in metrics[kind].items():
         cost = (f"{row['vectors_per_sku']:.2f}", f"{row['bytes_per_sku']:.0f}")
-        table.add_row(LABELS.get(name, name), *(f"{row[k]:.3f}" for k in SHOWN), *cost, style=_style(name, row))
+        table.add_row(NAMES.get(name, name), *(f"{row[k]:.3f}" for k in SHOWN), *cost, style=_style(name, row))
     return table
 
 
@@ -45,8 +46,21 @@ def _against_the_mean(kind: str, metrics: dict[str, Any]) -> Table:
     for name, row in metrics[kind].items():
         if "minus_mean" in row:
             differences = (_difference(row["minus_mean"][k]) for k in WITH_INTERVAL)
-            table.add_row(LABELS.get(name, name), *differences, _closed(row), style=_style(name, row))
+            table.add_row(NAMES.get(name, name), *differences, _closed(row), style=_style(name, row))
     return table
+
+
+def gain_lines(gain: dict[str, Any]) -> list[str]:
+    """Say for each number of real views whether generated ones raise the mean's Recall@1; nothing where none joined."""
+    lines = []
+    for name, row in gain.items():
+        mean, low, high = (row["recall@1"][end] for end in ("mean", "low", "high"))
+        verdict = "raise it" if low > 0 else "lower it" if high < 0 else "are not shown to change it"
+        skus = "all SKUs" if name == "all" else f"SKUs with {name} real view{'' if name == '1' else 's'}"
+        asked = f"{row['queries']} queries, {row['generated_views']:.1f} generated views each"
+        change = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+        lines.append(f"{skus} ({asked}): R@1 of the mean of views {change}; generated views {verdict}")
+    return lines
 
 
 def _title(kind: str, metrics: dict[str, Any]) -> str:

@@ -20,7 +20,10 @@ def save_encoder(module: Any, data: Any, out: Path) -> None:
 
 @torch.no_grad()
 def save_fingerprints(module: Any, data: Any, out: Path) -> None:
-    """Write the fingerprint of every SKU of every split: fingerprints.npy and skus.parquet."""
+    """Write the fingerprint of every SKU of every split: fingerprints.npy and skus.parquet.
+
+    The table counts the real ``views`` and the ``generated`` ones that a fingerprint was made of.
+    """
     import numpy as np
 
     vectors, rows = [], []
@@ -28,5 +31,7 @@ def save_fingerprints(module: Any, data: Any, out: Path) -> None:
         for batch in data.all_skus(split):
             arguments = [batch[name].to(module.device) for name in ("views", "mask", "meta")]
             vectors.append(module(*arguments).float().cpu().numpy())
-            rows += [{c: meta[c] for c in SKU_COLUMNS} | {"views": len(meta["view_ids"])} for meta in batch["sku_meta"]]
+            for meta in batch["sku_meta"]:
+                counts = {"views": meta["generated"].count(0), "generated": meta["generated"].count(1)}
+                rows.append({c: meta[c] for c in SKU_COLUMNS} | counts)
     VectorTable(np.concatenate(vectors), pa.Table.from_pylist(rows)).save(out, "fingerprints.npy", "skus.parquet")

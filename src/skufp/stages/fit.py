@@ -96,8 +96,9 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
         accelerator=cfg.trainer.accelerator, devices=plain(cfg.trainer.devices), strategy=cfg.trainer.strategy,
         precision=cfg.trainer.precision, max_steps=spec["steps"], val_check_interval=every,
         limit_val_batches=1.0 if data.has_dev_queries else 0, num_sanity_val_steps=0, callbacks=callbacks,
-        logger=_logger(cfg, out), use_distributed_sampler=False, enable_progress_bar=bool(cfg.progress),
-        enable_model_summary=False, log_every_n_steps=10, gradient_clip_val=spec["clip"],
+        default_root_dir=out, logger=_logger(cfg, out), use_distributed_sampler=False,
+        enable_progress_bar=bool(cfg.progress), enable_model_summary=False, log_every_n_steps=10,
+        gradient_clip_val=spec["clip"],
     )  # fmt: skip
     return trainer, checkpoint
 

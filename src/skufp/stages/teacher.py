@@ -80,7 +80,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     table, teachers = select(train, pairs, fold_of_query, folds, choose, seed)
     write_teachers(out, table)
     write_query_folds(out, queries.rows.append_column("fold", pa.array(fold_of_query)))
-    choice = Choice(pairs, train.sku_of_view, views.column("viewpoint"), train.sku_of_query, fold_of_query, teachers)
+    viewpoint, generated = (views.column(name) for name in ("viewpoint", "generated"))
+    choice = Choice(pairs, train.sku_of_view, viewpoint, train.sku_of_query, fold_of_query, teachers, generated)
     report = {"choose": choose, "folds": folds, "seed": seed} | summary(choice, seed)
     write_json(out / "report.json", report)
     if report["skus_falling_back_to_mean"]:

@@ -24,7 +24,8 @@ class Choice:
     """Which views were chosen, and from what.
 
     sku_of_view [N], viewpoint [N], sku_of_query [Q], fold_of_query [Q]; teachers [1 + F, S] are view numbers, -1 for
-    none: row 0 chosen by all queries, row 1 + f without those of fold f.
+    none: row 0 chosen by all queries, row 1 + f without those of fold f. Generated views [N] bool may be chosen, but
+    SKUs are told apart by their number of real views.
     """
 
     pairs: "PairScores"
@@ -33,9 +34,11 @@ class Choice:
     sku_of_query: np.ndarray
     fold_of_query: np.ndarray
     teachers: np.ndarray
+    generated: np.ndarray
 
     def __post_init__(self) -> None:
         self.views = np.bincount(self.sku_of_view, minlength=self.teachers.shape[1])
+        self.real_views = np.bincount(self.sku_of_view[~self.generated.astype(bool)], minlength=self.teachers.shape[1])
         self.first = np.unique(self.sku_of_view, return_index=True)[1]
         self.cross_fitted = self.teachers[1 + self.fold_of_query, self.sku_of_query]
         self.taught = self.teachers[0] >= 0
@@ -52,7 +55,7 @@ class Choice:
 
 
 def summary(choice: Choice, seed: int) -> dict[str, Any]:
-    """Return counts, and the teachers' gains in reciprocal rank: in total, by number of views and by viewpoint.
+    """Return counts, and the teachers' gains in reciprocal rank: in total, by number of real views and by viewpoint.
 
     ``cross_fitted`` scores a query with the teacher that was chosen without the query's fold (with the mean, where
     there is none): the figure to quote, with intervals that resample SKUs, over all queries and over those where
@@ -62,7 +65,7 @@ def summary(choice: Choice, seed: int) -> dict[str, Any]:
     from skufp.retrieval.comparison import view_count_stratum
 
     ranked = choice.reciprocal_ranks()
-    stratum = view_count_stratum(choice.views)
+    stratum = view_count_stratum(choice.real_views)
     report = _part(choice, ranked, np.ones(len(stratum), bool)) | {
         "skus_falling_back_to_mean": int((~choice.taught).sum()),
         "queries_without_cross_fitted_teacher": int((choice.cross_fitted < 0).sum()),

@@ -1,0 +1,60 @@
+"""Sample pictures: at every validation of the augmenter, what it makes of the same few source views."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+
+from skufp.models.translation import Sampler
+
+GAP = 2  # white pixels between pictures
+
+
+class SampleGrid(pl.Callback):
+    """Draws a grid, a column per source view: the source, its real other view, and one view for every action.
+
+    Written as `samples/step-000100.png` into the stage's folder, and given to loggers that take pictures.
+    """
+
+    def __init__(self, count: int = 8, steps: int = 12, guidance: float = 1.0, seed: int = 0) -> None:
+        self.count, self.seed = count, seed
+        self.sampler = Sampler(steps, guidance)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw, write and log the grid."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        module: Any = pl_module
+        batch = trainer.datamodule.sample_pairs(self.count)  # type: ignore[attr-defined]
+        tensors = {k: v.to(module.device) for k, v in batch.items() if isinstance(v, torch.Tensor)}
+        rows = [tensors["source"], tensors["target"]]
+        for action in range(len(module.actions)):
+            wanted = torch.full_like(tensors["action"], action)
+            rows.append(module.sample(tensors, wanted, self.sampler, self.seed))
+        picture = grid([row.float().cpu() for row in rows])
+        folder = Path(trainer.default_root_dir) / "samples"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / f"step-{trainer.global_step:06d}.png")
+        for logger in trainer.loggers:
+            log_picture(logger, picture, trainer.global_step)
+
+
+def grid(rows: list[torch.Tensor]) -> np.ndarray:
+    """Return rows of pictures, each [B, 3, S, S] in [-1, 1], as one RGB picture with white lines between."""
+    lines = []
+    for row in rows:
+        pictures = ((row.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        padded = np.pad(pictures, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
+        lines.append(np.concatenate(list(padded), axis=1))
+    return np.concatenate(lines)
+
+
+def log_picture(logger: Any, picture: np.ndarray, step: int) -> None:
+    """Give a picture to wandb's or TensorBoard's logger; others take none."""
+    if hasattr(logger, "log_image"):
+        logger.log_image("samples", [picture], step=step)
+    elif hasattr(logger.experiment, "add_image"):
+        logger.experiment.add_image("samples", picture, step, dataformats="HWC")

@@ -134,14 +134,16 @@ def summarise_variant(variant: Variant) -> dict[str, Any]:
 
 
 def joined(folders: list[Path], metrics: list[dict[str, Any]], kind: str, file: str) -> tuple[list[Method], Any, Any]:
-    """Return every method with the ranks [seeds, Q] of all seeds, the queries' SKU numbers, and the first table."""
+    """Return the methods of all seeds with their ranks [seeds, Q], the queries' SKU numbers, and the first table."""
     tables = [pq.read_table(folder / file) for folder in folders]
     keys = [c for c in (*QUERY_KEY, "text") if c in tables[0].column_names]
     tables = [t.sort_by([(c, "ascending") for c in keys]) for t in tables]
     if any(t.select(keys) != tables[0].select(keys) for t in tables):
         raise SystemExit(f"the seeds of one setting have different queries: {', '.join(map(str, folders))}")
     methods = []
-    for name, row in metrics[0][kind].items():
+    shared = [name for name in metrics[0][kind] if all(name in m[kind] for m in metrics)]  # not where no view joined
+    for name in shared:
+        row = metrics[0][kind][name]
         ranks = np.stack([t[f"rank_{name}"].to_numpy() for t in tables])
         methods.append(Method(name, ranks, row["vectors_per_sku"], row["bytes_per_sku"], row["search"], row["note"]))
     skus = ["/".join(map(str, k)) for k in zip(*(tables[0][c].to_pylist() for c in QUERY_KEY[:2]), strict=True)]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -57,6 +58,21 @@ def sizes(s: Row, name: str) -> Path:
             axes.plot(*zip(*line, strict=True), style, marker="o", ms=4, color=colour, label=f"{kind}, {row['label']}")
     axes.set(xscale="log", xlabel="bytes per SKU", ylabel="MRR")
     axes.legend(frameon=False, fontsize="x-small")
+    return _save(figure, name)
+
+
+def arms(found: Row, name: str) -> Path:
+    """Draw the fingerprint's Recall@1 by the number of real views, for every arm of generated views."""
+    figure, axes = _axes(3.6)
+    strata = list(found["strata"])
+    for offset, (arm, colour) in enumerate(zip(found["arms"], (BLUE, RED, GREY, "#2a9d8f"), strict=False)):
+        at = np.arange(len(strata)) + 0.14 * (offset - (len(found["arms"]) - 1) / 2)
+        points = [row["fingerprint"]["recall@1"][arm] for row in found["strata"].values()]
+        axes.vlines(at, [i["low"] for i in points], [i["high"] for i in points], color=colour, alpha=0.5)
+        axes.plot(at, [i["mean"] for i in points], "o", color=colour, label=arm)
+    axes.set_xticks(range(len(strata)), strata)
+    axes.set(xlabel="real views of the query's SKU", ylabel="Recall@1 of the fingerprint, 95 % over SKUs")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncol=len(found["arms"]), fontsize="small")
     return _save(figure, name)
 
 

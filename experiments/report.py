@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import figures
+import generated_views
 import tables
+import views_table
 from collect import read_json, summarise, sweeps
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +38,7 @@ PROMPTS = (
 SWEEPS = {
     "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
     "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
+    "views": "## Views",
 }  # fmt: skip
 
 
@@ -138,21 +141,48 @@ def sweep_section(title: str, settings: list[dict[str, Any]]) -> list[str]:
     return parts
 
 
+def views_section(settings: list[dict[str, Any]]) -> list[str]:
+    """Whether generated views raised Recall@1, for SKUs with few and with many real ones, and what was drawn."""
+    parts = ["## Generated views", views_table.INTRO]
+    for s in settings:
+        found = s["generated_views"]
+        name = "-".join((s["sweep"], s["data"], s["model"], s["split"]))
+        parts += [f"### {tables.setting(s)}", tables.asked(s["variants"][0] | {"seeds": found["seeds"]}) + "."]
+        parts += [bullets(views_table.verdicts(found)), picture(figures.arms(found, name))]
+        for method, label in views_table.METHODS.items():
+            parts += [f"{label[0].upper()}{label[1:]}:", views_table.arms_table(found, method)]
+    parts.append("### What was drawn")
+    parts.append("Distances are 1 - cosine similarity in the judge's space.")
+    parts.append(views_table.drawn_table(settings))
+    notes = [f"{tables.setting(s)}, {note}" for s in settings for note in views_table.notes(s["generated_views"])]
+    return [*parts, bullets(notes)] if notes else parts
+
+
+def bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def write(summaries: list[dict[str, Any]]) -> None:
     """Write RESULTS.md, the figures, and the table between README's marks."""
     by_sweep: dict[str, list[dict[str, Any]]] = {}
-    for s in summaries:
+    views = [s for s in summaries if "generated_views" in s]
+    for s in (s for s in summaries if "generated_views" not in s):
         by_sweep.setdefault(s["sweep"], []).append(s)
     seeds = by_sweep.pop("seeds", [])
     parts = ["# Results", SAID, LEGEND]
     if seeds:
         parts += main_section(seeds)
+    if views:
+        parts += views_section(views)
     for name, settings in sorted(by_sweep.items(), key=lambda item: [*SWEEPS, item[0]].index(item[0])):
         parts += sweep_section(SWEEPS.get(name, f"## Sweep: {name}"), settings)
     if seeds:
         parts += ["## Times (a noisy two-core machine)", "\n".join(map(time_line, seeds))]
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     lines = [LEGEND, tables.headline_table(seeds), "\n".join(map(verdict, seeds))] if seeds else []
+    if views:
+        said = [f"{tables.setting(s)}: {line}" for s in views for line in views_table.in_short(s["generated_views"])]
+        lines += ["Generated views against none:", bullets(said)]
     block = "\n\n".join(["", *lines, "More in [experiments/RESULTS.md](experiments/RESULTS.md).", ""])
     readme = README.read_text(encoding="utf-8")
     marks = r"(<!-- results:.*?-->).*?(<!-- /results -->)"
@@ -167,7 +197,10 @@ def main() -> None:
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
     SUMMARIES.mkdir(exist_ok=True)
     for name, variants in sweeps(runs).items():
-        (SUMMARIES / f"{'-'.join(name)}.json").write_text(json.dumps(summarise(name, variants), indent=1) + "\n")
+        summary = summarise(name, variants)
+        if found := generated_views.compared(variants):
+            summary["generated_views"] = found
+        (SUMMARIES / f"{'-'.join(name)}.json").write_text(json.dumps(summary, indent=1) + "\n")
     summaries = [read_json(p) for p in sorted(SUMMARIES.glob("*.json"))]
     if not summaries:
         sys.exit(f"no finished sweep under {runs}/sweeps: python -m skufp -m --config-name seeds")

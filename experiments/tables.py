@@ -8,6 +8,7 @@ SHOWN = {
     "attention_no_distill": "attention, no teacher", "fingerprint": "**fingerprint**",
     "two_prototypes": "two prototypes", "fde": "MUVERA-style FDE", "multi_vector": "multi-vector",
     "best_view_semi_oracle": "best single view (semi-oracle)", "best_view_oracle": "best single view (oracle)",
+    "mean_real": "mean of real views", "multi_vector_real": "multi-vector, real views",
 }  # fmt: skip
 Row = dict[str, Any]
 

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 
-from skufp.__main__ import Experiments, check_composition, config_folder, quote, translate_arguments
+from skufp.__main__ import Experiments, check_composition, config_folder, quote, translate_arguments, with_implied
 from skufp.config import plain
 from skufp.errors import UserError
 from skufp.schema import register_schema
@@ -76,6 +76,52 @@ def test_a_value_may_look_like_a_flag_or_an_assignment() -> None:
 def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
     with pytest.raises(UserError, match=r"needs a value: --(image photo\.jpg|text \"navy tee\")"):
         translate_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "implied"),
+    [
+        ([], []),
+        (["stage=views"], ["views=dit"]),
+        (["-m", "stage=views", "seed=1,2"], ["views=dit"]),
+        (["stage=views", "views=classic"], []),
+        (["stage=views", "views=none"], []),  # refused by the stage, which says what to type
+        (["stage=fingerprint"], []),
+        (["model=lite"], ["judge=siglip_tiny"]),
+        (["-m", "model=siglip_tiny,lite"], ["judge=siglip_tiny"]),
+        (["model=siglip"], []),
+        (["model=lite", "judge=lite"], []),  # warned of by the stage
+        (["stage=views", "model=lite"], ["views=dit", "judge=siglip_tiny"]),
+        (["stage=views", "model=lite", "judge=siglip"], ["views=dit"]),
+    ],
+)
+def test_what_a_command_leaves_unsaid(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], implied: list[str]
+) -> None:
+    monkeypatch.setattr("skufp.__main__._has_lite", lambda: True)
+    assert with_implied(arguments) == arguments + implied
+
+
+@pytest.mark.parametrize(
+    ("arguments", "implied"),
+    [
+        ([], ["judge=siglip_tiny"]), (["model=siglip_tiny"], ["judge=siglip_tiny"]), (["judge=lite"], []),
+        (["judge=siglip"], []), (["--info"], []), (["-i"], []),
+    ],
+)  # fmt: skip
+def test_without_the_extra_lite_the_judge_is_the_small_siglip(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], implied: list[str]
+) -> None:
+    monkeypatch.setattr("skufp.__main__.LITE_PACKAGES", ("json", "no_such_package_at_all"))
+    assert with_implied(arguments) == arguments + implied
+
+
+def test_the_judge_is_another_encoder_than_the_model_whatever_is_left_unsaid() -> None:
+    for model in ("siglip_tiny", "lite", "siglip"):
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            cfg = compose("config", with_implied(["stage=views", f"model={model}"]))
+        assert plain(cfg.judge.encoder) != plain(cfg.model.encoder)
+        assert cfg.views.name == "dit"
 
 
 @pytest.mark.parametrize(

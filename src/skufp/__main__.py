@@ -92,6 +92,8 @@ def translate_arguments(arguments: list[str]) -> list[str]:
 
 def with_implied(arguments: list[str]) -> list[str]:
     """Add what a command leaves unsaid: stage=views wants a generator, and a judge other than the model itself."""
+    if {"--info", "-i"} & set(arguments):  # would take the first setting for its own value
+        return arguments
     chosen = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
     implied = []
     if chosen.get("stage") == "views" and "views" not in chosen:

@@ -165,7 +165,7 @@ class Mix:
     """How many views join a SKU's real ones: at most ``cap`` per real one, and none beyond ``views`` in all."""
 
     cap: float = 2.0
-    views: int = 6
+    views: int = 4
 
 
 @dataclass

@@ -21,14 +21,25 @@ from skufp.retrieval.teacher import PairScores
 from skufp.stages.teacher_report import Choice, summary
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-MODULES = ("collect", "figures", "tables", "report")
+MODULES = ("collect", "figures", "tables", "generated_views", "views_table", "report")
 NEEDS: dict[str, list[str]] = {
     "prepare": [], "retriever": ["prepare"], "embed": ["prepare", "retriever"], "teacher": ["embed"],
     "fingerprint": ["embed", "teacher"], "index": ["retriever", "embed", "fingerprint"],
     "evaluate": ["prepare", "retriever", "embed", "fingerprint", "index"],
 }  # fmt: skip
 SKUS = ["a", "a", "b", "b", "c", "d"]  # of the six queries, q0 to q5
-VIEWS = [1, 1, 2, 2, 4, 7]
+VIEWS = [1, 1, 2, 2, 4, 7]  # real ones
+DRAWN = {
+    "candidates": 12,
+    "kept": 6,
+    "share": 0.5,
+    "by_views": {},
+    "planted": {},
+    "train_loss": None,
+    "notes": ["few"],
+    "distances": {"kept": None, "classic": None, "real": None},
+    "beyond_classic": {"median": 0.5, "p90": 0.25},
+}
 MEAN, MULTI = [2, 2, 2, 2, 2, 2], [1, 1, 1, 1, 1, 1]
 README = "# A title\n\n<!-- results: made by a script -->\nold\nrows\n<!-- /results -->\n\nThe rest, \\1 and \\g<0>.\n"
 Ranks = dict[str, list[int]]
@@ -60,20 +71,28 @@ class Runs:
     def evaluation(
         self, ranks: Ranks, seed: int = 0, data: str = "one", ablation: str = "none", texts: Ranks | None = None,
         queries: list[str] | None = None, version: int = 1, proof: dict[str, Any] | None = None, shuffle: bool = False,
+        views: str = "none", take: str = "generated",
     ) -> Path:  # fmt: skip
-        """A finished evaluation and all that it stands on; return its folder."""
+        """A finished evaluation and all that it stands on; return its folder. Drawn views: one joins each SKU."""
         self.count += 1
         inputs: dict[str, str] = {}
-        for stage, needs in NEEDS.items():
+        stages = NEEDS if views == "none" else {"views": []} | NEEDS | {"embed": [*NEEDS["embed"], "views"]}
+        for stage, needs in stages.items():
             key = f"{stage[:2]}{self.count:010d}"
             folder = self.root / stage / f"{data}-tiny-{key}"
             folder.mkdir(parents=True)
             config = {"data.name": data, "ablation": ablation, "version": version, "fingerprint_seed": seed}
             own = {need: inputs[need] for need in needs}
+            if stage == "embed":
+                config |= {"views.name": views, "views.take": take}
+                made = pa.table({"split": ["validation"] * 4, "sku_id": [*"abcd"], "generated": [views != "none"] * 4})
+                pq.write_table(made, folder / "rows.parquet")
             Manifest(
                 stage, key, own, config | {"stage": {"seed": seed, "steps": 3}}, "0", version, 0, wall_seconds=1.25
             ).write(folder)
             inputs[stage] = key
+            if stage == "views":
+                write_json(folder / "report.json", DRAWN)
             if stage == "teacher":
                 write_json(folder / "report.json", {"choose": "best", "folds": 2, "seed": 0} | _teachers())
             if stage == "fingerprint" and proof:
@@ -142,7 +161,7 @@ def _teachers() -> dict[str, Any]:
     of_view, viewpoint = np.array([0, 0, 1, 2]), np.array([2, 3, 2, 1])
     teachers = np.array([[1, 2, -1], [1, -1, -1], [0, 2, -1]])
     report: dict[str, Any] = summary(
-        Choice(pairs, of_view, viewpoint, np.array([0, 0, 1]), np.array([0, 1, 0]), teachers), 0
+        Choice(pairs, of_view, viewpoint, np.array([0, 0, 1]), np.array([0, 1, 0]), teachers, np.zeros(4, bool)), 0
     )
     return report
 
@@ -393,6 +412,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Runs:
              runs.evaluation(_ranks(MULTI), ablation="x"): ["model.training.prefix_dims=[64,128]"]}  # fmt: skip
     runs.sweep("2026-01-04_00-00-00-1", "vector_size", sizes, {"model.training.prefix_dims": "[],[64,128]"})
     runs.sweep("2026-01-05_00-00-00-1", "folds", {runs.evaluation(_ranks(MULTI)): ["stages.teacher.folds=3"]})
+    jobs = {
+        runs.evaluation(_ranks(r), s, views=v, take=t): [f"views={c}", f"fingerprint_seed={s}"]
+        for c, v, t, r in (("none", "none", "generated", [2] * 6), ("dit", "dit", "generated", [1, 1, 2, 2, 2, 2]),
+                           ("dit_control", "dit", "control", [2] * 6)) for s in range(2)
+    }  # fmt: skip
+    runs.sweep("2026-01-06_00-00-00-1", "views", jobs, {"views": "none,dit,dit_control"})
     return runs
 
 
@@ -435,6 +460,28 @@ def test_the_tables_by_hand(written: SimpleNamespace) -> None:
     assert said.count("### two · tiny · validation") == 2  # photos and views: it has no texts
     assert "all stages 9 s; one query on one CPU thread, medians: encode 20.0 ms, search 0.125 ms" in said
     assert _row(said, "prefix_dims=[64,128] | fingerprint")[2:] == ["64", "flat", "256", "0.500", "0.100"]
+
+
+def test_the_section_on_generated_views(written: SimpleNamespace) -> None:
+    """Both queries of SKU a, which has one real view, rank first: of the other SKUs nothing changes."""
+    said = written.said[written.said.index("## Generated views") : written.said.index("## Ablations")]
+    assert "6 photos of 4 SKUs, gallery of 9 SKUs, 2 seed(s)." in said
+    assert "tell whether generated views (dit) changed Recall@1 of single-view SKUs: +1.000 [+1.000, +1.000] (" in said
+    fingerprint = said[said.index("\nFingerprint:") : said.index("\nMean of all views:")]
+    assert _row(fingerprint, "1 | 2 | 1 | dit")[4:8] == [
+        "1.00",
+        "1.000 [1.000, 1.000]",
+        *["+1.000 [+1.000, +1.000]"] * 2,
+    ]
+    assert _row(fingerprint, "all | 6 | 4 | dit")[6].startswith("+0.333 [")
+    assert _row(said, "kept")[1] == "6 (50 %)"
+    assert "- one · tiny · validation, dit, first seed: few." in said
+    assert "(figures/views-one-tiny-validation.svg)" in said
+    assert "Sweep: views" not in written.said
+    short = (
+        "- one · tiny · validation: Recall@1 of the fingerprint, dit minus none: single-view SKUs +1.000 [+1.000, +1.0"
+    )
+    assert short in written.readme
 
 
 def test_the_teacher_table_by_hand(written: SimpleNamespace) -> None:

@@ -23,8 +23,8 @@ class SampleGrid(pl.Callback):
         self.count, self.seed = count, seed
         self.sampler = Sampler(steps, guidance)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, write and log the grid."""
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw, write and log the grid, while the averaged weights (stages/fit.py, ema) are still in place."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         module: Any = pl_module

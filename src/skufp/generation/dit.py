@@ -44,6 +44,7 @@ class DiTViews:
         import torch
 
         from skufp.models.dit import ViewDiT
+        from skufp.models.dual_encoder import WeightsMissingError
         from skufp.models.translation import Sampler
         from skufp.modules.encoder_folder import encoder_marks, load_encoder
 
@@ -52,8 +53,11 @@ class DiTViews:
             raise UserError(f"the augmenter in {augmenter} was trained with another encoder than the one in {encoder}")
         self.size, self.actions = int(about["image_size"]), list(about["actions"])
         self.batch_size, self.device = batch_size, torch.device("cpu")
-        self.network = ViewDiT.from_pretrained(Path(augmenter) / NETWORK).eval()
-        self.latents = build(about["latents"]).eval()
+        self.network = ViewDiT.from_pretrained(Path(augmenter) / NETWORK, low_cpu_mem_usage=False).eval()
+        try:
+            self.latents = build(about["latents"]).eval()
+        except WeightsMissingError as error:
+            raise UserError(f"the augmenter in {augmenter} cannot be used: {error}") from error
         self.encoder = load_encoder(Path(encoder))
         self.sampler = Sampler(steps, guidance, heun, temperature)
 

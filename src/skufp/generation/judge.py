@@ -17,6 +17,7 @@ from skufp.data.augment import foreground
 from skufp.generation.pictures import squared
 
 BINS = (4, 8, 8)  # of L, a and b: coarse, and none centred on grey, so that noise moves no mass from bin to bin
+COLOUR_SIDE = 32  # pixels
 BOUNDS = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))  # of Lab's values; what lies outside goes to the last bin
 
 
@@ -60,8 +61,10 @@ def colour_histogram(picture: np.ndarray) -> np.ndarray:
     """Return [K] float32, sum 1: CIE Lab colours of the foreground, or of all pixels where none can be told.
 
     A pixel is shared by the eight bins around it in proportion to its nearness (trilinear), so that a small change of
-    colour is a small change of the histogram.
+    colour is a small change of the histogram. Colours need no detail: a large picture is shrunk to COLOUR_SIDE.
     """
+    if max(picture.shape[:2]) > COLOUR_SIDE:
+        picture = squared(picture, COLOUR_SIDE)
     lab = cv2.cvtColor(np.ascontiguousarray(picture, np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
     low, high = np.array(BOUNDS, np.float32).T
     last = np.array(BINS) - 1

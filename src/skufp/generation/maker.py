@@ -65,8 +65,9 @@ class ViewMaker:
     """Makes views, controls and counterfactuals.
 
     ``mix`` {cap, views} says how many views a SKU wants, ``rounds`` how often an action is tried: with less noise, by
-    ``noise_step``, where the view strayed, with more where it copied its source. ``kinds`` names a record's
-    kind of view.
+    ``noise_step``, where the view strayed, with more where it copied its source. All that a round drew is judged, so a
+    SKU may keep more views than it wants: data/view_mix.py chooses those that join. ``kinds`` names a record's kind of
+    view.
     """
 
     prepared: Path
@@ -86,7 +87,7 @@ class ViewMaker:
         """Return every candidate, control and counterfactual of ``skus`` with its picture."""
         items = list(self._views(catalogue, skus, number))
         items += self._controls(catalogue, [row for row, _ in items if row.kept], number)
-        if catalogue.split == "train":
+        if catalogue.split == "train" and len(catalogue.skus) > 1:
             items += self._counterfactuals(catalogue, skus, number)
         return items
 
@@ -98,7 +99,7 @@ class ViewMaker:
             due = [a for a in attempts if left[a.sku] > 0 and not a.kept]
             for attempt in due:
                 attempt.source = self._sources(catalogue, attempt.sku)[again % len(catalogue.rows[attempt.sku])]
-            requests = [self._request(catalogue, a, again, skus) for a in due]
+            requests = [self._request(catalogue, a, str(again), skus) for a in due]
             pictures = self.generator.draw(requests)
             sources = [a.source for a in due]
             measures = self._measure(catalogue, self.judge.look(pictures), sources)
@@ -109,7 +110,7 @@ class ViewMaker:
                 row.kept = attempt.kept = not reasons[i]
                 left[attempt.sku] -= row.kept
                 step = self.noise_step if COPY in row.reasons else -self.noise_step
-                attempt.noise = float(np.clip(attempt.noise + step, LEAST_NOISE, 1.0))
+                attempt.noise = float(np.clip(attempt.noise + step, min(attempt.noise, LEAST_NOISE), 1.0))
                 yield row, pictures[i]
 
     def _controls(self, catalogue: Catalogue, kept: list[ViewRow], number: int) -> Iterator[Item]:
@@ -117,8 +118,10 @@ class ViewMaker:
         place = {r.view_id: i for i, r in enumerate(catalogue.records)}
         sources = [place[row.source_view] for row in kept]
         requests = [
-            self._request(catalogue, Attempt(row.sku_id, CLASSIC, 0.0, source), i, [row.sku_id])
-            for i, (row, source) in enumerate(zip(kept, sources, strict=True))
+            self._request(
+                catalogue, Attempt(row.sku_id, CLASSIC, 0.0, source), f"{row.action}/{row.round}", [row.sku_id]
+            )
+            for row, source in zip(kept, sources, strict=True)
         ]
         pictures = self.control.draw(requests)
         measures = self._measure(catalogue, self.judge.look(pictures), sources)
@@ -132,7 +135,7 @@ class ViewMaker:
         attempts = [Attempt(sku, action, action.noise, self._sources(catalogue, sku)[0])
                     for action in self.actions if action.toward for sku in skus]  # fmt: skip
         targets = [self.neighbour(catalogue, a.sku, a.action.toward or "") for a in attempts]
-        requests = [self._request(catalogue, a, 0, skus, target) for a, target in zip(attempts, targets, strict=True)]
+        requests = [self._request(catalogue, a, "0", skus, target) for a, target in zip(attempts, targets, strict=True)]
         pictures = self.generator.draw(requests)
         looks, sources, real = self.judge.look(pictures), [a.source for a in attempts], catalogue.real
         measures = self._measure(catalogue, looks, sources)
@@ -166,7 +169,7 @@ class ViewMaker:
         return self.kinds.of(record.viewpoint, record.zoom_in)
 
     def _request(
-        self, catalogue: Catalogue, attempt: Attempt, again: int, skus: Sequence[str], toward: int | None = None
+        self, catalogue: Catalogue, attempt: Attempt, again: str, skus: Sequence[str], toward: int | None = None
     ) -> ViewRequest:
         record, action = catalogue.records[attempt.source], attempt.action
         like = self._kind(record) if action.like == AS_SOURCE else action.like

@@ -63,12 +63,13 @@ class ViewDiT(ModelMixin, ConfigMixin):
     The source view enters three times: its latents by channel concatenation, its image encoder's tokens by
     cross-attention, its pooled embedding (with action and time) by adaLN. ``size`` is tiny, S or B; ``patch`` the side
     of a patch in latents. ``predicts`` is what the last layer stands for: the velocity, or its change from that of
-    views that differ from their source by normal noise of deviation ``change`` [C], which calibrate() measures. Then
-    the untrained network wanders about the source, all that it sees and says is of unit size, and a small one has less
-    to learn. Saved and loaded by ``save_pretrained`` and ``from_pretrained``.
+    views that differ from their source by normal noise of deviation ``change`` [C] (from nothing, by ``spread`` [C],
+    where the source is hidden), which calibrate() measures. Then the untrained network wanders about the source, all
+    that it sees and says is of unit size, and a small one has less to learn. Saved and loaded by ``save_pretrained`` and ``from_pretrained``.
     """
 
     change: Tensor
+    spread: Tensor
 
     _supports_gradient_checkpointing = True
 
@@ -96,6 +97,7 @@ class ViewDiT(ModelMixin, ConfigMixin):
         self.norm_out = AdaLayerNormContinuous(width, width, elementwise_affine=False, eps=1e-6)
         self.out = nn.Linear(width, patch * patch * channels)
         self.register_buffer("change", torch.ones(channels))
+        self.register_buffer("spread", torch.ones(channels))
         nn.init.normal_(self.action_embedding.weight, std=0.02)
         _switch_off(self.norm_out.linear)
         _switch_off(self.out)
@@ -115,10 +117,10 @@ class ViewDiT(ModelMixin, ConfigMixin):
         source = source.to(noisy.dtype) * has_source[:, None, None, None]
         by_change = self.config["predicts"] == "change"
         if by_change:
-            deviation = self.change.to(noisy.dtype)[:, None, None]
+            deviation = torch.where(has_source[:, None], self.change, self.spread).to(noisy.dtype)[:, :, None, None]
             expected, uncertainty = gaussian_velocity(noisy, t, source, deviation)
             remote = (noisy - (1 - t.to(noisy.dtype))[:, None, None, None] * source) * uncertainty / deviation
-            x = self.patches(torch.cat([remote, source / deviation], dim=1))
+            x = self.patches(torch.cat([remote, source / self.spread.to(noisy.dtype)[:, None, None]], dim=1))
         else:
             x = self.patches(torch.cat([noisy, source], dim=1))
         context = torch.where(has_tokens[:, None, None], self.tokens(tokens.to(x.dtype)), self.no_tokens.to(x.dtype))
@@ -136,8 +138,9 @@ class ViewDiT(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def calibrate(self, source: Tensor, target: Tensor) -> None:
-        """Set ``change`` to the deviation between views of one SKU, ``source`` and ``target`` [B, C, H, W]."""
+        """Set ``change`` and ``spread`` by pairs of views of one SKU, ``source`` and ``target`` [B, C, H, W]."""
         self.change.copy_((target - source).square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
+        self.spread.copy_(target.square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
 
     def _unpatch(self, x: Tensor) -> Tensor:
         """[B, N, P P C] -> [B, C, H, W]."""

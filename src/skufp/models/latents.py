@@ -139,7 +139,7 @@ def _load(pretrained: str, subfolder: str | None) -> Any:
         raise _missing(pretrained, what, error) from error
     if absent := found["missing_keys"]:
         raise _missing(pretrained, what, ValueError(f"{len(absent)} are not in the file, {absent[0]} for one"))
-    return model.float()
+    return model
 
 
 def _missing(pretrained: str, what: str, error: Exception) -> WeightsMissingError:

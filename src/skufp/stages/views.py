@@ -25,6 +25,7 @@ OUTCOME = "report.json"
 def check(cfg: DictConfig) -> None:
     """Refuse views=none and settings that mean nothing; warn where the judge is the model that conditions the views."""
     from skufp.config import plain
+    from skufp.generation.filter import FilterSettings
     from skufp.generation.request import AS_SOURCE
 
     if not cfg.views.generator:
@@ -35,6 +36,8 @@ def check(cfg: DictConfig) -> None:
         raise UserError("views.rounds and stages.views.part_skus must be 1 or more, views.mix.cap 0 or more")
     for name, action in plain(cfg.views.actions).items():
         _check_action(name, action, [AS_SOURCE, *cfg.augmenter.actions])
+    _check_names("views.filter", cfg.views.filter, FilterSettings)
+    FilterSettings(**plain(cfg.views.filter))  # refuses quantiles that are none
     if plain(cfg.judge.encoder) == plain(cfg.model.encoder) and "augmenter" in cfg.views.made_from:
         Console(stderr=True, highlight=False).print(
             f"[yellow]warning:[/] the judge is the encoder that the views were conditioned on ({cfg.model.name}): it"
@@ -46,16 +49,20 @@ def _check_action(name: str, action: dict[str, Any], kinds: list[str]) -> None:
     """Refuse an action with a setting, a kind of view or a direction that there is not."""
     from skufp.generation.request import AS_SOURCE, TOWARD, Action
 
-    known = [f.name for f in fields(Action) if f.name != "name"]
-    for key in action:
-        if key not in known:
-            raise UserError(f"views.actions.{name} has no setting '{key}'.{nearest(key, known)}")
+    _check_names(f"views.actions.{name}", action, Action)
     if (like := action.get("like", AS_SOURCE)) not in kinds:
         raise UserError(f"views.actions.{name}.like={like}: there is no such kind of view.{nearest(like, kinds)}")
     if (toward := action.get("toward")) not in (None, *TOWARD):
         raise UserError(f"views.actions.{name}.toward={toward}: choose {' or '.join(TOWARD)}")
     if not 0 < action.get("noise", 1.0) <= 1:
         raise UserError(f"views.actions.{name}.noise={action['noise']}: give a number above 0, at most 1")
+
+
+def _check_names(where: str, given: Any, schema: Any) -> None:
+    known = [f.name for f in fields(schema) if f.name != "name"]
+    for key in given:
+        if key not in known:
+            raise UserError(f"{where} has no setting '{key}'.{nearest(str(key), known)}")
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ def calibrate_filter(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> Non
     (out / SEEN).mkdir(exist_ok=True)
     for split in splits(cfg, inputs["prepare"]):
         pictures = _pictures(inputs["prepare"], catalogue_records(inputs["prepare"], split))
-        looks = [judge.look(list(chunk)) for chunk in _chunks(pictures, judge.batch_size)]
+        looks = [judge.look(list(chunk)) for chunk in _chunks(pictures, judge.batch_size)] or [judge.look([])]
         np.save(out / SEEN / f"{split}-vectors.npy", np.concatenate([x.vectors for x in looks]), allow_pickle=False)
         np.save(out / SEEN / f"{split}-colours.npy", np.concatenate([x.colours for x in looks]), allow_pickle=False)
     train = load_catalogue(inputs, out, splits(cfg, inputs["prepare"])[0])

@@ -1,0 +1,150 @@
+"""What generated_views.py found, in words and tables."""
+
+from typing import Any
+
+import tables
+from generated_views import CLASSIC, NONE, difference
+
+METHODS = {"fingerprint": "fingerprint", "mean": "mean of all views"}
+STRATA = {
+    "1": "single-view SKUs", "2-3": "SKUs with 2-3 real views", "4+": "SKUs with 4 or more real views",
+    "all": "all SKUs",
+}  # fmt: skip
+FEWEST = 10  # SKUs: resamples of fewer tell nothing
+HIGHER, LOWER, SAME, UNKNOWN = "higher", "lower", "no measurable difference", "too few SKUs to tell"
+INTRO = (
+    "Views that `stage=views` drew, and that its judge kept, join a SKU's real ones. *As many classic* has in place of"
+    " each a classic augmentation of the same source (crop, mirror, tilt, light, other background). Arms share queries,"
+    " retriever, augmenter and judge; every seed draws views and trains an aggregator of its own, so intervals, which"
+    " resample SKUs, say nothing of another retriever or augmenter. SKUs are grouped by their real views;"
+    f" of fewer than {FEWEST} SKUs nothing is said."
+)
+DISTANCES = {
+    "kept": "distance of kept views from their source", "classic": "of classic augmentations from theirs",
+    "real": "of two real views of one SKU",
+}  # fmt: skip
+PLANTED = {
+    "random": "planted: real views of random other SKUs, rejected", "siblings": "planted: of sibling styles, rejected",
+    "held_out": "planted: of the SKU itself, rejected",
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+def direction(i: Row, skus: int) -> str:
+    """Say on which side of 0 an interval lies."""
+    if skus < FEWEST:
+        return UNKNOWN
+    return HIGHER if i["low"] > 0 else LOWER if i["high"] < 0 else SAME
+
+
+def sentence(name: str, row: Row, arm: str) -> str:
+    """Say whether the views of ``arm`` raised the fingerprint's Recall@1 in one stratum."""
+    i = row["fingerprint"]["recall@1"][difference(arm, NONE)]
+    recall = f"Recall@1 of {STRATA[name]}"
+    said = {
+        HIGHER: f"Generated views ({arm}) **raised** {recall} by",
+        LOWER: f"Generated views ({arm}) **lowered** {recall} by",
+        SAME: f"Generated views ({arm}) **did not measurably change** {recall}:",
+        UNKNOWN: f"Too few SKUs to tell whether generated views ({arm}) changed {recall}:",
+    }[direction(i, row["skus"])]
+    seeds = f"by seed {min(i['seeds']):+.3f} to {max(i['seeds']):+.3f}"
+    asked = f"{row['queries']} queries of {row['skus']} SKUs"
+    return f"{said} {tables.ranged(i, '+')} ({seeds}; {asked})."
+
+
+def line(found: Row, method: str, arm: str, other: str) -> str:
+    """Say in one line how Recall@1 differs between two arms, stratum by stratum."""
+    parts = []
+    for name, row in found["strata"].items():
+        i = row[method]["recall@1"][difference(arm, other)]
+        parts.append(f"{STRATA[name]} {tables.ranged(i, '+')} ({direction(i, row['skus'])})")
+    return f"Recall@1 of the {METHODS[method]}, {difference(arm, other)}: {', '.join(parts)}."
+
+
+def aim(found: Row, arm: str) -> str:
+    """Say whether single-view SKUs gained."""
+    if "1" not in found["strata"]:
+        return "No query asks for a single-view SKU."
+    row = found["strata"]["1"]
+    gain = direction(row["fingerprint"]["recall@1"][difference(arm, NONE)], row["skus"])
+    answer = {HIGHER: "met", UNKNOWN: "cannot be told"}.get(gain, "not met")
+    return f"The aim, a gain for single-view SKUs whose interval excludes 0: **{answer}**."
+
+
+def verdicts(found: Row) -> list[str]:
+    """Say what came out: stratum by stratum against none, then a line for every other comparison."""
+    said = []
+    for arm, other in found["pairs"]:
+        if other == NONE and arm in found["drawn"]:
+            said += [sentence(name, row, arm) for name, row in found["strata"].items()] + [aim(found, arm)]
+        else:
+            said.append(line(found, "fingerprint", arm, other))
+    said += [line(found, "mean", arm, other) for arm, other in found["pairs"] if arm in found["drawn"]]
+    for arm, same in found["as_many"].items():
+        checked = "the same" if same else "**not the same: the comparison with classic views is not fair**"
+        said.append(f"Numbers of views added by {arm} and by {CLASSIC}, of every SKU, split and seed: {checked}.")
+    kept = ", ".join(f"{arm} {count}" for arm, count in found["trained"].items())
+    return [*said, f"Seeds of {found['seeds']} in which the trained aggregator was kept, not the mean: {kept}."]
+
+
+def in_short(found: Row) -> list[str]:
+    """Say in a line for every generator what it changed against no added views."""
+    return [line(found, "fingerprint", arm, NONE) for arm, other in found["pairs"] if other == NONE and arm != CLASSIC]
+
+
+def arms_table(found: Row, method: str) -> str:
+    """Every arm of one method in every stratum, and what it has more than none and than as many classic views."""
+    others = list(dict.fromkeys(other for _, other in found["pairs"]))
+    head = ["real views", "queries", "SKUs", "arm", "added views / SKU"]
+    for metric in ("R@1", "MRR"):
+        head += [f"{metric} [95 % over SKUs]", *(f"{metric} minus {other}" for other in others)]
+    rows = []
+    for name, row in found["strata"].items():
+        for arm in found["arms"]:
+            cells = [name, str(row["queries"]), str(row["skus"]), arm, f"{row['added'][arm]:.2f}"]
+            for of in (row[method]["recall@1"], row[method]["mrr"]):
+                cells += [tables.ranged(of[arm]), *(tables.ranged(of.get(difference(arm, o)), "+") for o in others)]
+            rows.append(cells)
+    return tables.table(head, rows)
+
+
+def drawn_table(settings: list[Row]) -> str:
+    """What the views stage reported, of every setting's first seed."""
+    reports = {f"{tables.setting(s)} · {arm}": report
+               for s in settings for arm, report in s["generated_views"]["drawn"].items() if report}  # fmt: skip
+    columns = [drawn_cells(report) for report in reports.values()]
+    rows = [[label, *(cells[label] for cells in columns)] for label in (columns[0] if columns else [])]
+    return tables.table(["drawn views, first seed", *reports], rows)
+
+
+def drawn_cells(report: Row) -> dict[str, str]:
+    """The figures of one views stage, by what they are."""
+    loss = report["train_loss"]
+    return {
+        "augmenter's loss, first and last tenth": f"{loss['first']:.3f}, {loss['last']:.3f}" if loss else "n/a",
+        "candidates": str(report["candidates"]),
+        "kept": f"{report['kept']} ({per_cent(report['share'])})",
+        **{f"SKUs with {name} real views that got one": f"{of['with_views']} of {of['skus']}"
+           for name, of in report["by_views"].items()},
+        **{f"{label}: 10 %, median, 90 %": spread(report["distances"][name]) for name, label in DISTANCES.items()},
+        "kept views beyond the classic median": per_cent(report["beyond_classic"]["median"]),
+        "kept views beyond the classic 90 %": per_cent(report["beyond_classic"]["p90"]),
+        **{label: rejected(report["planted"].get(name)) for name, label in PLANTED.items()},
+    }  # fmt: skip
+
+
+def per_cent(share: float | None) -> str:
+    return "n/a" if share is None else f"{100 * share:.0f} %"
+
+
+def spread(distances: Row | None) -> str:
+    return ", ".join(f"{distances[q]:.3f}" for q in ("p10", "median", "p90")) if distances else "n/a"
+
+
+def rejected(planted: Row | None) -> str:
+    return f"{tables.share(planted['rejected'])} of {planted['count']}" if planted and planted["rejected"] else "n/a"
+
+
+def notes(found: Row) -> list[str]:
+    """Pass on what the views stage itself found not to be as it should be."""
+    return [f"{arm}, first seed: {note}." for arm, report in found["drawn"].items() for note in report.get("notes", [])]

@@ -167,7 +167,7 @@ def test_noise_says_how_far_a_view_strays_from_its_source(asleep: Callable[..., 
     d t / sqrt((d (1 - t))² + t²) deviations of the noise from it."""
     grey = np.full((40, 40, 3), 128, np.uint8)
     for noise in (0.05, 0.2, 1.0):
-        drawn = asleep(steps=60).draw([ViewRequest(grey, Action("any"), "front", noise, 0)])[0]
+        drawn = asleep(steps=15, heun=True).draw([ViewRequest(grey, Action("any"), "front", noise, 0)])[0]
         expected = 127.5 * 0.4 * noise / np.sqrt((0.4 * (1 - noise)) ** 2 + noise**2)
         assert (drawn.astype(float) - 128).std() == pytest.approx(expected, rel=0.06)
 
@@ -176,7 +176,7 @@ def test_a_counterfactual_leads_from_its_source_to_the_other_sku(asleep: Callabl
     """Of normal changes (deviation d) about the other view, a path that starts at time t keeps a known share of what it
     began with: d (1 - t) / sqrt((d (1 - t))² + t²)."""
     source, other = (np.full((40, 40, 3), level, np.uint8) for level in (80, 160))
-    views = asleep(steps=60, temperature=0.0)
+    views = asleep(steps=40, temperature=0.0)
     for noise, share in ((0.2, 0.848), (0.7, 0.169)):
         request = ViewRequest(source, Action("any", toward="sibling"), "front", noise, 0, toward=other)
         drawn = views.draw([request])[0].astype(float)

@@ -18,13 +18,12 @@ from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, COUNTERFACTUAL_FILE, 
 from skufp.data.view_mix import room
 from skufp.data.view_shards import read_view_shards, shard_name
 
-CAP, MOST = 2.0, 6
+CAP, MOST = 2.0, 5
 # Few steps, and a filter that lets near everything pass: what little training draws is not the point here.
 SMALL = (
     "judge=siglip_tiny", "judge.training.steps=4", "judge.training.skus_per_batch=8", "augmenter.training.steps=6",
     "augmenter.training.batch_size=8", "stages.augmenter.callbacks.samples={count: 2, steps: 1}", "trainer.checks=1",
-    "stages.views.planted=50",
-    "stages.views.part_skus=10", f"views.mix.cap={CAP}", f"views.mix.views={MOST}",
+    "stages.views.planted=50", "stages.views.part_skus=10", f"views.mix.cap={CAP}", f"views.mix.views={MOST}",
     "+views.filter={own_floor: 0.96, margin: -0.02, colour_ceiling: 1.0, category_floor: 0, hard_floor: -1}",
 )  # fmt: skip
 FEW = "views.generator.steps=3"
@@ -78,7 +77,8 @@ def rows(made: Path) -> list[ViewRow]:
     return read_views(made / FILE)
 
 
-def test_the_plan_goes_by_judge_and_augmenter(drawn: SimpleNamespace) -> None:
+def test_the_plan_goes_by_judge_and_augmenter(drawn: SimpleNamespace, only: Any) -> None:
+    assert only(drawn.folder, "retriever")  # the chain's own: nothing was trained beside it
     plan = [line.split()[0] for line in drawn.output.splitlines()[2:7]]
     assert plan == ["prepare", "retriever", "judge", "augmenter", "views"]
     assert "accelerate" not in drawn.output  # diffusers' advice is not for our users
@@ -118,7 +118,7 @@ def test_every_candidate_is_a_row(rows: list[ViewRow], photos: list[CropRecord])
 def test_every_kept_view_has_its_control(rows: list[ViewRow]) -> None:
     kept = Counter((r.sku, r.source_view) for r in rows if r.kind == VIEW and r.kept)
     assert kept == Counter((r.sku, r.source_view) for r in rows if r.kind == CONTROL)
-    assert kept.total() > 10
+    assert kept.total() > 5
     assert all(r.kept for r in rows if r.kind == CONTROL)
 
 

@@ -121,7 +121,7 @@ def test_the_untrained_loss_by_hand(make: Make) -> None:
     assert float(_loss(module, batch)) == pytest.approx(float((expected - (noise - target)).square().mean()), rel=1e-4)
 
 
-@pytest.mark.parametrize("predicts", ["velocity", "change"])
+@pytest.mark.parametrize("predicts", [pytest.param("velocity", marks=pytest.mark.slow), "change"])
 def test_thirty_steps_on_one_batch_lower_its_loss(make: Make, predicts: str) -> None:
     module, batch = make(predicts), _batch()
     module.initialise([batch])
@@ -309,6 +309,7 @@ def _run(make: Make, catalogue: Path, folder: Path, *callbacks: pl.Callback) -> 
     return module
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_ends_with_the_same_weights(make: Make, catalogue: Path, tmp_path: Path) -> None:
     whole = _run(make, catalogue, tmp_path / "whole")
     with pytest.raises(Killed):

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +82,11 @@ class ViewMaker:
     rounds: int
     noise_step: float
     seed: int
+    _opened: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)  # photos of this part
 
     def part(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> list[Item]:
         """Return every candidate, control and counterfactual of ``skus`` with its picture."""
+        self._opened.clear()
         items = list(self._views(catalogue, skus, number))
         items += self._controls(catalogue, [row for row, _ in items if row.kept], number)
         if catalogue.split == "train" and len(catalogue.skus) > 1:
@@ -184,8 +186,10 @@ class ViewMaker:
         )  # fmt: skip
 
     def _picture(self, record: CropRecord) -> np.ndarray:
-        with Image.open(self.prepared / record.image_path) as image:
-            return np.asarray(image.convert("RGB"))
+        if record.image_path not in self._opened:
+            with Image.open(self.prepared / record.image_path) as image:
+                self._opened[record.image_path] = np.asarray(image.convert("RGB"))
+        return self._opened[record.image_path]
 
     def _mask(self, record: CropRecord) -> np.ndarray | None:
         if not record.mask_path:

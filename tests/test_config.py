@@ -10,22 +10,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.__main__ import check_composition, config_folder
-from skufp.config import (
-    Config,
-    Loss,
-    LossWeights,
-    build,
-    check_keys,
-    check_targets,
-    complete_loss,
-    locate,
-    plain,
-    register_schema,
-)
+from skufp.config import build, check_keys, check_targets, locate, plain
 from skufp.data.augment import PhonePhoto
 from skufp.errors import UserError
 from skufp.models.aggregators.attention import Attention
 from skufp.models.preprocessing import Preprocessing
+from skufp.schema import Config, Loss, LossWeights, complete_loss, register_schema
 
 PREPROCESSING = {"_target_": "skufp.models.preprocessing.Preprocessing", "size": 32}
 
@@ -212,8 +202,8 @@ def test_complete_loss_of_nothing_has_no_loss() -> None:
         ({"weights": {"smoth_ap": 1.0}}, "There is no setting 'loss.weights.smoth_ap'. Did you mean 'smooth_ap'?"),
         ({"weights": {"margin": 1, "lisnet": 1}}, "There is no setting 'loss.weights.lisnet'. Did you mean 'listnet'?"),
         ({"temprature": 0.1}, "There is no setting 'loss.temprature'. Did you mean 'temperature'?"),
-        ({"distill": 1.0}, "There is no setting 'loss.distill'. Valid: margin, name, prefix_dims, rank_temperature,"
-                           " sibling_weight, temperature, weights."),
+        ({"distill": 1.0}, "There is no setting 'loss.distill'. Valid: margin, name, negatives, prefix_dims,"
+                           " rank_temperature, sibling_weight, temperature, weights."),
     ],
 )  # fmt: skip
 def test_complete_loss_refuses_what_the_schema_does_not_know(given: dict[str, Any], message: str) -> None:

@@ -169,6 +169,26 @@ class Mix:
 
 
 @dataclass
+class ViewFilter:
+    """What a made view must pass: quantiles of what real views do, or numbers instead; see generation/filter.py."""
+
+    own_quantile: float = 0.1
+    margin_quantile: float = 0.2
+    wrong_quantile: float = 0.98
+    copy_quantile: float = 0.75
+    category_quantile: float = 0.05
+    neighbours: int = 20
+    colour_quantile: float = 0.9
+    hard_quantile: float = 0.9
+    own_floor: float | None = None
+    margin: float | None = None
+    copy_ceiling: float | None = None
+    category_floor: float | None = None
+    colour_ceiling: float | None = None
+    hard_floor: float | None = None
+
+
+@dataclass
 class Views:
     """Which generated views join the real ones, what draws them, and what must be true of those that are kept.
 
@@ -183,7 +203,7 @@ class Views:
     generator: dict[str, Any] = field(default_factory=dict)
     actions: dict[str, Any] = field(default_factory=dict)
     control: dict[str, Any] = field(default_factory=lambda: {"_target_": "skufp.generation.classic.ClassicViews"})
-    filter: dict[str, Any] = field(default_factory=dict)
+    filter: ViewFilter = field(default_factory=ViewFilter)
     mix: Mix = field(default_factory=Mix)
     rounds: int = 2
     noise_step: float = 0.15

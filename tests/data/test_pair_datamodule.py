@@ -131,13 +131,18 @@ def test_without_dev_samples_come_from_train(prepared: Any, tmp_path: Path) -> N
 
 
 def test_single_views_alone_cannot_train(prepared: Any, tmp_path: Path) -> None:
-    data = _data(_only(prepared, tmp_path, train=1, dev=1))
+    data = PairDataModule(
+        {"prepare": str(_only(prepared, tmp_path, train=1, dev=1)), "retriever": "somewhere"},
+        actions=ACTIONS, size=8, batch_size=4, seed=0, steps=5, workers=0,
+    )  # fmt: skip
     assert not data.can_train
     assert not data.has_dev_queries
     assert data.skus == {"train": 0, "dev": 0}
     assert data.left_out["train"] == len(_views(prepared.of("train")))
     with pytest.raises(UserError, match="two catalogue views"):
         data.sample_pairs(1)
+    with pytest.raises(UserError, match="views=classic"):
+        data.attach(SimpleNamespace(preprocessing=Preprocessing(6)))
 
 
 @pytest.mark.parametrize("flip", [-0.1, 1.5])

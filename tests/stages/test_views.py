@@ -26,7 +26,7 @@ from skufp.errors import UserError
 from skufp.models.siglip import tiny_siglip
 from skufp.modules.encoder_folder import save_encoder
 from skufp.schema import register_schema
-from skufp.stages import views
+from skufp.stages import views, views_basis, views_results
 
 SIZE = 16
 # Split -> pair -> views of each style.
@@ -113,8 +113,7 @@ FLIP = "views__actions__flip__"
         (FLIP + "toward", "siblings", r"toward=siblings: choose sibling or nearest"),
         (FLIP + "noise", 0, r"noise=0: give a number above 0, at most 1"),
         (FLIP + "noise", 1.1, r"noise=1\.1: give a number above 0"),
-        ("views__filter__marginn", 0, r"views\.filter has no setting 'marginn'\. Did you mean 'margin'\?"),
-        ("views__filter__own_quantile", 2, r"views\.filter\.own_quantile=2: give a quantile"),
+        ("views__filter__own_quantile", 2, r"views\.filter\.own_quantile=2\.0: give a quantile"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(name: str, value: Any, message: str) -> None:
@@ -161,8 +160,8 @@ def test_parts_hold_every_sku_once_siblings_side_by_side(inputs: dict[str, Path]
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("devices", "count"), [(1, 1), (2, 2), (-1, 1), ("auto", 1), ([0, 1, 2], 3)])
-def test_devices_are_counted(devices: Any, count: int) -> None:
+@pytest.mark.parametrize(("devices", "count"), [(1, [0]), (2, [0, 1]), (-1, [0]), ("auto", [0]), ([1, 3], [1, 3])])
+def test_devices_are_those_that_were_asked_for(devices: Any, count: list[int]) -> None:
     assert views._devices(_settings(trainer__devices=devices)) == count
 
 
@@ -174,10 +173,10 @@ def test_distances_of_real_pairs_by_hand() -> None:
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     one = SimpleNamespace(rows={"a": [0, 1, 2], "b": [3]}, real=SimpleNamespace(vectors=vectors))
     two = SimpleNamespace(rows={"c": [0, 3]}, real=SimpleNamespace(vectors=vectors))
-    found = views.real_pair_distances([one, two])
+    found = views_results.real_pair_distances([one, two])
     expected = [1 - np.cos(np.radians(d)) for d in (60, 90, 30, 10)]
     assert found == pytest.approx(expected)
-    assert len(views.real_pair_distances([])) == 0
+    assert len(views_results.real_pair_distances([])) == 0
 
 
 def test_losses_are_read_in_order_over_all_attempts(tmp_path: Path) -> None:
@@ -185,8 +184,8 @@ def test_losses_are_read_in_order_over_all_attempts(tmp_path: Path) -> None:
         folder = tmp_path / "logs" / attempt
         folder.mkdir(parents=True)
         (folder / "metrics.csv").write_text("\n".join(["step,train/loss,val/loss", *lines]) + "\n")
-    assert views.train_losses({"augmenter": tmp_path}) == [0.9, 0.8, 0.7, 0.1]
-    assert views.train_losses({"prepare": tmp_path}) == []
+    assert views_results.train_losses({"augmenter": tmp_path}) == [0.9, 0.8, 0.7, 0.1]
+    assert views_results.train_losses({"prepare": tmp_path}) == []
 
 
 # ---- What is written ----
@@ -242,7 +241,7 @@ def test_the_report_is_of_these_rows(finished: Path) -> None:
 
 def test_nothing_of_the_work_in_progress_is_left(finished: Path) -> None:
     assert {p.name for p in finished.iterdir()} == {
-        FILE, COUNTERFACTUAL_FILE, views.SHARDS, views.SEEN, "thresholds.json", views.OUTCOME, "contact_sheet.html",
+        FILE, COUNTERFACTUAL_FILE, views.SHARDS, "thresholds.json", views.OUTCOME, "contact_sheet.html",
         "distances.png",
     }  # fmt: skip
 
@@ -315,8 +314,8 @@ def test_a_run_that_was_killed_while_it_calibrated_starts_over(
     inputs: dict[str, Path], finished: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "early"
-    (out / views.SEEN).mkdir(parents=True)
-    (out / views.SEEN / "train-vectors.npy").write_bytes(b"half of an array")
+    (out / views_basis.SEEN).mkdir(parents=True)
+    (out / views_basis.SEEN / "train-vectors.npy").write_bytes(b"half of an array")
     views.run(_settings(), inputs, out)
     _same(out, finished)
 
@@ -327,3 +326,10 @@ def test_two_devices_make_what_one_makes(inputs: dict[str, Path], finished: Path
     out.mkdir()
     views.run(_settings(trainer__devices=2), inputs, out)
     _same(out, finished)
+
+
+def test_the_schema_names_every_setting_of_the_filter_with_its_default():
+    from skufp.generation.filter import FilterSettings
+    from skufp.schema import ViewFilter
+
+    assert asdict(ViewFilter()) == asdict(FilterSettings())

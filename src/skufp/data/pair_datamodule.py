@@ -58,7 +58,9 @@ class PairDataModule(pl.LightningDataModule):
         return {"encoder_folder": str(self.encoder_folder)}
 
     def attach(self, module: Any) -> None:
-        """Take over the preprocessing of the module's conditioning encoder."""
+        """Take over the preprocessing of the module's conditioning encoder; UserError where there is no pair."""
+        if not self.can_train:
+            raise UserError(NO_PAIRS)
         self.preprocessing = module.preprocessing
 
     def _views(self, split: str) -> list[list[CropRecord]]:

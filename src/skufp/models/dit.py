@@ -65,7 +65,8 @@ class ViewDiT(ModelMixin, ConfigMixin):
     of a patch in latents. ``predicts`` is what the last layer stands for: the velocity, or its change from that of
     views that differ from their source by normal noise of deviation ``change`` [C] (from nothing, by ``spread`` [C],
     where the source is hidden), which calibrate() measures. Then the untrained network wanders about the source, all
-    that it sees and says is of unit size, and a small one has less to learn. Saved and loaded by ``save_pretrained`` and ``from_pretrained``.
+    that it sees and says is of unit size, and a small one has less to learn. Saved and loaded by ``save_pretrained``
+    and ``from_pretrained``.
     """
 
     change: Tensor

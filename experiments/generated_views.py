@@ -42,6 +42,7 @@ def compared(variants: dict[str, collect.Variant]) -> Row:
         "seeds": len(seeds), "arms": list(arms), "pairs": pairs(list(arms)), "strata": by_stratum(folders, added),
         "trained": {arm: sum(map(trained_is_kept, own)) for arm, own in folders.items()},
         "as_many": {arm: added[arm] == added[CLASSIC] for arm in drawn if CLASSIC in arms},
+        "sets": {arm: len({collect.upstream_folders(folder).get("views") for folder in folders[arm]}) for arm in drawn},
         "drawn": {arm: collect.upstream_report(folders[arm][0], "views", "report.json") for arm in drawn},
     }  # fmt: skip
 

@@ -15,8 +15,8 @@ HIGHER, LOWER, SAME, UNKNOWN = "higher", "lower", "no measurable difference", "t
 INTRO = (
     "Views that `stage=views` drew, and that its judge kept, join a SKU's real ones. *As many classic* has in place of"
     " each a classic augmentation of the same source (crop, mirror, tilt, light, other background). Arms share queries,"
-    " retriever, augmenter and judge; every seed draws views and trains an aggregator of its own, so intervals, which"
-    " resample SKUs, say nothing of another retriever or augmenter. SKUs are grouped by their real views;"
+    " retriever, augmenter and judge; every seed trains an aggregator of its own. Intervals resample SKUs, so they say"
+    " nothing of another retriever, augmenter or judge. SKUs are grouped by their real views;"
     f" of fewer than {FEWEST} SKUs nothing is said."
 )
 DISTANCES = {
@@ -83,6 +83,8 @@ def verdicts(found: Row) -> list[str]:
     for arm, same in found["as_many"].items():
         checked = "the same" if same else "**not the same: the comparison with classic views is not fair**"
         said.append(f"Numbers of views added by {arm} and by {CLASSIC}, of every SKU, split and seed: {checked}.")
+    sets = ", ".join(f"{arm} {count}" for arm, count in found["sets"].items())
+    said.append(f"Sets of views drawn for {found['seeds']} seed(s): {sets}.")
     kept = ", ".join(f"{arm} {count}" for arm, count in found["trained"].items())
     return [*said, f"Seeds of {found['seeds']} in which the trained aggregator was kept, not the mean: {kept}."]
 

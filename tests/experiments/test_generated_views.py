@@ -236,8 +236,9 @@ def test_the_verdict(scripts: SimpleNamespace, arms: Arms) -> None:
     assert aim == "The aim, a gain for single-view SKUs whose interval excludes 0: **met**."
     assert classic.startswith("Recall@1 of the fingerprint, dit minus as many classic: single-view SKUs +0.250 [")
     assert "SKUs with 2-3 real views -1.000 [-1.000, -1.000] (lower)" in classic
-    assert rest[-2:] == [
+    assert rest[-3:] == [
         "Numbers of views added by dit and by as many classic, of every SKU, split and seed: the same.",
+        "Sets of views drawn for 2 seed(s): dit 2.",
         "Seeds of 2 in which the trained aggregator was kept, not the mean: none 0, dit 1, as many classic 2.",
     ]
     assert [line.partition(": ")[0] for line in scripts.views_table.in_short(found)] == [

@@ -42,9 +42,16 @@ def compared(variants: dict[str, collect.Variant]) -> Row:
         "seeds": len(seeds), "arms": list(arms), "pairs": pairs(list(arms)), "strata": by_stratum(folders, added),
         "trained": {arm: sum(map(trained_is_kept, own)) for arm, own in folders.items()},
         "as_many": {arm: added[arm] == added[CLASSIC] for arm in drawn if CLASSIC in arms},
+        "drawn_with": {arm: drawn_with(arms[arm].settings.get("views", {})) for arm in drawn},
         "sets": {arm: len({collect.upstream_folders(folder).get("views") for folder in folders[arm]}) for arm in drawn},
         "drawn": {arm: collect.upstream_report(folders[arm][0], "views", "report.json") for arm in drawn},
     }  # fmt: skip
+
+
+def drawn_with(settings: Row) -> Row:
+    """Return the numbers that a generator and its actions were given: {setting: value}."""
+    found = {k: v for k, v in settings.get("views.generator", {}).items() if isinstance(v, int | float)}
+    return found | {f"noise of {k}": v["noise"] for k, v in settings.get("views.actions", {}).items() if "noise" in v}
 
 
 def arm_of(variant: collect.Variant) -> str:

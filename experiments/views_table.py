@@ -83,6 +83,8 @@ def verdicts(found: Row) -> list[str]:
     for arm, same in found["as_many"].items():
         checked = "the same" if same else "**not the same: the comparison with classic views is not fair**"
         said.append(f"Numbers of views added by {arm} and by {CLASSIC}, of every SKU, split and seed: {checked}.")
+    for arm, given in found["drawn_with"].items():
+        said.append(f"{arm} drew with " + (", ".join(f"{k} {v}" for k, v in given.items()) or "no numbers") + ".")
     sets = ", ".join(f"{arm} {count}" for arm, count in found["sets"].items())
     said.append(f"Sets of views drawn for {found['seeds']} seed(s): {sets}.")
     kept = ", ".join(f"{arm} {count}" for arm, count in found["trained"].items())

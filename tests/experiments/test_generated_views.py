@@ -236,8 +236,9 @@ def test_the_verdict(scripts: SimpleNamespace, arms: Arms) -> None:
     assert aim == "The aim, a gain for single-view SKUs whose interval excludes 0: **met**."
     assert classic.startswith("Recall@1 of the fingerprint, dit minus as many classic: single-view SKUs +0.250 [")
     assert "SKUs with 2-3 real views -1.000 [-1.000, -1.000] (lower)" in classic
-    assert rest[-3:] == [
+    assert rest[-4:] == [
         "Numbers of views added by dit and by as many classic, of every SKU, split and seed: the same.",
+        "dit drew with no numbers.",
         "Sets of views drawn for 2 seed(s): dit 2.",
         "Seeds of 2 in which the trained aggregator was kept, not the mean: none 0, dit 1, as many classic 2.",
     ]
@@ -345,3 +346,12 @@ def test_arms_share_retriever_augmenter_and_judge_and_nothing_after_the_views(ke
         assert len({stages[stage] for stages in keys.values() if stage in stages}) == 1
     assert len({stages["evaluate"] for stages in keys.values()}) == 6
     assert len({stages["embed"] for stages in keys.values()}) == 5  # without views no seed enters it
+
+
+def test_what_a_generator_was_given(scripts: SimpleNamespace) -> None:
+    settings = {
+        "views.generator": {"_target_": "skufp.generation.dit.DiTViews", "steps": 12, "temperature": 0.6},
+        "views.actions": {"front": {"noise": 0.7}, "flip": {}},
+    }
+    assert scripts.generated_views.drawn_with(settings) == {"steps": 12, "temperature": 0.6, "noise of front": 0.7}
+    assert scripts.generated_views.drawn_with({}) == {}

@@ -144,6 +144,7 @@ def test_multirun_shares_upstream_work(chain, skufp, read):
     assert mean["fingerprint"]["mrr"] == pytest.approx(mean["mean"]["mrr"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
     """Kill in the middle of the retriever's training: the next run resumes and redoes no finished stage."""
     (tmp_path / "runs").mkdir()

@@ -16,6 +16,7 @@ from skufp.artifacts.views import SEPARATOR
 from skufp.errors import UserError
 from skufp.generation.judge import colour_distance
 from skufp.retrieval.metrics import ROUNDING
+from skufp.schema import ViewFilter
 
 UNLIKE_SKU = "unlike its SKU"
 NEARER_OTHER = "nearer to another SKU"
@@ -47,8 +48,8 @@ class RealViews:
         return len(self.sku)
 
 
-@dataclass(frozen=True)
-class FilterSettings:
+@dataclass
+class FilterSettings(ViewFilter):
     """Where each threshold comes from: a quantile of what real views do, each SKU counting the same.
 
     - ``own_quantile`` sets the floor of a view's similarity to its own SKU: that of two real views of one SKU.
@@ -64,21 +65,6 @@ class FilterSettings:
 
     A threshold given here replaces its quantiles. Raises UserError.
     """
-
-    own_quantile: float = 0.1
-    margin_quantile: float = 0.2
-    wrong_quantile: float = 0.98
-    copy_quantile: float = 0.75
-    category_quantile: float = 0.05
-    neighbours: int = 20
-    colour_quantile: float = 0.9
-    hard_quantile: float = 0.9
-    own_floor: float | None = None
-    margin: float | None = None
-    copy_ceiling: float | None = None
-    category_floor: float | None = None
-    colour_ceiling: float | None = None
-    hard_floor: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from skufp.artifacts.records import CropRecord
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
@@ -26,6 +25,7 @@ from skufp.generation.filter import (
     similarity_to_sku,
 )  # fmt: skip
 from skufp.generation.judge import Judge, Looks
+from skufp.generation.pictures import open_crop
 from skufp.generation.request import AS_SOURCE, Action, ViewGenerator, ViewRequest
 
 PREFERRED = ("front", "flat", "back", "zoom")  # sources that show most come first
@@ -187,8 +187,7 @@ class ViewMaker:
 
     def _picture(self, record: CropRecord) -> np.ndarray:
         if record.image_path not in self._opened:
-            with Image.open(self.prepared / record.image_path) as image:
-                self._opened[record.image_path] = np.asarray(image.convert("RGB"))
+            self._opened[record.image_path] = open_crop(self.prepared / record.image_path)
         return self._opened[record.image_path]
 
     def _mask(self, record: CropRecord) -> np.ndarray | None:

@@ -1,13 +1,22 @@
 """What the generators and the judge do to pictures alike: one size, garment and background. NumPy and OpenCV alone."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from skufp.data.augment import foreground, paste, piece
 from skufp.generation.request import ViewRequest
 
 STUDIO = (200, 255)  # grey levels of an even studio background
 SHIFT = 4.0  # its channels differ by this, in grey levels (standard deviation)
+
+
+def open_crop(path: Path) -> np.ndarray:
+    """Return a crop that stage=prepare cut, RGB [H, W, 3] uint8."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def squared(image: np.ndarray, size: int) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""Where a stage computes outside the Trainer: device, precision, threads."""
+"""Where a stage computes outside the Trainer, and in what portions: device, precision, threads, batches."""
 
 import ctypes
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 from omegaconf import DictConfig
@@ -26,6 +28,12 @@ def autocast(cfg: DictConfig) -> AbstractContextManager[Any]:
     if str(cfg.trainer.precision).startswith("bf16"):
         return torch.autocast(device(cfg).type, torch.bfloat16)
     return nullcontext()
+
+
+def in_batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield ``items`` in lists of ``size``, the last one maybe shorter."""
+    while part := list(islice(items, size)):
+        yield part
 
 
 def set_threads(cfg: DictConfig) -> None:

@@ -1,8 +1,7 @@
 """stage=embed: every crop, every text and every made view that joins through the encoder, once."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.artifacts.vectors import VectorTable
 from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, ViewRow, read_views
 from skufp.errors import UserError, nearest
-from skufp.stages.device import autocast, device, set_threads
+from skufp.stages.device import autocast, device, in_batches, set_threads
 from skufp.stages.progress import ProgressBar, worker_count
 
 VERSION = 3
@@ -129,7 +128,7 @@ def encode_made(cfg: DictConfig, encoder: Any, folder: Path, names: list[str], r
     files = [file for name in names for file in shard_files(folder / "shards", name)]
     wanted = ((i, p) for r, p in read_view_shards(files) if (i := number.get((*r.sku, r.view_id))) is not None)
     with ProgressBar(cfg, "embedding made views", len(rows)) as advance, torch.inference_mode(), autocast(cfg):
-        for batch in _batches(wanted, cfg.model.batch_size):
+        for batch in in_batches(wanted, cfg.model.batch_size):
             own = [i for i, _ in batch]
             pixels = np.stack([encoder.preprocessing(Image.fromarray(picture)) for _, picture in batch])
             vectors[own] = encoder.encode_image(torch.from_numpy(pixels).to(device(cfg))).float().cpu().numpy()
@@ -138,11 +137,6 @@ def encode_made(cfg: DictConfig, encoder: Any, folder: Path, names: list[str], r
     if not (found == 1).all():
         raise RuntimeError(f"{folder}: {int((found != 1).sum())} of {len(found)} pictures are not in the shards once")
     return vectors
-
-
-def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while part := list(islice(items, size)):
-        yield part
 
 
 def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """What stage=views stands on: judge, generators, the catalogue as the judge saw it, and the filter's thresholds."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
-from skufp.stages.device import device
+from skufp.stages.device import device, in_batches
 
 SEEN, THRESHOLDS = "seen", "thresholds.json"
 CALIBRATION = 512  # real views whose classic augmentations set the near-copy ceiling
@@ -60,7 +59,7 @@ def calibrate_filter(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> Non
     (out / SEEN).mkdir(exist_ok=True)
     for split in splits(cfg, inputs["prepare"]):
         pictures = open_pictures(inputs["prepare"], catalogue_records(inputs["prepare"], split))
-        looks = [judge.look(list(chunk)) for chunk in _chunks(pictures, judge.batch_size)] or [judge.look([])]
+        looks = [judge.look(chunk) for chunk in in_batches(pictures, judge.batch_size)] or [judge.look([])]
         np.save(out / SEEN / f"{split}-vectors.npy", np.concatenate([x.vectors for x in looks]), allow_pickle=False)
         np.save(out / SEEN / f"{split}-colours.npy", np.concatenate([x.colours for x in looks]), allow_pickle=False)
     train = load_catalogue(inputs, out, splits(cfg, inputs["prepare"])[0])
@@ -70,17 +69,10 @@ def calibrate_filter(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> Non
 
 
 def open_pictures(prepared: Path, records: list[CropRecord]) -> Iterator[np.ndarray]:
-    """Yield the crops of ``records``, RGB [H, W, 3] uint8."""
-    from PIL import Image
+    """Return the crops of ``records``, RGB [H, W, 3] uint8."""
+    from skufp.generation.pictures import open_crop
 
-    for record in records:
-        with Image.open(prepared / record.image_path) as image:
-            yield np.asarray(image.convert("RGB"))
-
-
-def _chunks(items: Iterator[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, ...]]:
-    while chunk := tuple(islice(items, size)):
-        yield chunk
+    return (open_crop(prepared / record.image_path) for record in records)
 
 
 def load_catalogue(inputs: dict[str, Path], out: Path, split: str) -> Any:

@@ -21,8 +21,9 @@ INTRO = (
 )
 DISTANCES = {
     "kept": "distance of kept views from their source", "classic": "of classic augmentations from theirs",
-    "real": "of two real views of one SKU",
+    "blurred": "of the source itself, blurred", "real": "of two real views of one SKU",
 }  # fmt: skip
+SPACES = {"distances": "", "structure": "in structure (both blurred), "}
 PLANTED = {
     "random": "planted: real views of random other SKUs, rejected", "siblings": "planted: of sibling styles, rejected",
     "held_out": "planted: of the SKU itself, rejected",
@@ -122,17 +123,20 @@ def drawn_table(settings: list[Row]) -> str:
 
 
 def drawn_cells(report: Row) -> dict[str, str]:
-    """The figures of one views stage, by what they are."""
-    loss = report["train_loss"]
+    """The figures of one views stage, by what they are; of a report that knows no structure yet, n/a."""
+    loss, beyond = report["train_loss"], report["beyond_classic"]
     return {
         "augmenter's loss, first and last tenth": f"{loss['first']:.3f}, {loss['last']:.3f}" if loss else "n/a",
         "candidates": str(report["candidates"]),
         "kept": f"{report['kept']} ({per_cent(report['share'])})",
         **{f"SKUs with {name} real views that got one": f"{of['with_views']} of {of['skus']}"
            for name, of in report["by_views"].items()},
-        **{f"{label}: 10 %, median, 90 %": spread(report["distances"][name]) for name, label in DISTANCES.items()},
-        "kept views beyond the classic median": per_cent(report["beyond_classic"]["median"]),
-        "kept views beyond the classic 90 %": per_cent(report["beyond_classic"]["p90"]),
+        **{f"{prefix}{label}: 10 %, median, 90 %": spread(report.get(space, {}).get(name))
+           for space, prefix in SPACES.items() for name, label in DISTANCES.items()},
+        "kept views beyond the classic median": per_cent(beyond["median"]),
+        "kept views beyond the classic 90 %": per_cent(beyond["p90"]),
+        "in structure, kept views beyond the classic median": per_cent(beyond.get("structure_median")),
+        "in structure, kept views beyond the classic 90 %": per_cent(beyond.get("structure_p90")),
         **{label: rejected(report["planted"].get(name)) for name, label in PLANTED.items()},
     }  # fmt: skip
 

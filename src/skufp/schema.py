@@ -157,6 +157,7 @@ class Augmenter:
     latents: dict[str, Any] = MISSING
     image_size: int = 64
     actions: dict[str, Any] = MISSING
+    drafts: bool = True
     training: AugmenterTraining = field(default_factory=AugmenterTraining)
 
 
@@ -183,6 +184,7 @@ class ViewFilter:
     own_floor: float | None = None
     margin: float | None = None
     copy_ceiling: float | None = None
+    structure_ceiling: float | None = None
     category_floor: float | None = None
     colour_ceiling: float | None = None
     hard_floor: float | None = None

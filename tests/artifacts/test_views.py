@@ -13,8 +13,8 @@ ROW = ViewRow(
     split="train", sku_id="naïve s1", pair_id=7, style=2, category_id=1, category_name="short sleeve top",
     view_id="gen-000001_item1-back-0", kind="view", source_view="000001_item1", action="back", round=1, seed=2**62,
     noise=0.7, toward_sku="", viewpoint=3, zoom_in=1, occlusion=1, own_similarity=0.9, source_similarity=0.75,
-    other_similarity=0.5, other_sku="s2", margin=0.4, category_found=1, colour_distance=0.1, kept=True, reason="",
-    text="a tee, navy", part=3,
+    structure_similarity=0.875, other_similarity=0.5, other_sku="s2", margin=0.4, category_found=1,
+    colour_distance=0.1, kept=True, reason="", text="a tee, navy", part=3,
 )  # fmt: skip
 REJECTED = replace(ROW, view_id="gen-000001_item1-back-1", kept=False, reason="too far from its SKU; colours differ")
 
@@ -38,7 +38,8 @@ def test_columns_are_flat_and_typed(tmp_path: Path) -> None:
     assert types["margin"] == "double"
     assert types["kept"] == "bool"
     assert types["reason"] == "string"
-    assert len(types) == 28
+    assert types["structure_similarity"] == "double"
+    assert len(types) == 29
 
 
 @pytest.mark.parametrize("wrong", [{"margin": "much"}, {"seed": 2**63}, {"kept": "no"}])
@@ -50,6 +51,7 @@ def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, wrong: dict[str, o
 def test_a_row_knows_its_sku_its_distance_and_its_reasons() -> None:
     assert ROW.sku == ("train", "naïve s1")
     assert ROW.distance == 0.25
+    assert ROW.structure_distance == 0.125
     assert ROW.reasons == []
     assert REJECTED.reasons == ["too far from its SKU", "colours differ"]
     assert ROW.kind in KINDS

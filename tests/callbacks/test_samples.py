@@ -17,7 +17,6 @@ from skufp.callbacks.samples import GAP, SampleGrid, grid, log_picture
 from skufp.models.translation import Sampler
 
 SIDE, COUNT = 4, 3
-ACTIONS = ("front", "back")
 
 
 def _flat(levels: list[int]) -> Tensor:
@@ -44,7 +43,7 @@ def test_a_grid_keeps_colours_and_cuts_what_is_out_of_range() -> None:
 
 
 class Grey(pl.LightningModule):
-    """Draws its one weight as a grey level, plus 10 for every action and 1 for every step of the sampler.
+    """Draws its one weight as a grey level, plus 10 for action 1, 1 for a step or seed, 4 for a start of 0.
 
     Each training step takes 16 off the weight: from 128, that is 112, 96, 80, 64.
     """
@@ -52,7 +51,6 @@ class Grey(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(128.0))
-        self.actions = list(ACTIONS)
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
         return self.weight
@@ -63,11 +61,12 @@ class Grey(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=16.0)
 
-    def sample(self, batch: dict[str, Any], action: Tensor, sampler: Sampler, seed: int) -> Tensor:
+    def sample(self, batch: dict[str, Any], sampler: Sampler, seed: int, start: float = 1.0) -> Tensor:
         assert not self.training
         assert not torch.is_grad_enabled()
         assert batch["source"].shape == (COUNT, 3, SIDE, SIDE)
-        return _flat([round(float(self.weight)) + 10 * a + sampler.steps + seed for a in action.tolist()])
+        level = round(float(self.weight)) + sampler.steps + seed + round(4 * (1 - start))
+        return _flat([level + 10 * action for action in batch["action"].tolist()])
 
 
 class Pairs(pl.LightningDataModule):
@@ -78,8 +77,8 @@ class Pairs(pl.LightningDataModule):
 
     def sample_pairs(self, count: int) -> dict[str, Any]:
         assert count == COUNT
-        return {"source": _flat([10, 20, 30]), "target": _flat([15, 25, 35]), "action": torch.tensor([1, 1, 0]),
-                "sku_id": ["a", "b", "c"]}  # fmt: skip
+        return {"source": _flat([10, 20, 30]), "target": _flat([15, 25, 35]), "draft": _flat([12, 22, 32]),
+                "action": torch.tensor([1, 1, 0]), "sku_id": ["a", "b", "c"]}  # fmt: skip
 
 
 def _fit(folder: Path, *callbacks: pl.Callback, **settings: Any) -> pl.Trainer:
@@ -97,21 +96,22 @@ def _levels(path: Path) -> list[list[int]]:
     return picture[:: SIDE + GAP, :: SIDE + GAP, 0].tolist()
 
 
-def test_every_validation_draws_source_target_and_every_action(tmp_path: Path) -> None:
-    _fit(tmp_path, SampleGrid(COUNT, steps=5, seed=2), logger=False, num_sanity_val_steps=1)
+def test_every_validation_draws_source_draft_view_and_target(tmp_path: Path) -> None:
+    _fit(tmp_path, SampleGrid(COUNT, steps=5, start=0.25, seed=2), logger=False, num_sanity_val_steps=1)
     samples = tmp_path / "samples"
     assert sorted(p.name for p in samples.iterdir()) == ["step-000002.png", "step-000004.png"]  # none of the check
-    front = 96 + 5 + 2
-    assert _levels(samples / "step-000002.png") == [[10, 20, 30], [15, 25, 35], [front] * 3, [front + 10] * 3]
-    assert _levels(samples / "step-000004.png")[2] == [64 + 5 + 2] * 3
+    level = 96 + 5 + 2 + 3
+    expected = [[10, 20, 30], [12, 22, 32], [level + 10, level + 10, level], [15, 25, 35]]
+    assert _levels(samples / "step-000002.png") == expected
+    assert _levels(samples / "step-000004.png")[2] == [64 + 10 + 5 + 2 + 3] * 2 + [64 + 5 + 2 + 3]
 
 
 def test_the_averaged_weights_draw_since_they_are_the_ones_that_are_kept(tmp_path: Path) -> None:
     callbacks = [SampleGrid(COUNT, steps=1), EMAWeightAveraging(decay=0.5)]
     trainer = _fit(tmp_path, *callbacks, logger=False, num_sanity_val_steps=0)
     # 112, then half of what was and half of what is: 104, 92, 78
-    assert _levels(tmp_path / "samples" / "step-000002.png")[2] == [104 + 1] * 3
-    assert _levels(tmp_path / "samples" / "step-000004.png")[2] == [78 + 1] * 3
+    assert _levels(tmp_path / "samples" / "step-000002.png")[2] == [114 + 1, 114 + 1, 104 + 1]
+    assert _levels(tmp_path / "samples" / "step-000004.png")[2] == [88 + 1, 88 + 1, 78 + 1]
     assert float(trainer.lightning_module.weight) == pytest.approx(78)  # type: ignore[arg-type]
 
 

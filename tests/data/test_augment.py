@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skufp.data.augment import PhonePhoto, degrade, foreground, occlude, paste, piece, relight, warp
+from skufp.data.augment import PhonePhoto, degrade, foreground, occlude, paste, piece, relight, squared, warp
 
 Step = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 SIZE = 64
@@ -77,6 +77,31 @@ def test_foreground_is_what_stands_before_an_even_background() -> None:
 @pytest.mark.parametrize("image", [PHOTO, np.full((40, 40, 3), 240, np.uint8), np.zeros((40, 40, 3), np.uint8)])
 def test_without_a_background_everything_is_foreground(image: np.ndarray) -> None:
     assert np.all(foreground(image) == 1.0)
+
+
+def test_shrinking_averages_areas_and_does_not_keep_the_aspect() -> None:
+    picture = np.zeros((8, 4, 3), np.uint8)
+    picture[:4, :2], picture[4:, 2:] = 200, 100
+    assert squared(picture, 2)[..., 0].tolist() == [[200, 0], [0, 100]]
+    mask = np.zeros((8, 4), np.float32)
+    mask[:2, :2] = 1
+    assert squared(mask, 2).tolist() == [[0.5, 0], [0, 0]]
+
+
+def test_a_picture_of_the_size_stays_as_it_is() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    mask = np.random.default_rng(1).random((16, 16)).round(4).astype(np.float32)
+    assert np.array_equal(squared(picture, 16), picture)
+    np.testing.assert_array_equal(squared(mask, 16), mask)
+
+
+@pytest.mark.parametrize("side", [7, 40])
+def test_masks_stay_between_0_and_1_and_full_ones_full(side: int) -> None:
+    edge = (np.random.default_rng(0).random((23, 17)) > 0.5).astype(np.float32)
+    resized = squared(edge, side)
+    assert resized.dtype == np.float32
+    assert 0 <= resized.min() <= resized.max() <= 1
+    assert (squared(np.ones((23, 17), np.float32), side) == 1).all()
 
 
 def test_warp_without_strength_is_the_picture_or_its_mirror() -> None:

@@ -24,8 +24,9 @@ TRAINING = {"skus_per_batch": 4, "images_per_sku": 2, "siblings": 2}
 BASE = ViewRow(
     split="train", sku_id="", pair_id=1, style=1, category_id=1, category_name="skirt", view_id="",
     kind=COUNTERFACTUAL, source_view="v", action="counterfactual", round=0, seed=0, noise=0.7, toward_sku="b",
-    viewpoint=2, zoom_in=1, occlusion=1, own_similarity=0.9, source_similarity=0.8, other_similarity=0.5, other_sku="b",
-    margin=0.0, category_found=1, colour_distance=0.1, kept=True, reason="", text="", part=0,
+    viewpoint=2, zoom_in=1, occlusion=1, own_similarity=0.9, source_similarity=0.8, structure_similarity=0.8,
+    other_similarity=0.5, other_sku="b", margin=0.0, category_found=1, colour_distance=0.1,
+    kept=True, reason="", text="", part=0,
 )  # fmt: skip
 
 

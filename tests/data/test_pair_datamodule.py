@@ -1,15 +1,19 @@
 """The pair DataModule: what it counts, what it trains and validates on, and what it takes over."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from skufp.artifacts.records import CATALOG, CropRecord, write_records
 from skufp.data.pair_datamodule import PairDataModule
+from skufp.data.shards import write_image_shards
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
@@ -76,7 +80,7 @@ def test_training_streams_pairs_of_train(prepared: Any) -> None:
     batches = list(loader)
     assert len(loader) == len(batches) == 5
     for batch in batches:
-        assert batch["source"].shape == batch["target"].shape == (4, 3, 8, 8)
+        assert batch["source"].shape == batch["target"].shape == batch["draft"].shape == (4, 3, 8, 8)
         assert batch["encoder_pixels"].shape == (4, 3, 6, 6)
         for name in ("source", "target"):
             assert _numbers(batch[name]) == [int(by_view[v].image_id) for v in batch[f"{name}_view"]]
@@ -95,7 +99,7 @@ def test_validation_sees_every_ordered_dev_pair_and_the_same_ones_every_time(pre
     assert sorted(_rows(first)) == sorted(expected)
     assert [len(b["action"]) for b in first[:-1]] == [4] * (len(first) - 1)
     for a, b in zip(first, again, strict=True):
-        assert all(torch.equal(a[k], b[k]) for k in ("source", "target", "encoder_pixels", "action"))
+        assert all(torch.equal(a[k], b[k]) for k in ("source", "target", "draft", "encoder_pixels", "action"))
     by_view = {r.view_id: int(r.image_id) for r in views}
     for batch in first:
         assert _numbers(batch["target"]) == [by_view[v] for v in batch["target_view"]]
@@ -143,6 +147,32 @@ def test_single_views_alone_cannot_train(prepared: Any, tmp_path: Path) -> None:
         data.sample_pairs(1)
     with pytest.raises(UserError, match="views=classic"):
         data.attach(SimpleNamespace(preprocessing=Preprocessing(6)))
+
+
+@pytest.fixture
+def masked(prepared: Any, tmp_path: Path) -> Path:
+    """The catalogue views of ``prepared``, each with a mask: the garment is the left half."""
+    mask = np.zeros((20, 16), np.uint8)
+    mask[:, :8] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    records = [replace(r, mask_path="mask.png") for r in prepared.records if r.domain == CATALOG]
+    for split in ("train", "dev"):
+        (tmp_path / split).symlink_to(prepared.root / split)
+        write_records(tmp_path / f"{split}_image_text.jsonl", [r for r in records if r.split == split])
+    write_image_shards(tmp_path, records, shard_size=8)
+    return tmp_path
+
+
+@pytest.mark.parametrize("drafts", [True, False])
+def test_drafts_are_the_source_s_garment_in_the_target_s_photo_or_the_source(masked: Path, drafts: bool) -> None:
+    data = _data(masked, drafts=drafts, flip=0.0)
+    assert data.drafts is drafts
+    batches = [*data.train_dataloader(), *data.val_dataloader(), data.sample_pairs(2), *data.first_batches()]
+    assert len(batches) > 8
+    for batch in batches:
+        assert _numbers(batch["draft"][..., :4]) == _numbers(batch["source"])
+        assert _numbers(batch["draft"][..., 4:]) == _numbers(batch["target" if drafts else "source"])
+        assert _numbers(batch["source"]) != _numbers(batch["target"])
 
 
 @pytest.mark.parametrize("flip", [-0.1, 1.5])

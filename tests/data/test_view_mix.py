@@ -11,8 +11,8 @@ from skufp.data.view_mix import choose_views, in_turn, room
 BASE = ViewRow(
     split="train", sku_id="a", pair_id=1, style=1, category_id=1, category_name="skirt", view_id="", kind=VIEW,
     source_view="v", action="", round=0, seed=0, noise=1.0, toward_sku="", viewpoint=2, zoom_in=1, occlusion=1,
-    own_similarity=0.9, source_similarity=0.8, other_similarity=0.5, other_sku="b", margin=0.0, category_found=1,
-    colour_distance=0.1, kept=True, reason="", text="", part=0,
+    own_similarity=0.9, source_similarity=0.8, structure_similarity=0.8, other_similarity=0.5, other_sku="b",
+    margin=0.0, category_found=1, colour_distance=0.1, kept=True, reason="", text="", part=0,
 )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def _pairs(catalogue: Catalogue, **changes: Any) -> ViewPairs:
 
 
 def _same(a: Batch, b: Batch) -> bool:
-    tensors, names = ("source", "target", "encoder_pixels", "action"), ("sku_id", "source_view", "target_view")
+    tensors, names = ("source", "target", "draft", "encoder_pixels", "action"), ("sku_id", "source_view", "target_view")
     return all(torch.equal(a[k], b[k]) for k in tensors) and all(a[k] == b[k] for k in names)
 
 
@@ -98,11 +98,11 @@ def test_batches_have_their_shapes_types_and_range(catalogue: Catalogue) -> None
     batches = list(pairs)
     assert len(batches) == len(pairs) == 6
     for batch in batches:
-        assert batch["source"].shape == batch["target"].shape == (4, 3, 8, 8)
+        assert batch["source"].shape == batch["target"].shape == batch["draft"].shape == (4, 3, 8, 8)
         assert batch["encoder_pixels"].shape == (4, 3, 4, 4)
         assert batch["action"].shape == (4,)
         assert batch["action"].dtype == torch.int64
-        for name in ("source", "target"):
+        for name in ("source", "target", "draft"):
             assert batch[name].dtype == torch.float32
             assert -1 <= float(batch[name].min()) < float(batch[name].max()) <= 1
 
@@ -167,17 +167,17 @@ def test_balanced_actions_come_as_often(catalogue: Catalogue, balance: bool, low
     assert low < np.mean(np.array(actions) == 1) < high  # 1 of 10 views is of kind 1, of 2 kinds
 
 
-def test_both_views_are_mirrored_by_one_coin(catalogue: Catalogue) -> None:
+def test_both_views_and_the_draft_are_mirrored_by_one_coin(catalogue: Catalogue) -> None:
     plain, mirrored, mixed = (list(_pairs(catalogue, steps=20, flip=flip)) for flip in (0.0, 1.0, 0.5))
     coins = []
     for a, b, c in zip(plain, mirrored, mixed, strict=True):
-        for name in ("source", "target"):
+        for name in ("source", "target", "draft"):
             assert torch.equal(a[name].flip(-1), b[name])
             assert not torch.equal(a[name], b[name])
         for i in range(4):
             coin = torch.equal(c["source"][i], b["source"][i])
             whole = b if coin else a
-            for name in ("source", "target", "encoder_pixels"):
+            for name in ("source", "target", "draft", "encoder_pixels"):
                 assert torch.equal(c[name][i], whole[name][i])
             coins.append(coin)
     assert 0.3 < np.mean(coins) < 0.7
@@ -276,8 +276,106 @@ def test_fixed_pairs_read_what_the_shards_hold(catalogue: Catalogue) -> None:
         if ([b["source_view"][i]], [b["target_view"][i]]) == wanted
     )
     assert (batch["source_view"], batch["target_view"]) == wanted
-    for name in ("source", "target", "encoder_pixels", "action"):
+    for name in ("source", "target", "draft", "encoder_pixels", "action"):
         assert torch.equal(batch[name][0], streamed[0][name][streamed[1]])
+
+
+# ---- Drafts ----
+
+BEHIND = (10, 20, 30)  # too dark for a studio background: without a mask, all of the picture is garment
+BOXES = [(slice(0, 3), slice(1, 7)), (slice(2, 8), slice(0, 2)), (slice(5, 8), slice(3, 8))]
+COLOURS = [(200, 0, 0), (0, 160, 0), (0, 0, 240)]
+
+
+def _boxed(place: int, garment: int) -> np.ndarray:
+    """The colour of view ``garment`` where view ``place`` shows its own; mid-grey rows tell the views apart."""
+    picture = np.full((8, 8, 3), BEHIND, np.uint8)
+    picture[place] = 100
+    picture[BOXES[place]] = COLOURS[garment]
+    return picture
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., CropRecord]) -> Catalogue:
+    """One SKU of three views, each a box of its colour with its mask."""
+    root, records = tmp_path_factory.mktemp("masked"), [record("train", 1, 1, CATALOG, n) for n in range(3)]
+    for number, r in enumerate(records):
+        r.mask_path = f"masks/{number}.png"
+        mask = np.zeros((8, 8), np.uint8)
+        mask[BOXES[number]] = 255
+        for path, picture in ((r.image_path, _boxed(number, number)), (r.mask_path, mask)):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(root / path, "PNG")
+    write_image_shards(root, records, shard_size=9)
+    return Catalogue(root, {r.view_id: r for r in records})
+
+
+def _streamed(masked: Catalogue, collate: PairCollate, flip: float) -> list[Batch]:
+    return list(_pairs(masked, collate=collate, steps=60, flip=flip, batch_size=1))
+
+
+def _fixed(masked: Catalogue, collate: PairCollate, flip: float) -> list[Batch]:
+    views = list(masked.records.values())
+    fixed = FixedPairs(masked.root, list(itertools.permutations(views, 2)))
+    return [collate([fixed[i]._replace(mirrored=flip == 1)]) for i in range(len(fixed))]
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+@pytest.mark.parametrize("read", [_streamed, _fixed])
+def test_a_draft_is_the_source_s_garment_in_the_target_s_photo(
+    masked: Catalogue, read: Callable[..., list[Batch]], flip: float
+) -> None:
+    batches = read(masked, PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS)), flip)
+    seen = set()
+    for batch in batches:
+        ((_, source, target),) = _drawn([batch])
+        numbers = tuple(int(masked.records[view].image_id) for view in (source, target))
+        expected = torch.from_numpy(_boxed(numbers[1], numbers[0]) / np.float32(127.5) - 1).permute(2, 0, 1)
+        torch.testing.assert_close(batch["draft"][0], expected.flip(-1) if flip else expected)
+        seen.add(numbers)
+    assert seen == set(itertools.permutations(range(3), 2))
+
+
+@pytest.mark.parametrize("read", [_streamed, _fixed])
+def test_without_drafts_the_draft_is_the_source(masked: Catalogue, read: Callable[..., list[Batch]]) -> None:
+    for flip in (0.0, 1.0):
+        for batch in read(masked, PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS), drafts=False), flip):
+            assert torch.equal(batch["draft"], batch["source"])
+            assert not torch.equal(batch["draft"], batch["target"])
+
+
+def test_without_masks_the_garment_is_what_stands_before_an_even_background(catalogue: Catalogue) -> None:
+    """The left half, dark: its colour is the source's, the bright right half the target's, mixed between them."""
+    numbers = {view: int(r.image_id) for view, r in catalogue.records.items()}
+    assert max(numbers.values()) < 45
+    for batch in _pairs(catalogue, flip=0.0, steps=20):
+        levels = ((batch["draft"] + 1) * 127.5).permute(0, 2, 3, 1)
+        for i in range(4):
+            source, target = numbers[batch["source_view"][i]], numbers[batch["target_view"][i]]
+            assert torch.allclose(levels[i, :, :2], torch.tensor(2.0 * source), atol=0.5)
+            assert torch.allclose(levels[i, :, 6:], torch.tensor(255.0 - 2 * target), atol=0.5)
+
+
+def test_a_large_picture_s_mask_is_made_as_small_as_its_picture(
+    tmp_path: Path, record: Callable[..., CropRecord]
+) -> None:
+    """40 x 24 pixels become 8 x 8, the garment's box with them; a box that ends within a pixel covers its share."""
+    views = [record("train", 1, 1, CATALOG, n) for n in (1, 2)]
+    for r, colour, rows in zip(views, ((200, 0, 0), (0, 0, 240)), (slice(0, 20), slice(10, 28)), strict=True):
+        picture, mask = np.full((40, 24, 3), BEHIND, np.uint8), np.zeros((40, 24), np.uint8)
+        picture[rows, 6:18], mask[rows, 6:18] = colour, 255
+        r.mask_path = f"{r.image_id}-mask.png"
+        (tmp_path / r.image_path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / r.image_path, "PNG")
+        Image.fromarray(mask).save(tmp_path / r.mask_path)
+    preprocessing = Preprocessing(8, resample=4)  # box: areas, as masks are
+    batch = PairCollate(preprocessing, ENCODER, ViewActions(ACTIONS))([FixedPairs(tmp_path, [(views[0], views[1])])[0]])
+    drafted = ((batch["draft"][0] + 1) * 127.5).permute(1, 2, 0).numpy()
+    expected = np.full((8, 8, 3), BEHIND, np.float32)
+    expected[2:5, 2:6] = (200, 0, 0)
+    mixed = 0.6 * np.array((0, 0, 240)) + 0.4 * np.array(BEHIND)  # the target's photo there, row 5
+    expected[5, 2:6] = 0.6 * np.array((200, 0, 0)) + 0.4 * mixed
+    np.testing.assert_allclose(drafted, expected, atol=1)
 
 
 def test_spread_pairs_are_all_of_them_or_one_of_every_sku_first(catalogue: Catalogue) -> None:

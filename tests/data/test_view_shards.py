@@ -18,9 +18,9 @@ def make_row(number: int, part: int = 0, sku: str = "s1", **changes: Any) -> Vie
         "split": "train", "sku_id": sku, "pair_id": 1, "style": 1, "category_id": 1, "category_name": "skirt",
         "view_id": f"gen-000001_item1-back-{number}", "kind": "view", "source_view": "000001_item1", "action": "back",
         "round": 0, "seed": number, "noise": 0.5, "toward_sku": "", "viewpoint": 3, "zoom_in": 1, "occlusion": 1,
-        "own_similarity": 0.9, "source_similarity": 0.8, "other_similarity": 0.5, "other_sku": "s2", "margin": 0.4,
-        "category_found": 1, "colour_distance": 0.1, "kept": True, "reason": "", "text": "ein Rock, grün",
-        "part": part,
+        "own_similarity": 0.9, "source_similarity": 0.8, "structure_similarity": 0.7, "other_similarity": 0.5,
+        "other_sku": "s2", "margin": 0.4, "category_found": 1, "colour_distance": 0.1, "kept": True, "reason": "",
+        "text": "ein Rock, grün", "part": part,
     }  # fmt: skip
     return ViewRow(**values | changes)
 

@@ -27,7 +27,9 @@ ASKED = [i for i, real in enumerate(REAL) for _ in range(2 if real in (2, 3) els
 REPORT = {"candidates": 200, "kept": 90, "share": 0.45, "notes": ["few"], "train_loss": {"first": 1.25, "last": 0.5}}
 REPORT |= {
     "distances": {"kept": {"pairs": 90, "p10": 0.1, "median": 0.25, "p90": 0.5}, "classic": None, "real": None},
-    "beyond_classic": {"median": 0.55, "p90": None},
+    "structure": {"kept": {"pairs": 90, "p10": 0.05, "median": 0.125, "p90": 0.25}, "classic": None, "real": None,
+                  "blurred": {"pairs": 60, "p10": 0.01, "median": 0.0625, "p90": 0.125}},
+    "beyond_classic": {"median": 0.55, "p90": None, "structure_median": 0.4, "structure_p90": 0.1},
     "by_views": {name: {"skus": 9, "with_views": 7, "views": 8} for name in ("1", "2-3", "4+")},
     "planted": {"random": {"count": 400, "rejected": {"mean": 0.97, "low": 0.95, "high": 0.99}},
                 "siblings": {"count": 0, "rejected": None}},
@@ -295,11 +297,18 @@ def test_what_was_drawn(scripts: SimpleNamespace) -> None:
     expected = {
         "drawn views, first seed": "one · tiny · validation · dit", "candidates": "200", "kept": "90 (45 %)",
         "augmenter's loss": "1.250, 0.500", "SKUs with 2-3 real views": "7 of 9", "of classic augmentations": "n/a",
-        "distance of kept": "0.100, 0.250, 0.500", "kept views beyond the classic median": "55 %",
+        "distance of kept": "0.100, 0.250, 0.500", "in structure (both blurred), distance of": "0.050, 0.125, 0.250",
+        "in structure (both blurred), of the source": "0.010, 0.062, 0.125", "of the source itself": "n/a",
+        "in structure, kept views beyond the classic median": "40 %",
+        "in structure, kept views beyond the classic 90 %": "10 %", "kept views beyond the classic median": "55 %",
         "kept views beyond the classic 90 %": "n/a", "planted: real views of random": "97 % [95, 99] of 400",
         "planted: of sibling": "n/a", "planted: of the SKU itself": "n/a",
     }  # fmt: skip
     assert {start: _row(table, start)[1] for start in expected} == expected
+    older = {key: value for key, value in REPORT.items() if key != "structure"}
+    older["beyond_classic"] = {"median": 0.55, "p90": None}
+    unknown = {label: cell for label, cell in scripts.views_table.drawn_cells(older).items() if "structure" in label}
+    assert list(unknown.values()) == ["n/a"] * 6
     assert scripts.views_table.notes(setting["generated_views"]) == ["dit, first seed: few."]
 
 

@@ -10,9 +10,11 @@ import pytest
 from skufp.errors import UserError
 from skufp.generation.calibration import calibrate, real_pairs
 from skufp.generation.filter import FilterSettings, RealViews
+from skufp.generation.judge import Likeness
 from skufp.generation.planted import planted_check
 
-CLASSIC = np.array([0.7, 0.9, 0.8, 0.6])
+CLASSIC = Likeness(np.array([0.7, 0.9, 0.8, 0.6]), np.array([0.95, 0.5, 0.85, 0.75]))
+NOTHING = Likeness(np.zeros(0), np.zeros(0))
 
 
 def _real(seed: int = 0, noise: float = 0.6, skus: int = 12) -> RealViews:
@@ -20,8 +22,9 @@ def _real(seed: int = 0, noise: float = 0.6, skus: int = 12) -> RealViews:
     sku = np.repeat(np.arange(skus), rng.integers(1, 5, skus))
     vectors = rng.normal(size=(skus, 8))[sku] + noise * rng.normal(size=(len(sku), 8))
     colours = (rng.random((skus, 6)) ** 3)[sku] + 0.1 * rng.random((len(sku), 6))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return RealViews(
-        (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
+        vectors, vectors[:, ::-1],
         (colours / colours.sum(axis=1, keepdims=True)).astype(np.float32), sku, sku // 3, sku % 4,
     )  # fmt: skip
 
@@ -70,17 +73,40 @@ def test_thresholds_agree_with_a_naive_loop(wrong_quantile: float) -> None:
     assert found.category_floor == pytest.approx(_naive_quantile(category, 0.6), abs=1e-6)
     assert found.hard_floor == pytest.approx(_naive_quantile([wrong_similarity], 0.35), abs=1e-6)
     assert found.copy_ceiling == 0.7
+    assert found.structure_ceiling == 0.75
 
 
 def test_a_sku_with_many_views_does_not_speak_for_all() -> None:
     """One SKU's ten views are all alike; three SKUs' two views are at right angles: half of the SKUs, not of pairs."""
     sku = np.array([0] * 10 + [1, 1, 2, 2, 3, 3])
     vectors = np.vstack([np.tile(np.eye(8)[0], (10, 1)), np.eye(8)[1:7]])
-    real = RealViews(vectors, np.ones((16, 1)), sku, sku, sku)
-    similarity, _, weight = real_pairs(real)
-    assert (len(similarity), weight.sum()) == (48, pytest.approx(4))
+    real = RealViews(vectors, vectors, np.ones((16, 1)), sku, sku, sku)
+    pairs, _, weight = real_pairs(real)
+    assert (len(pairs.seen), weight.sum()) == (48, pytest.approx(4))
     assert calibrate(real, CLASSIC, FilterSettings(own_quantile=0.7)).own_floor == 0
     assert calibrate(real, CLASSIC, FilterSettings(own_quantile=0.8)).own_floor == 1
+
+
+def test_real_pairs_by_hand() -> None:
+    """Views of SKU 0 at 0, 60 and 90 degrees, of SKU 1 at 0 and 10, of SKU 2 at 5; in structure at half of that."""
+    degrees = np.array([0, 0, 60, 5, 90, 10])
+    sku = np.array([0, 1, 0, 2, 0, 1])
+    seen, structure = (
+        np.stack([np.cos(turns), np.sin(turns)], axis=1) for turns in (np.radians(degrees), np.radians(degrees / 2))
+    )
+    pairs, _, weight = real_pairs(RealViews(seen, structure, np.ones((6, 1)), sku, sku, sku))
+    expected = {60: 1 / 3, 90: 1 / 3, 30: 1 / 3, 10: 1}
+    order = np.argsort(pairs.seen)[::-1]
+    assert pairs.seen[order] == pytest.approx([np.cos(np.radians(d)) for d in sorted(expected)])
+    assert pairs.structure[order] == pytest.approx([np.cos(np.radians(d / 2)) for d in sorted(expected)])
+    assert weight[order] == pytest.approx([expected[d] for d in sorted(expected)])
+
+
+def test_the_copy_quantile_sets_both_ceilings_and_a_number_by_hand_its_own() -> None:
+    found = calibrate(_real(), CLASSIC, FilterSettings(copy_quantile=0.75))
+    assert (found.copy_ceiling, found.structure_ceiling) == (0.8, 0.85)
+    by_hand = calibrate(_real(), CLASSIC, FilterSettings(copy_quantile=0.75, structure_ceiling=0.6))
+    assert (by_hand.copy_ceiling, by_hand.structure_ceiling) == (0.8, 0.6)
 
 
 @pytest.mark.parametrize(("noise", "least", "most"), [(0.3, 0.95, 1.0), (1.5, 0.87, 0.93)])
@@ -88,8 +114,9 @@ def test_wrong_pictures_are_rejected_whatever_the_judge_sees(noise: float, least
     """The real views set a sharp-eyed judge's margin, wrong pictures (of another draw than these) a dim one's."""
     real = _real(noise=noise, skus=60)
     settings = FilterSettings(
-        wrong_quantile=0.9, margin_quantile=0, colour_ceiling=1, own_floor=-1, copy_ceiling=1, category_floor=0
-    )
+        wrong_quantile=0.9, margin_quantile=0, colour_ceiling=1, own_floor=-1, copy_ceiling=1, structure_ceiling=1,
+        category_floor=0,
+    )  # fmt: skip
     thresholds = calibrate(real, CLASSIC, settings)
     result = planted_check(real, thresholds, settings, np.random.default_rng(5), 3000)
     assert least <= result["random"]["rejected"]["mean"] <= most
@@ -98,8 +125,8 @@ def test_wrong_pictures_are_rejected_whatever_the_judge_sees(noise: float, least
 
 
 def test_numbers_by_hand_replace_what_is_measured() -> None:
-    by_hand = {"own_floor": 0.1, "margin": 0.2, "copy_ceiling": 0.3, "category_floor": 0.4, "colour_ceiling": 0.5,
-               "hard_floor": 0.6}  # fmt: skip
+    by_hand = {"own_floor": 0.1, "margin": 0.2, "copy_ceiling": 0.3, "structure_ceiling": 0.35, "category_floor": 0.4,
+               "colour_ceiling": 0.5, "hard_floor": 0.6}  # fmt: skip
     assert calibrate(_real(), CLASSIC, FilterSettings(**by_hand)).to_dict() == by_hand
     measured = calibrate(_real(), CLASSIC, FilterSettings()).to_dict()
     assert calibrate(_real(), CLASSIC, FilterSettings(margin=0)).to_dict() == {**measured, "margin": 0}
@@ -107,11 +134,12 @@ def test_numbers_by_hand_replace_what_is_measured() -> None:
 
 def test_single_view_skus_say_what_to_type_and_typing_it_helps() -> None:
     eye = np.eye(4, dtype=np.float32)
-    real = RealViews(eye, np.ones((4, 1), np.float32), np.arange(4), np.arange(4), np.arange(4))
-    with pytest.raises(UserError, match=r"own_floor, copy_ceiling, colour_ceiling: that takes") as error:
-        calibrate(real, np.zeros(0), FilterSettings())
+    real = RealViews(eye, eye, np.ones((4, 1), np.float32), np.arange(4), np.arange(4), np.arange(4))
+    missing = "own_floor, copy_ceiling, structure_ceiling, colour_ceiling: that takes"
+    with pytest.raises(UserError, match=missing) as error:
+        calibrate(real, NOTHING, FilterSettings())
     typed = dict(word.removeprefix("views.filter.").split("=") for word in str(error.value).split() if "=" in word)
-    assert typed.keys() == {"own_floor", "copy_ceiling", "colour_ceiling"}
+    assert typed.keys() == {"own_floor", "copy_ceiling", "structure_ceiling", "colour_ceiling"}
     settings = FilterSettings(**{name: float(value) for name, value in typed.items()})
-    found = calibrate(real, np.zeros(0), settings)
+    found = calibrate(real, NOTHING, settings)
     assert (found.own_floor, found.margin) == (0.5, 0)  # wrong pictures alone set the margin

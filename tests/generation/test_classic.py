@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from skufp.data.augment import foreground
+from skufp.data.augment import foreground, squared
 from skufp.errors import UserError
-from skufp.generation.classic import MIXED, STEPS, ClassicViews, squared
+from skufp.generation.classic import MIXED, STEPS, ClassicViews
 from skufp.generation.request import Action, ViewRequest
 
 SIZE = 32

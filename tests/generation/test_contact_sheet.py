@@ -14,15 +14,24 @@ from skufp.artifacts.views import ViewRow
 from skufp.generation.contact_sheet import SHOWN, SkuGroup, choose_skus, data_uri, write_contact_sheet
 
 SUMMARY: dict[str, Any] = {
-    "candidates": 8, "kept": 3, "share": 0.375, "median_distance": 0.25,
-    "by_action": {"back": {"candidates": 8, "kept": 3, "share": 0.375, "median_distance": 0.25}},
+    "candidates": 8, "kept": 3, "share": 0.375, "median_distance": 0.25, "median_structure": 0.0625,
+    "by_action": {
+        "back": {"candidates": 8, "kept": 3, "share": 0.375, "median_distance": 0.25, "median_structure": 0.0625},
+    },
     "reasons": {"too far from its SKU": 5},
     "distances": {
         "kept": {"pairs": 3, "p10": 0.2, "median": 0.25, "p90": 0.3},
         "classic": {"pairs": 3, "p10": 0.1, "median": 0.125, "p90": 0.15},
+        "blurred": {"pairs": 2, "p10": 0.21, "median": 0.22, "p90": 0.23},
         "real": None,
     },
-    "beyond_classic": {"median": 1.0, "p90": None},
+    "structure": {
+        "kept": {"pairs": 3, "p10": 0.02, "median": 0.0625, "p90": 0.08},
+        "classic": {"pairs": 3, "p10": 0.07, "median": 0.08, "p90": 0.09},
+        "blurred": {"pairs": 2, "p10": 0.01, "median": 0.015, "p90": 0.02},
+        "real": None,
+    },
+    "beyond_classic": {"median": 1.0, "p90": None, "structure_median": 0.34, "structure_p90": 0.0},
     "planted": {
         "random": {"count": 200, "rejected": {"mean": 0.98, "low": 0.95, "high": 0.99}},
         "siblings": {"count": 0, "rejected": None},
@@ -57,7 +66,8 @@ def make_row(number: int = 0, sku: str = "s1", **changes: Any) -> ViewRow:
         "split": "train", "sku_id": sku, "pair_id": 1, "style": 1, "category_id": 1, "category_name": "skirt",
         "view_id": f"gen-{number:03d}", "kind": "view", "source_view": "real-1", "action": "back", "round": 0,
         "seed": number, "noise": 0.5, "toward_sku": "", "viewpoint": 3, "zoom_in": 1, "occlusion": 1,
-        "own_similarity": 0.91, "source_similarity": 0.75, "other_similarity": 0.5, "other_sku": "s2", "margin": 0.41,
+        "own_similarity": 0.91, "source_similarity": 0.75, "structure_similarity": 0.875,
+        "other_similarity": 0.5, "other_sku": "s2", "margin": 0.41,
         "category_found": 1, "colour_distance": 0.1, "kept": True, "reason": "", "text": "a skirt", "part": 0,
     }  # fmt: skip
     return ViewRow(**values | changes)
@@ -95,17 +105,22 @@ def test_every_picture_is_shown_once_in_its_section_with_its_scores(tmp_path: Pa
     assert "own 0.12" in text
     assert "margin -0.34" in text
     assert "distance 0.25" in text
+    assert "structure 0.12" in text
     assert "to s9" in text
 
 
 def test_the_summary_is_on_top(tmp_path: Path) -> None:
     text = " ".join(sheet(tmp_path).text.split())
     assert "3 of 8 candidates kept (38 %)" in text
-    assert "back 8 3 38 % 0.250" in text
+    assert "back 8 3 38 % 0.250 0.062" in text
     assert "too far from its SKU 5" in text
     assert "classic augmentation 3 0.100 0.125 0.150" in text
     assert "real view pairs of one SKU 0 n/a" in text
-    assert "kept views beyond the classic median 100 %" in text
+    assert "the source itself, blurred 2 0.010 0.015 0.020" in text
+    assert text.index("Distance from the source as seen") < text.index("kept views beyond the classic median 100 %")
+    assert text.index("Distance in structure") < text.index("kept views beyond the classic median 34 %")
+    assert "kept views beyond the classic 90 % n/a" in text
+    assert "kept views beyond the classic 90 % 0 %" in text
     assert "of random other SKUs 200 98 % 95 % to 99 %" in text
     assert "of sibling styles 0 n/a" in text
     assert "Few views were kept: 3 of 8." in text

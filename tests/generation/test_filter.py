@@ -27,6 +27,7 @@ from skufp.generation.filter import (
     measure,
     similarity_to_sku,
 )
+from skufp.generation.judge import Looks
 
 DRESS, SKIRT = 11, 12
 RED, BLUE = np.eye(2)
@@ -42,19 +43,28 @@ def at(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
 
 
+def looks(vectors: np.ndarray, colours: np.ndarray, structure: np.ndarray | None = None) -> Looks:
+    """Where structure is not what a test is about, it is as far as can be from every view's."""
+    return Looks(vectors, -np.ones_like(vectors) if structure is None else structure, colours)
+
+
 # SKU 0 has views at 0 and 40 degrees; SKUs 1 and 2 are dresses too, SKU 3 is a skirt on the far side
 DEGREES, SKUS = (0, 40, 100, 110, 120, 180, 190, 200), (0, 0, 1, 1, 2, 3, 3, 3)
 REAL = RealViews(
-    at(*DEGREES), np.stack([RED if sku == 0 else BLUE for sku in SKUS]), np.array(SKUS), np.array(SKUS) // 2,
+    at(*DEGREES), at(*(2 * degrees for degrees in DEGREES)),
+    np.stack([RED if sku == 0 else BLUE for sku in SKUS]), np.array(SKUS), np.array(SKUS) // 2,
     np.where(np.array(SKUS) == 3, SKIRT, DRESS),
 )  # fmt: skip
 THRESHOLDS = Thresholds(
-    own_floor=cos(35), margin=0.0, copy_ceiling=cos(5), category_floor=0.3, colour_ceiling=0.5, hard_floor=cos(80)
-)
+    own_floor=cos(35), margin=0.0, copy_ceiling=cos(5), structure_ceiling=cos(10), category_floor=0.3,
+    colour_ceiling=0.5, hard_floor=cos(80),
+)  # fmt: skip
 
 
 def _measure(degrees: float, colour: np.ndarray = RED, own: int = 0, source: int = 0, **more: Any) -> Measures:
-    return measure(at(degrees), colour[None], np.array([own]), np.array([source]), REAL, SETTINGS, **more)
+    structure = at(more.pop("structure", 90))
+    seen = looks(at(degrees), colour[None], structure)
+    return measure(seen, np.array([own]), np.array([source]), REAL, SETTINGS, **more)
 
 
 def _why(degrees: float, colour: np.ndarray = RED, **changes: float) -> str:
@@ -96,19 +106,44 @@ def test_every_reason_by_its_angle(degrees: float, colour: np.ndarray, changes: 
     assert _why(degrees, colour, **changes) == reason
 
 
+def test_structure_similarity_is_that_to_the_source_alone() -> None:
+    found = _measure(30, source=1, structure=100)  # the source is at 40 degrees, in structure at 80
+    assert found.structure_similarity[0] == pytest.approx(cos(20))
+    assert found.source_similarity[0] == pytest.approx(cos(10))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "structure", "reason"),
+    [
+        (30, 30, ""),
+        (30, 11, ""),
+        (30, 9, COPY),  # far from its source at 0 as seen, but only softer
+        (30, -9, COPY),
+        (4, 30, COPY),
+        (4, 9, COPY),  # one reason, once
+    ],
+)
+def test_a_copy_in_either_way_is_a_copy(degrees: float, structure: float, reason: str) -> None:
+    assert judge_views(_measure(degrees, structure=structure), np.array([DRESS]), THRESHOLDS) == [reason]
+
+
 def test_floors_and_ceilings_themselves_are_allowed() -> None:
-    found = _measure(20)
+    found = _measure(20, structure=20)
     exactly = Thresholds(
         own_floor=found.own_similarity[0], margin=found.margin[0], copy_ceiling=found.source_similarity[0],
-        category_floor=found.category_share[0], colour_ceiling=found.colour_distance[0], hard_floor=0,
+        structure_ceiling=found.structure_similarity[0], category_floor=found.category_share[0],
+        colour_ceiling=found.colour_distance[0], hard_floor=0,
     )  # fmt: skip
     assert judge_views(found, np.array([DRESS]), exactly) == [""]
 
 
 def test_what_is_not_a_number_is_not_kept() -> None:
-    broken = measure(at(30) * np.nan, RED[None], np.array([0]), np.array([0]), REAL, SETTINGS)
+    seen = looks(at(30) * np.nan, RED[None], at(90))
+    broken = measure(seen, np.array([0]), np.array([0]), REAL, SETTINGS)
     [reason] = judge_views(broken, np.array([DRESS]), THRESHOLDS)
     assert {UNLIKE_SKU, NEARER_OTHER, COPY} <= set(reason.split("; "))
+    without = _measure(30, structure=np.nan)
+    assert judge_views(without, np.array([DRESS]), THRESHOLDS) == [COPY]
     assert NOT_HARD in judge_counterfactuals(broken, np.array([np.nan]), np.array([DRESS]), THRESHOLDS)[0]
 
 
@@ -131,16 +166,19 @@ def test_a_counterfactual_is_near_its_sku_and_not_of_it(degrees: float, reason: 
 
 
 def test_the_vote_is_the_nearest_categorys_when_tied() -> None:
-    real = RealViews(at(0, 50, 60, 70, 80), np.tile(RED, (5, 1)), np.arange(5), np.arange(5), np.array([1, 2, 3, 3, 2]))
-    found = measure(at(10), RED[None], np.array([0]), np.array([0]), real, FilterSettings(neighbours=4))
+    vectors, category = at(0, 50, 60, 70, 80), np.array([1, 2, 3, 3, 2])
+    real = RealViews(vectors, vectors, np.tile(RED, (5, 1)), np.arange(5), np.arange(5), category)
+    seen = looks(at(10), RED[None])
+    found = measure(seen, np.array([0]), np.array([0]), real, FilterSettings(neighbours=4))
     assert (found.category_found[0], found.category_share[0]) == (2, 0)
-    of_three = measure(at(10), RED[None], np.array([0]), np.array([0]), real, FilterSettings(neighbours=3))
+    of_three = measure(seen, np.array([0]), np.array([0]), real, FilterSettings(neighbours=3))
     assert of_three.category_found[0] == 3
 
 
 def test_a_catalogue_of_one_sku_has_no_other() -> None:
-    alone = RealViews(at(0, 10), np.tile(RED, (2, 1)), np.zeros(2, int), np.zeros(2, int), np.full(2, DRESS))
-    found = measure(at(20), RED[None], np.array([0]), np.array([0]), alone, FilterSettings())
+    vectors, one = at(0, 10), np.zeros(2, int)
+    alone = RealViews(vectors, vectors, np.tile(RED, (2, 1)), one, one, np.full(2, DRESS))
+    found = measure(looks(at(20), RED[None]), np.array([0]), np.array([0]), alone, FilterSettings())
     assert (found.other_sku[0], found.other_similarity[0], found.category_found[0]) == (-1, -1, -1)
     assert judge_views(found, np.array([DRESS]), THRESHOLDS) == [""]
 
@@ -159,14 +197,15 @@ def test_measures_agree_with_a_double_loop(tile: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(filters, "TILE", tile)
     rng = np.random.default_rng(0)
     sku = rng.permutation(np.repeat(np.arange(9), rng.integers(1, 6, 9)))
-    vectors, colours = rng.normal(size=(len(sku) + 17, 5)), rng.random((len(sku) + 17, 6)) ** 3
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors, colours = vectors.astype(np.float32), (colours / colours.sum(axis=1, keepdims=True)).astype(np.float32)
+    both, colours = rng.normal(size=(2, len(sku) + 17, 5)), rng.random((len(sku) + 17, 6)) ** 3
+    vectors, structure = (both / np.linalg.norm(both, axis=2, keepdims=True)).astype(np.float32)
+    colours = (colours / colours.sum(axis=1, keepdims=True)).astype(np.float32)
     n = len(sku)
-    real = RealViews(vectors[:n], colours[:n], sku, sku // 2, sku % 3)
+    real = RealViews(vectors[:n], structure[:n], colours[:n], sku, sku // 2, sku % 3)
     source, exclude = rng.integers(0, n, 17), rng.integers(0, n, 17)
     settings = FilterSettings(neighbours=4)
-    found = measure(vectors[n:], colours[n:], sku[source], source, real, settings, exclude)
+    seen = Looks(vectors[n:], structure[n:], colours[n:])
+    found = measure(seen, sku[source], source, real, settings, exclude)
     toward = similarity_to_sku(vectors[n:], sku[exclude], real)
     for m in range(17):
         v, c = vectors[n + m], colours[n + m]
@@ -178,6 +217,7 @@ def test_measures_agree_with_a_double_loop(tile: int, monkeypatch: pytest.Monkey
         expected = {
             "own_similarity": max((v @ vectors[i] for i in own), default=-1),
             "source_similarity": v @ vectors[source[m]],
+            "structure_similarity": structure[n + m] @ structure[source[m]],
             "other_similarity": v @ vectors[others[0]],
             "other_sku": sku[others[0]],
             "category_found": max(voters, key=lambda k, voters=voters: (voters.count(k), -voters.index(k))),
@@ -191,7 +231,7 @@ def test_measures_agree_with_a_double_loop(tile: int, monkeypatch: pytest.Monkey
 
 def test_no_candidates_measure_as_none() -> None:
     nothing, no_rows = np.zeros((0, 2), np.float32), np.zeros(0, int)
-    found = measure(nothing, nothing, no_rows, no_rows, REAL, SETTINGS)
+    found = measure(looks(nothing, nothing), no_rows, no_rows, REAL, SETTINGS)
     assert found.margin.shape == (0,)
     assert judge_views(found, no_rows, THRESHOLDS) == []
     assert similarity_to_sku(nothing, no_rows, REAL).shape == (0,)

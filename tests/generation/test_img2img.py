@@ -13,7 +13,7 @@ import torch
 
 from skufp.errors import UserError
 from skufp.generation.img2img import Img2ImgViews, _settings, _strength
-from skufp.generation.request import Action, ViewRequest
+from skufp.generation.request import Action, Photo, ViewRequest
 
 SIZE = 16
 PROMPTS = {"front": "a {category} from the front", "background": "a photo in a street", "sibling": "blue"}
@@ -191,7 +191,7 @@ def test_a_clean_background_is_even_and_needs_no_prompt(views: Img2ImgViews) -> 
 def test_a_counterfactual_starts_from_its_source(views: Img2ImgViews) -> None:
     source, other = _photo(1), 255 - _photo(1)
     action = Action("sibling", toward="sibling")
-    out = views.draw([ViewRequest(source, action, "front", 0.1, 0, toward=other)])[0]
+    out = views.draw([ViewRequest(source, action, "front", 0.1, 0, toward=Photo(other))])[0]
     assert _distance(out, source) < _distance(out, other)
 
 

@@ -5,8 +5,10 @@ import math
 import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from skufp.generation.judge import BINS, Judge, colour_distance, colour_histogram
+from skufp.generation.judge import BINS, Judge, blurred, colour_distance, colour_histogram, joined, likeness
 from skufp.models.siglip import tiny_siglip
 
 SIZE = 24
@@ -37,19 +39,21 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 def test_looks_are_unit_vectors_and_histograms_whatever_the_batch(judge: Judge) -> None:
     pictures = _pictures(6)  # more than a batch
     looks = judge.look(pictures)
-    assert looks.vectors.shape == (6, 32)
+    assert looks.vectors.shape == looks.structure.shape == (6, 32)
     assert looks.colours.shape == (6, math.prod(BINS))
-    assert looks.vectors.dtype == looks.colours.dtype == np.float32
+    assert looks.vectors.dtype == looks.structure.dtype == looks.colours.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(looks.vectors, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(looks.structure, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(looks.colours.sum(axis=1), 1, rtol=1e-5)
     alone = judge.look(pictures[5:])
     np.testing.assert_allclose(alone.vectors[0], looks.vectors[5], atol=1e-5)
+    np.testing.assert_allclose(alone.structure[0], looks.structure[5], atol=1e-5)
     np.testing.assert_array_equal(alone.colours[0], looks.colours[5])
 
 
 def test_nothing_looks_like_nothing(judge: Judge) -> None:
     looks = judge.look([])
-    assert looks.vectors.shape == (0, 32)
+    assert looks.vectors.shape == looks.structure.shape == (0, 32)
     assert looks.colours.shape == (0, math.prod(BINS))
 
 
@@ -69,6 +73,68 @@ def test_detail_that_the_generator_cannot_draw_is_not_seen(judge: Judge) -> None
     assert seen.vectors[0] @ seen.vectors[1] > 0.9999
     coarse = np.kron(board[: SIZE // 4, : SIZE // 4], np.ones((32, 32), int))  # four pixels of the generator's a field
     assert judge.look([np.repeat(coarse[..., None], 3, axis=2).astype(np.uint8)]).vectors[0] @ seen.vectors[1] < 0.9999
+
+
+class Pixels(torch.nn.Module):
+    """An encoder whose vector is the picture itself, its mean grey taken off."""
+
+    dim = 3 * 64 * 64
+
+    def preprocessing(self, picture: Image.Image) -> np.ndarray:
+        return np.asarray(picture, np.float32)
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        return (pixels - 128).flatten(1)
+
+
+def _stripes(width: int, down: bool = False) -> np.ndarray:
+    """Return 64 x 64 pixels of black and white stripes of ``width`` about a mean grey."""
+    stripes = np.indices((64, 64))[int(not down)] // width % 2 * 255
+    return np.repeat(stripes[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_what_a_blur_leaves_of_a_wave_is_the_gaussians_share() -> None:
+    """Of a wave of p pixels a blur of sigma 2 of 64 leaves exp(-2 (pi sigma / p)^2) of the amplitude."""
+    for period in (8, 16, 32):
+        wave = 128 + 100 * np.sin(2 * np.pi * np.arange(64) / period)
+        picture = np.repeat(np.tile(wave, (64, 1))[..., None], 3, axis=2).round().astype(np.uint8)
+        inner = blurred(picture)[16:48, 16:48].astype(float) - 128
+        assert inner.std() == pytest.approx(picture[16:48, 16:48].std() * np.exp(-2 * (2 * np.pi / period) ** 2), abs=1)
+        large = blurred(cv2.resize(picture, (256, 256), interpolation=cv2.INTER_CUBIC))  # the same of a larger one
+        assert np.abs(cv2.resize(large, (64, 64), interpolation=cv2.INTER_AREA)[8:56, 8:56].astype(int)
+                      - blurred(picture)[8:56, 8:56]).max() < 4  # fmt: skip
+
+
+def test_softness_is_far_as_seen_and_near_in_structure() -> None:
+    """A wide stripe with a fine one on it: its blurred copy lost the fine one; another direction is far both ways."""
+    source = (_stripes(2) // 4 * 3 + _stripes(16) // 4).astype(np.uint8)
+    turned = np.ascontiguousarray(source.transpose(1, 0, 2))
+    judge = Judge(Pixels(), 64)
+    found = likeness(judge.look([blurred(source), turned]), judge.look([source, source]))
+    assert 1 - found.seen[0] > 0.4
+    assert 1 - found.structure[0] < 0.05
+    assert 1 - found.structure[1] > 0.9
+    assert found.seen[0] == pytest.approx(_cosine(blurred(source), source), abs=1e-5)
+    assert found.structure[0] == pytest.approx(_cosine(blurred(blurred(source)), blurred(source)), abs=1e-5)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    x, y = a.astype(float).ravel() - 128, b.astype(float).ravel() - 128
+    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def test_a_blurred_copy_s_vector_is_the_source_s_structure(judge: Judge) -> None:
+    pictures = _pictures(3)
+    np.testing.assert_allclose(
+        judge.look([blurred(p) for p in pictures]).vectors, judge.look(pictures).structure, atol=1e-5
+    )
+
+
+def test_parts_are_joined_in_order(judge: Judge) -> None:
+    pictures = _pictures(5)
+    whole, parts = judge.look(pictures), joined([judge.look(pictures[:2]), judge.look(pictures[2:])])
+    for name in ("vectors", "structure", "colours"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-5)
 
 
 def test_distance_is_opencvs_for_every_pair() -> None:

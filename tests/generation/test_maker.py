@@ -27,8 +27,9 @@ KINDS = {
     "flat": {"viewpoint": [1]},
 }
 THRESHOLDS = Thresholds(
-    own_floor=0.95, margin=0.001, copy_ceiling=0.9995, category_floor=0.0, colour_ceiling=1.0, hard_floor=0.3
-)
+    own_floor=0.95, margin=0.001, copy_ceiling=0.9995, structure_ceiling=0.9999, category_floor=0.0,
+    colour_ceiling=1.0, hard_floor=0.3,
+)  # fmt: skip
 # A SKU's pair, category, colour and the viewpoints of its views. Red's sibling is yellow, the SKU most like it is pink.
 SKUS: dict[str, tuple[int, int, tuple[int, int, int], list[int]]] = {
     "red": (1, 1, (200, 30, 30), [2]),
@@ -42,14 +43,15 @@ Drawn = Callable[[ViewRequest], Any]
 
 
 class Eye:
-    """A judge that sees a picture's mean colour."""
+    """A judge that sees a picture's mean colour; its structure is the same with more grey."""
 
     def look(self, pictures: Sequence[np.ndarray]) -> Looks:
         if not len(pictures):
-            return Looks(np.zeros((0, 3), np.float32), np.zeros((0, 256), np.float32))
+            nothing = np.zeros((0, 3), np.float32)
+            return Looks(nothing, nothing, np.zeros((0, 256), np.float32))
         means = np.stack([p.reshape(-1, 3).mean(axis=0) for p in pictures]).astype(np.float32)
-        vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
-        return Looks(vectors, np.stack([colour_histogram(p) for p in pictures]))
+        vectors, structure = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (means, means + 50))
+        return Looks(vectors, structure, np.stack([colour_histogram(p) for p in pictures]))
 
 
 class Painter:
@@ -118,7 +120,7 @@ def _catalogue(prepared: Path, split: str = "train", skus: Sequence[str] = tuple
     rows = {sku: [i for i, r in enumerate(records) if r.sku_id == sku] for sku in skus}
     looks = Eye().look([np.asarray(Image.open(prepared / r.image_path)) for r in records])
     about = [[skus.index(r.sku_id) for r in records], [r.pair_id for r in records], [r.category_id for r in records]]
-    real = RealViews(looks.vectors, looks.colours, *(np.array(column) for column in about))
+    real = RealViews(looks.vectors, looks.structure, looks.colours, *(np.array(column) for column in about))
     return Catalogue(split, records, real, list(skus), rows)
 
 
@@ -228,11 +230,16 @@ def test_a_row_says_what_was_asked_and_what_the_new_view_is(prepared: Path) -> N
 def test_scores_are_those_of_a_naive_search(prepared: Path) -> None:
     maker, catalogue = _maker(prepared, by_action(front=good, back=stray), FRONT, BACK), _catalogue(prepared)
     for row, picture in maker.part(catalogue, catalogue.skus, 0):
-        vector = Eye().look([picture]).vectors[0].astype(float)
+        looks = Eye().look([picture])
+        vector = looks.vectors[0].astype(float)
+        structure = {r.view_id: float(looks.structure[0] @ catalogue.real.structure[i])
+                     for i, r in enumerate(catalogue.records)}  # fmt: skip
         similarity = {r.view_id: float(vector @ catalogue.real.vectors[i]) for i, r in enumerate(catalogue.records)}
         sku_of = {r.view_id: r.sku_id for r in catalogue.records}
         others = {v: s for v, s in similarity.items() if sku_of[v] != row.sku_id}
         assert row.source_similarity == pytest.approx(similarity[row.source_view], abs=1e-6)
+        assert row.structure_similarity == pytest.approx(structure[row.source_view], abs=1e-6)
+        assert row.structure_similarity != pytest.approx(row.source_similarity, abs=1e-6)
         assert row.own_similarity == pytest.approx(max(s for v, s in similarity.items() if v not in others), abs=1e-6)
         assert row.other_similarity == pytest.approx(max(others.values()), abs=1e-6)
         assert row.other_sku == sku_of[max(others, key=lambda v: others[v])]
@@ -251,18 +258,96 @@ def test_backgrounds_come_with_the_garment_s_mask_and_other_skus_photos(prepared
     _make(_maker(prepared, generator, FRONT, background), _catalogue(prepared, "dev"), ["red", "pink", "green"])
     for request in generator.asked:
         own = request.picture[0, 0].tolist()
+        assert (request.mask is not None) is (own == [200, 30, 30])  # always where the record has one
         if request.action.name == "front":
-            assert request.mask is None
             assert request.others == ()
             continue
         colours = [photo[0, 0].tolist() for photo in request.others]
         assert len(colours) == 2
         assert own not in colours
-        assert (request.mask is not None) is (own == [200, 30, 30])
         if request.mask is not None:
             assert request.mask.dtype == np.float32
             assert request.mask[:, 0].tolist() == [0.0] * 3 + [1.0] * 6 + [0.0] * 3
     assert len(SKUS) - 1 < OTHERS
+
+
+def _shown(photo: Any) -> str:
+    """Which view a photo or a request shows, as sku-number."""
+    colour = photo.picture[0, 0].tolist()
+    return next(f"{sku}-{n}" for sku, (_, _, base, views) in SKUS.items() for n in range(len(views))
+                if colour == [c + 8 * n for c in base])  # fmt: skip
+
+
+def _layouts(prepared: Path, kind: str, seeds: int, skus: Sequence[str] = tuple(SKUS)) -> list[dict[str, ViewRequest]]:
+    """What every SKU with room is asked for where it wants a view of ``kind``, for each seed."""
+    found = []
+    for seed in range(seeds):
+        generator = Painter(good)
+        _make(_maker(prepared, generator, Action("any", kind), seed=seed), _catalogue(prepared, "dev", skus))
+        found.append({_shown(r).split("-")[0]: r for r in generator.asked})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("front", {"red": {"yellow-1", "pink-2"}, "pink": {"red-0", "yellow-1"}, "green": {"blue-0", "blue-1"}}),
+        ("back", {"red": {"yellow-0", "pink-0"}, "yellow": {"pink-0"}, "green": {"blue-2", "blue-3"}}),
+        ("flat", {"red": {"pink-1"}, "pink": {"blue-4", "blue-5", "green-0"}, "green": {"blue-4", "blue-5"}}),
+    ],
+)
+def test_a_layout_is_another_sku_s_view_of_the_kind_of_its_category_if_there_is_one(
+    prepared: Path, kind: str, expected: dict[str, set[str]]
+) -> None:
+    """Of pink's category nothing else lies flat: then any category will do."""
+    rounds = _layouts(prepared, kind, seeds=24)
+    for sku, views in expected.items():
+        assert {_shown(asked[sku].layout) for asked in rounds} == views
+
+
+def test_a_layout_comes_with_its_mask_and_is_none_where_no_other_sku_has_the_kind(prepared: Path) -> None:
+    masks = {_shown(r.layout): r.layout.mask for asked in _layouts(prepared, "front", 8) for r in asked.values()
+             if r.layout is not None}  # fmt: skip
+    assert masks["red-0"][:, 0].tolist() == [0.0] * 3 + [1.0] * 6 + [0.0] * 3
+    assert all(mask is None for view, mask in masks.items() if view != "red-0")
+    assert all(r.layout is None for r in _layouts(prepared, "zoom", 1)[0].values())
+    assert _layouts(prepared, "front", 1, skus=["red"])[0]["red"].layout is None
+    flat = _layouts(prepared, "flat", 1, skus=["red", "yellow", "green"])[0]
+    assert [flat[sku].layout is None for sku in ("red", "yellow", "green")] == [False, False, True]
+
+
+def test_the_same_seed_gives_the_same_layout_however_skus_are_dealt_into_parts(prepared: Path) -> None:
+    def make(*parts: list[str]) -> dict[int, str]:
+        generator = Painter(stray)
+        maker = _maker(prepared, generator, FRONT, BACK, rounds=3)
+        for skus in parts:
+            _make(maker, _catalogue(prepared), skus)
+        return {r.seed: _shown(r.layout) for r in generator.asked}
+
+    together = make(list(SKUS))
+    assert len(together) == 4 * 2 * 3
+    assert together == make(list(SKUS)) == make(["pink", "red"], ["green"], ["blue", "yellow"])
+
+
+def test_splits_lend_each_other_no_layouts(prepared: Path) -> None:
+    generator = Painter(good)
+    maker = _maker(prepared, generator, Action("any", "flat"))
+    _make(maker, _catalogue(prepared, "train", ["red", "pink"]))
+    _make(maker, _catalogue(prepared, "dev", ["red", "green"]))
+    train, dev = generator.asked[:2], generator.asked[2:]
+    assert [r.layout and _shown(r.layout) for r in train] == ["pink-1", None]
+    assert [r.layout and _shown(r.layout) for r in dev] == ["green-0", None]
+
+
+def test_what_keeps_its_garment_leads_elsewhere_or_is_a_control_has_no_layout(prepared: Path) -> None:
+    generator, control = Painter(good), Painter(good)
+    maker = _maker(prepared, generator, FRONT, Action("kept", keep_garment=True), SIBLING, control=control)
+    _make(maker, _catalogue(prepared))
+    layouts = {name: {r.layout is not None for r in generator.asked if r.action.name == name}
+               for name in ("front", "kept", "sibling")}  # fmt: skip
+    assert layouts == {"front": {True}, "kept": {False}, "sibling": {False}}
+    assert control.asked
+    assert all(r.layout is None and r.toward is None for r in control.asked)
 
 
 def test_every_kept_view_has_one_control_of_the_same_source(prepared: Path) -> None:
@@ -311,14 +396,14 @@ def test_counterfactuals_lead_to_a_sibling_or_else_to_the_nearest_other_sku(prep
     assert all(r.noise == 0.6 and r.round == 0 and r.toward_sku != r.sku_id for r in rows)
     for row, request in zip(rows, generator.asked, strict=True):
         assert request.toward is not None
-        shade = request.toward[0, 0].astype(int) - SKUS[row.toward_sku][2]
+        shade = request.toward.picture[0, 0].astype(int) - SKUS[row.toward_sku][2]
         assert (shade == shade[0]).all()
         assert shade[0] in range(0, 48, 8)
 
 
 def test_a_counterfactual_that_is_still_its_own_sku_is_rejected(prepared: Path) -> None:
     """One painted as the SKU that it leads to is kept: nearer to it than to its own."""
-    generator = by_action(sibling=lambda r: 0.7 * r.toward[0, 0] + 0.3 * r.picture[0, 0], nearest=copy)
+    generator = by_action(sibling=lambda r: 0.7 * r.toward.picture[0, 0] + 0.3 * r.picture[0, 0], nearest=copy)
     rows = _of(_make(_maker(prepared, generator, SIBLING, NEAREST), _catalogue(prepared)), COUNTERFACTUAL)
     verdict = {(r.sku_id, r.action): (r.kept, r.reason) for r in rows}
     assert verdict["red", "sibling"] == (True, "")

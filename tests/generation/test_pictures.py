@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skufp.generation.pictures import SHIFT, STUDIO, backdrop, garment, hold_garment, squared
+from skufp.data.augment import squared
+from skufp.generation.pictures import SHIFT, STUDIO, backdrop, garment, hold_garment
 from skufp.generation.request import Action, ViewRequest
 
 RED, WHITE = (200, 20, 30), (250, 250, 250)
@@ -20,31 +21,6 @@ def _studio() -> np.ndarray:
     picture = np.full((60, 40, 3), WHITE, np.uint8)
     picture[15:50, 10:30] = RED
     return picture
-
-
-def test_shrinking_averages_areas_and_does_not_keep_the_aspect() -> None:
-    picture = np.zeros((8, 4, 3), np.uint8)
-    picture[:4, :2], picture[4:, 2:] = 200, 100
-    assert squared(picture, 2)[..., 0].tolist() == [[200, 0], [0, 100]]
-    mask = np.zeros((8, 4), np.float32)
-    mask[:2, :2] = 1
-    assert squared(mask, 2).tolist() == [[0.5, 0], [0, 0]]
-
-
-def test_a_picture_of_the_size_stays_as_it_is() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    mask = np.random.default_rng(1).random((16, 16)).round(4).astype(np.float32)
-    assert np.array_equal(squared(picture, 16), picture)
-    np.testing.assert_array_equal(squared(mask, 16), mask)
-
-
-@pytest.mark.parametrize("side", [7, 40])
-def test_masks_stay_between_0_and_1_and_full_ones_full(side: int) -> None:
-    edge = (np.random.default_rng(0).random((23, 17)) > 0.5).astype(np.float32)
-    resized = squared(edge, side)
-    assert resized.dtype == np.float32
-    assert 0 <= resized.min() <= resized.max() <= 1
-    assert (squared(np.ones((23, 17), np.float32), side) == 1).all()
 
 
 def test_the_garment_is_the_mask_or_what_stands_before_an_even_background() -> None:

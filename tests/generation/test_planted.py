@@ -8,15 +8,15 @@ from skufp.generation.planted import HELD_OUT, RANDOM, SIBLINGS, plant, planted_
 
 SETTINGS = FilterSettings(neighbours=1)
 LENIENT = Thresholds(
-    own_floor=-1, margin=0.0, copy_ceiling=1.0, category_floor=0.0, colour_ceiling=1.0, hard_floor=0.0
-)  # judges by the margin alone
+    own_floor=-1, margin=0.0, copy_ceiling=1.0, structure_ceiling=1.0, category_floor=0.0, colour_ceiling=1.0,
+    hard_floor=0.0,
+)  # fmt: skip  # judges by the margin alone
 
 
 def _real(vectors: np.ndarray, sku: list[int], pair: list[int]) -> RealViews:
     count = len(sku)
-    return RealViews(
-        vectors.astype(np.float32), np.ones((count, 1)), np.array(sku), np.array(pair), np.ones(count, int)
-    )
+    vectors = vectors.astype(np.float32)
+    return RealViews(vectors, vectors, np.ones((count, 1)), np.array(sku), np.array(pair), np.ones(count, int))
 
 
 def _check(real: RealViews, thresholds: Thresholds = LENIENT, count: int = 40) -> dict:
@@ -44,8 +44,9 @@ def test_identical_siblings_cannot_be_told_apart_but_random_skus_can() -> None:
     assert result[HELD_OUT]["rejected"]["mean"] == 0
 
 
-def test_copies_among_the_real_views_count_as_the_filters_price() -> None:
-    strict = Thresholds(**{**LENIENT.to_dict(), "copy_ceiling": 0.9})
+@pytest.mark.parametrize("ceiling", ["copy_ceiling", "structure_ceiling"])
+def test_copies_among_the_real_views_count_as_the_filters_price(ceiling: str) -> None:
+    strict = Thresholds(**{**LENIENT.to_dict(), ceiling: 0.9})
     result = _check(_real(np.eye(10)[SKU], SKU, PAIR), strict)
     assert result[HELD_OUT]["rejected"]["mean"] == 1
     assert result[HELD_OUT]["reasons"] == {COPY: 1}

@@ -150,11 +150,11 @@ def test_shards_hold_the_pictures_of_the_rows(made: Path, rows: list[ViewRow], r
 def test_the_report_says_everything_the_issue_asks_for(made: Path, rows: list[ViewRow], read: Any) -> None:
     report = read(made / "report.json")
     assert set(report) == {
-        "candidates", "kept", "share", "median_distance", "by_action", "reasons", "by_round", "distances",
-        "beyond_classic", "by_views", "counterfactuals", "planted", "train_loss", "notes",
+        "candidates", "kept", "share", "median_distance", "median_structure", "by_action", "reasons", "by_round",
+        "distances", "structure", "beyond_classic", "by_views", "counterfactuals", "planted", "train_loss", "notes",
     }  # fmt: skip
     assert report["kept"] == sum(r.kept for r in rows if r.kind == VIEW)
-    assert set(report["distances"]) == {"kept", "classic", "real"}
+    assert set(report["distances"]) == set(report["structure"]) == {"kept", "classic", "blurred", "real"}
     assert set(report["planted"]) == {"random", "siblings", "held_out"}
     assert report["planted"]["random"]["count"] == 50
     assert set(report["by_views"]) == {"1", "2-3", "4+"}

@@ -35,6 +35,7 @@ def _inputs(network: ViewDiT, count: int = 2, seed: int = 0) -> Inputs:
         "noisy": torch.randn(shape, generator=generator),
         "t": torch.rand(count, generator=generator) * 0.8 + 0.1,
         "source": torch.randn(shape, generator=generator),
+        "draft": torch.randn(shape, generator=generator),
         "tokens": torch.randn(count, 5, config.token_dim, generator=generator),
         "pooled": torch.randn(count, config.encoder_dim, generator=generator),
         "action": torch.randint(0, config.actions, (count,), generator=generator),
@@ -52,34 +53,52 @@ def test_untrained_blocks_change_nothing() -> None:
     assert all(torch.equal(block(x, tokens, condition), x) for block in network.blocks)
 
 
-def test_an_untrained_network_that_predicts_a_change_draws_about_the_source() -> None:
+def _drawn(network: ViewDiT, given: Inputs, **more: Any) -> Tensor:
+    """Follow the path from ``noisy``, taken as noise, to its end."""
+    conditions = {k: given[k] for k in CONDITIONS} | more
+    with torch.no_grad():
+        return integrate(lambda x, t: network(x, t, **conditions), given["noisy"], torch.ones(2), 30, heun=True)
+
+
+def test_an_untrained_network_that_predicts_a_change_draws_about_the_draft() -> None:
     network = _network(awake=False, predicts="change")
     given = _inputs(network)
-    network.calibrate(given["source"], given["source"] + torch.tensor([0.1, 0.2, 0.4])[:, None, None])
-    expected, _ = gaussian_velocity(given["noisy"], given["t"], given["source"], network.change[:, None, None])
+    network.calibrate(given["draft"], given["draft"] + torch.tensor([0.1, 0.2, 0.4])[:, None, None])
+    change = network.change[:, None, None]
+    expected, _ = gaussian_velocity(given["noisy"], given["t"], given["draft"], change)
     torch.testing.assert_close(network(**given), expected)
-    conditions = {k: given[k] for k in ("source", "tokens", "pooled", "action")}
-    with torch.no_grad():
-        drawn = integrate(lambda x, t: network(x, t, **conditions), given["noisy"], torch.ones(2), 60, heun=True)
     # a Gaussian's path keeps the distance from its centre, in deviations
-    torch.testing.assert_close(
-        drawn, given["source"] + network.change[:, None, None] * given["noisy"], atol=0.02, rtol=0
-    )
+    torch.testing.assert_close(_drawn(network, given), given["draft"] + change * given["noisy"], atol=0.02, rtol=0)
+
+
+def test_where_the_draft_is_hidden_an_untrained_network_draws_about_nothing_as_far_as_views_spread() -> None:
+    network = _network(awake=False, predicts="change")
+    given = _inputs(network)
+    target = torch.tensor([0.2, 0.5, 1.0])[:, None, None].expand(2, -1, 8, 8)
+    network.calibrate(target - 0.1, target)
+    torch.testing.assert_close(network.spread, torch.tensor([0.2, 0.5, 1.0]))
+    torch.testing.assert_close(network.change, torch.full((3,), 0.1))
+    keep = torch.ones(2, len(CONDITIONS), dtype=torch.bool)
+    keep[0, CONDITIONS.index("draft")] = False
+    drawn = _drawn(network, given, keep=keep)
+    spread = network.spread[:, None, None]
+    torch.testing.assert_close(drawn[0], spread * given["noisy"][0], atol=0.02, rtol=0)
+    torch.testing.assert_close(drawn[1], given["draft"][1] + 0.1 * given["noisy"][1], atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("t", [0.02, 0.5, 0.98])
 def test_what_a_network_of_changes_sees_and_says_is_of_unit_size(t: float) -> None:
     network, generator = _network(awake=False, predicts="change"), torch.Generator().manual_seed(0)
     change, times = torch.tensor([0.05, 0.5, 4.0])[:, None, None], torch.full((200,), t)
-    source, noise, random = (torch.randn(200, 3, 8, 8, generator=generator) for _ in range(3))
-    target = source + change * random
-    network.calibrate(source, target)
+    draft, noise, random = (torch.randn(200, 3, 8, 8, generator=generator) for _ in range(3))
+    target = draft + change * random
+    network.calibrate(draft, target)
     seen: list[Tensor] = []
     network.patches.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
-    given = _inputs(network, count=200) | {"noisy": interpolate(target, noise, times), "t": times, "source": source}
+    given = _inputs(network, count=200) | {"noisy": interpolate(target, noise, times), "t": times, "draft": draft}
     with torch.no_grad():
         expected = network(**given)
-    _, uncertainty = gaussian_velocity(given["noisy"], times, source, change)
+    _, uncertainty = gaussian_velocity(given["noisy"], times, draft, change)
     said = (expected - velocity_target(target, noise)) / uncertainty  # what the last layer would have to give
     for values in (seen[0][:, :3], said):
         torch.testing.assert_close(values.std(dim=(0, 2, 3)), torch.ones(3), atol=0.05, rtol=0)
@@ -87,10 +106,10 @@ def test_what_a_network_of_changes_sees_and_says_is_of_unit_size(t: float) -> No
 
 def test_calibration_by_hand() -> None:
     network = _network(predicts="change")
-    source, target = torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
+    draft, target = torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
     target[0, 0], target[1, 0] = 3.0, 4.0  # root of (9 + 16) / 2
     target[:, 1] = -0.25
-    network.calibrate(source, target)
+    network.calibrate(draft, target)
     torch.testing.assert_close(network.change, torch.tensor([12.5**0.5, 0.25, 1e-3]))  # never nothing
 
 
@@ -141,7 +160,7 @@ def test_patches_and_their_way_back_agree() -> None:
                         value = picture[0, c, 4 * row + y, 4 * column + x]
                         patches[0, 2 * row + column, (y * 4 + x) * 3 + c] = value
     assert torch.equal(network._unpatch(patches), picture)
-    spot = torch.zeros(1, 6, 8, 8)
+    spot = torch.zeros(1, 9, 8, 8)
     spot[:, :, 5, 2] = 1.0  # second row, first column: the third patch
     with torch.no_grad():
         seen = network.patches(spot) - network.patches(torch.zeros_like(spot))
@@ -152,7 +171,7 @@ def test_patches_and_their_way_back_agree() -> None:
 def test_a_saved_network_is_a_diffusers_model_and_comes_back_the_same(tmp_path: Path, predicts: str) -> None:
     network = _network(predicts=predicts)
     given = _inputs(network)
-    network.calibrate(given["source"], given["noisy"])
+    network.calibrate(given["draft"], given["noisy"])
     network.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["_class_name"] == "ViewDiT"
@@ -160,6 +179,7 @@ def test_a_saved_network_is_a_diffusers_model_and_comes_back_the_same(tmp_path: 
     again = ViewDiT.from_pretrained(tmp_path)
     assert not again.training
     assert torch.equal(again.change, network.change)
+    assert torch.equal(again.spread, network.spread)
     with torch.no_grad():
         assert torch.equal(again(**given), network(**given))
 
@@ -198,7 +218,7 @@ def test_gradient_checkpointing_runs_blocks_twice_and_changes_no_gradient() -> N
 @pytest.mark.parametrize("predicts", ["velocity", "change"])
 def test_every_parameter_learns(predicts: str) -> None:
     network = _network(predicts=predicts).train()
-    keep = torch.tensor([[True] * 4, [False] * 4])  # what stands in for a missing condition learns too
+    keep = torch.tensor([[True], [False]]).expand(2, len(CONDITIONS))  # what stands in for a missing condition learns
     network(**_inputs(network), keep=keep).square().mean().backward()
     parameters = {n: p for n, p in network.named_parameters() if "to_k.bias" not in n}  # attention cannot see it
     assert [n for n, p in parameters.items() if p.grad is None or float(p.grad.abs().max()) < 1e-6] == []

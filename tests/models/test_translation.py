@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skufp.models.dit import CONDITIONS
 from skufp.models.flow import interpolate
-from skufp.models.translation import Sampler, Source
+from skufp.models.translation import Given, Sampler
 
 SHAPE = (3, 2, 4, 4)
 ACTION = torch.tensor([2, 0, 1])
@@ -23,19 +23,21 @@ class Known(nn.Module):
         self.seen: list[dict[str, Tensor]] = []
 
     def forward(
-        self, x: Tensor, t: Tensor, source: Tensor, tokens: Tensor, pooled: Tensor, action: Tensor, keep: Tensor
-    ) -> Tensor:
-        self.seen.append({"x": x, "t": t, "tokens": tokens, "pooled": pooled, "action": action, "keep": keep})
-        return self.velocity(x, t[:, None, None, None], source, keep)
+        self, x: Tensor, t: Tensor, source: Tensor, draft: Tensor, tokens: Tensor, pooled: Tensor, action: Tensor,
+        keep: Tensor,
+    ) -> Tensor:  # fmt: skip
+        self.seen.append({"x": x, "t": t, "source": source, "draft": draft, "tokens": tokens, "pooled": pooled,
+                          "action": action, "keep": keep})  # fmt: skip
+        return self.velocity(x, t[:, None, None, None], draft, keep)
 
 
-def to_source() -> Known:
-    """The exact velocity of paths that end in the source."""
-    return Known(lambda x, t, source, keep: (x - source) / t)
+def to_draft() -> Known:
+    """The exact velocity of paths that end in the draft."""
+    return Known(lambda x, t, draft, keep: (x - draft) / t)
 
 
 def nowhere() -> Known:
-    return Known(lambda x, t, source, keep: torch.zeros_like(x))
+    return Known(lambda x, t, draft, keep: torch.zeros_like(x))
 
 
 def _random(seed: int) -> Tensor:
@@ -43,97 +45,97 @@ def _random(seed: int) -> Tensor:
 
 
 @pytest.fixture
-def source() -> Source:
-    return Source(_random(0), torch.ones(3, 5, 6), torch.ones(3, 7))
+def given() -> Given:
+    return Given(_random(3), _random(0), torch.ones(3, 5, 6), torch.ones(3, 7))
 
 
 @pytest.mark.parametrize("heun", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 7])
 @pytest.mark.parametrize("start", [1.0, 0.6, 0.05])
-def test_the_exact_velocity_ends_in_the_source_wherever_it_begins(
-    source: Source, start: float, steps: int, heun: bool
+def test_the_exact_velocity_ends_in_the_draft_wherever_it_begins(
+    given: Given, start: float, steps: int, heun: bool
 ) -> None:
-    network, sampler = to_source(), Sampler(steps, heun=heun)
-    drawn = sampler.translate(network, source, ACTION, _random(1), torch.full((3,), start), begin=_random(2))
-    torch.testing.assert_close(drawn, source.latents, atol=1e-5, rtol=0)
+    network, sampler = to_draft(), Sampler(steps, heun=heun)
+    drawn = sampler.translate(network, given, ACTION, _random(1), torch.full((3,), start))
+    torch.testing.assert_close(drawn, given.draft, atol=1e-5, rtol=0)
     assert len(network.seen) == (2 * steps - 1 if heun else steps)
 
 
-def test_the_path_starts_between_source_and_noise_each_at_its_own_time(source: Source) -> None:
+def test_the_path_starts_between_draft_and_noise_each_at_its_own_time(given: Given) -> None:
     noise, start = _random(1), torch.tensor([1.0, 0.5, 0.25])
-    drawn = Sampler(3).translate(nowhere(), source, ACTION, noise, start)
+    drawn = Sampler(3).translate(nowhere(), given, ACTION, noise, start)
     for i, t in enumerate(start.tolist()):
-        torch.testing.assert_close(drawn[i], (1 - t) * source.latents[i] + t * noise[i])
+        torch.testing.assert_close(drawn[i], (1 - t) * given.draft[i] + t * noise[i])
 
 
-def test_the_path_can_begin_elsewhere_and_is_told_of_the_source(source: Source) -> None:
-    begin, noise, start = _random(2), _random(1), torch.full((3,), 0.4)
+def test_the_network_is_told_of_source_draft_and_action_at_every_step(given: Given) -> None:
+    noise, start = _random(1), torch.full((3,), 0.4)
     network = nowhere()
-    drawn = Sampler(4).translate(network, source, ACTION, noise, start, begin)
-    torch.testing.assert_close(drawn, 0.6 * begin + 0.4 * noise)
+    drawn = Sampler(4).translate(network, given, ACTION, noise, start)
+    torch.testing.assert_close(drawn, 0.6 * given.draft + 0.4 * noise)
     assert torch.stack([call["t"] for call in network.seen])[:, 0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1])
-    assert all(torch.equal(call["action"], ACTION) for call in network.seen)
-    assert network.seen[0]["tokens"] is source.tokens
-    assert network.seen[0]["pooled"] is source.pooled
+    for call in network.seen:
+        assert torch.equal(call["action"], ACTION)
+        assert all(call[name] is getattr(given, name) for name in ("source", "draft", "tokens", "pooled"))
 
 
-def test_temperature_scales_the_noise_and_nothing_else(source: Source) -> None:
+def test_temperature_scales_the_noise_and_nothing_else(given: Given) -> None:
     def draw(temperature: float, seed: int) -> Tensor:
-        network = Known(lambda x, t, source, keep: 0.5 * source)
+        network = Known(lambda x, t, draft, keep: 0.5 * draft)
         sampler = Sampler(5, temperature=temperature)
-        return sampler.translate(network, source, ACTION, _random(seed), torch.ones(3))
+        return sampler.translate(network, given, ACTION, _random(seed), torch.ones(3))
 
     cold = draw(0.0, seed=1)
-    torch.testing.assert_close(cold, -0.5 * source.latents)  # 0 noise, then a unit of time against the velocity
+    torch.testing.assert_close(cold, -0.5 * given.draft)  # 0 noise, then a unit of time against the velocity
     assert torch.equal(cold, draw(0.0, seed=2))
     torch.testing.assert_close(draw(0.5, seed=1), cold + 0.5 * _random(1))
 
 
-def test_what_is_held_stays_the_source_and_the_rest_is_drawn_as_without(source: Source) -> None:
+def test_what_is_held_stays_the_draft_and_the_rest_is_drawn_as_without(given: Given) -> None:
     hold = torch.zeros(3, 1, 4, 4)
     hold[0, :, :2], hold[1, :, 1, 1], hold[1, :, 3, 3] = 1.0, 0.9, 0.4  # half a latent or less is not held
     held = (hold > 0.5).expand(SHAPE)
-    given = (ACTION, _random(1), torch.tensor([1.0, 0.7, 0.3]))
+    path = (ACTION, _random(1), torch.tensor([1.0, 0.7, 0.3]))
     network, free = nowhere(), nowhere()
-    drawn = Sampler(6).translate(network, source, *given, hold=hold)
-    unheld = Sampler(6).translate(free, source, *given)
-    torch.testing.assert_close(drawn[held], source.latents[held], atol=1e-6, rtol=0)
+    drawn = Sampler(6).translate(network, given, *path, hold=hold)
+    unheld = Sampler(6).translate(free, given, *path)
+    torch.testing.assert_close(drawn[held], given.draft[held], atol=1e-6, rtol=0)
     assert torch.equal(drawn[~held], unheld[~held])
     assert int(held.sum()) == 2 * (8 + 1)
     for call in network.seen:  # along the path, too: as noisy as what is around it
-        on_path = interpolate(source.latents, given[1], call["t"])
+        on_path = interpolate(given.draft, path[1], call["t"])
         torch.testing.assert_close(call["x"][held], on_path[held], atol=1e-6, rtol=0)
 
 
-def test_held_noise_is_of_the_same_temperature(source: Source) -> None:
+def test_held_noise_is_of_the_same_temperature(given: Given) -> None:
     network = nowhere()
     Sampler(2, temperature=0.5).translate(
-        network, source, ACTION, _random(1), torch.ones(3), hold=torch.ones(3, 1, 4, 4)
+        network, given, ACTION, _random(1), torch.ones(3), hold=torch.ones(3, 1, 4, 4)
     )
-    torch.testing.assert_close(network.seen[1]["x"], 0.5 * source.latents + 0.25 * _random(1))
+    torch.testing.assert_close(network.seen[1]["x"], 0.5 * given.draft + 0.25 * _random(1))
 
 
-def test_without_guidance_the_network_is_called_once_a_step_and_sees_everything(source: Source) -> None:
+def test_without_guidance_the_network_is_called_once_a_step_and_sees_everything(given: Given) -> None:
     network = nowhere()
-    Sampler(4, guidance=1.0).translate(network, source, ACTION, _random(1), torch.ones(3))
+    Sampler(4, guidance=1.0).translate(network, given, ACTION, _random(1), torch.ones(3))
     assert len(network.seen) == 4
     assert all(call["keep"].shape == (3, len(CONDITIONS)) and call["keep"].all() for call in network.seen)
 
 
-def test_guidance_pushes_away_from_what_the_source_latents_alone_would_give(source: Source) -> None:
-    def velocity(x: Tensor, t: Tensor, source: Tensor, keep: Tensor) -> Tensor:
+def test_guidance_pushes_away_from_what_the_draft_alone_would_give(given: Given) -> None:
+    def velocity(x: Tensor, t: Tensor, draft: Tensor, keep: Tensor) -> Tensor:
         return torch.where(keep.all(dim=1)[:, None, None, None], 1.0, 0.25).expand_as(x)
 
     network, noise = Known(velocity), _random(1)
-    drawn = Sampler(2, guidance=3.0).translate(network, source, ACTION, noise, torch.ones(3))
+    drawn = Sampler(2, guidance=3.0).translate(network, given, ACTION, noise, torch.ones(3))
     torch.testing.assert_close(drawn, noise - (0.25 + 3 * 0.75))
     assert len(network.seen) == 4
-    alone = torch.tensor([[name == "source" for name in CONDITIONS]] * 3)
+    alone = torch.tensor([[name == "draft" for name in CONDITIONS]] * 3)
     assert torch.equal(network.seen[1]["keep"], alone)
 
 
-def test_drawing_leaves_no_graph(source: Source) -> None:
+def test_drawing_leaves_no_graph(given: Given) -> None:
     layer = nn.Conv2d(2, 2, 1)
-    network = Known(lambda x, t, source, keep: layer(x))
-    drawn = Sampler(2).translate(network, source, ACTION, _random(1), torch.ones(3))
+    network = Known(lambda x, t, draft, keep: layer(x))
+    drawn = Sampler(2).translate(network, given, ACTION, _random(1), torch.ones(3))
     assert not drawn.requires_grad

@@ -74,13 +74,18 @@ def make(encoder: Path) -> Make:
 
 
 def _batch() -> Batch:
-    """Pairs of coloured pictures; the target is the source a little darker, with a bar across for action 1."""
+    """Pairs of coloured pictures; the target is the draft a little darker, with a bar across for action 1.
+
+    The draft is the source with a black corner.
+    """
     generator = torch.Generator().manual_seed(1)
     source = (torch.rand(PAIRS, 3, 1, 1, generator=generator) * 1.6 - 0.8).expand(-1, 3, SIDE, SIDE).clone()
     action = torch.arange(PAIRS) % 2
-    target = source - 0.2
+    draft = source.clone()
+    draft[:, :, :4, :4] = -1.0
+    target = draft - 0.2
     target[action == 1, :, 6:10] = 0.9
-    return {"source": source, "target": target, "encoder_pixels": source, "action": action}
+    return {"source": source, "draft": draft, "target": target, "encoder_pixels": source, "action": action}
 
 
 def _fixed(module: Augmenter, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -111,12 +116,12 @@ def test_the_untrained_loss_by_hand(make: Make) -> None:
 
     module = make("change")
     module.initialise([batch])
-    source = module.latents.encode(batch["source"])
+    draft = module.latents.encode(batch["draft"])
     torch.testing.assert_close(
-        module.network.change, (target - source).square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3)
+        module.network.change, (target - draft).square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3)
     )
     expected, _ = gaussian_velocity(
-        interpolate(target, noise, times), times, source, module.network.change[:, None, None]
+        interpolate(target, noise, times), times, draft, module.network.change[:, None, None]
     )
     assert float(_loss(module, batch)) == pytest.approx(float((expected - (noise - target)).square().mean()), rel=1e-4)
 
@@ -135,15 +140,16 @@ def test_thirty_steps_on_one_batch_lower_its_loss(make: Make, predicts: str) -> 
 
 
 def test_conditions_are_hidden_as_often_as_asked_and_no_others(make: Make) -> None:
-    module, batch = make(recipe={"drop": {"source": 0.25, "action": 1.0}}), _batch()
+    module, batch = make(recipe={"drop": {"source": 0.25, "draft": 0.5, "action": 1.0}}), _batch()
     seen: list[Tensor] = []
-    module.network.register_forward_pre_hook(lambda network, given: seen.append(given[6]))
+    module.network.register_forward_pre_hook(lambda network, given: seen.append(given[7]))
     many = {name: value.repeat_interleave(100, dim=0) for name, value in batch.items()}
     with torch.no_grad():
         module.training_step(many, 0)
     share = torch.cat(seen).float().mean(dim=0)
     shown = dict(zip(CONDITIONS, share.tolist(), strict=True))
-    assert shown == {"source": pytest.approx(0.75, abs=0.06), "tokens": 1.0, "pooled": 1.0, "action": 0.0}
+    assert shown == {"source": pytest.approx(0.75, abs=0.06), "draft": pytest.approx(0.5, abs=0.07),
+                     "tokens": 1.0, "pooled": 1.0, "action": 0.0}  # fmt: skip
 
 
 def test_times_follow_the_recipe(make: Make) -> None:
@@ -238,17 +244,29 @@ def test_bf16_steps_are_finite_and_near_those_of_float32(make: Make, predicts: s
     assert step.isfinite()
 
 
-def test_samples_are_decided_by_their_seed_and_their_action(make: Make) -> None:
+def test_samples_are_decided_by_their_seed_and_what_is_given(make: Make) -> None:
     module, batch = make(awake=True).eval(), _batch()
-    one, other = torch.zeros(PAIRS, dtype=torch.long), torch.ones(PAIRS, dtype=torch.long)
-    draw = [
-        module.sample(batch, action, Sampler(3), seed) for action, seed in ((one, 0), (one, 0), (one, 1), (other, 0))
-    ]
-    assert draw[0].shape == (PAIRS, 3, SIDE, SIDE)
-    assert float(draw[0].abs().max()) <= 1
-    assert torch.equal(draw[0], draw[1])
-    assert not torch.equal(draw[0], draw[2])
-    assert not torch.equal(draw[0], draw[3])
+    first, again, reseeded = (module.sample(batch, Sampler(3), seed) for seed in (0, 0, 1))
+    assert first.shape == (PAIRS, 3, SIDE, SIDE)
+    assert float(first.abs().max()) <= 1
+    assert torch.equal(first, again)
+    assert not torch.equal(first, reseeded)
+    for name in ("source", "draft", "encoder_pixels", "action"):
+        other = module.sample(batch | {name: batch[name].flip(0)}, Sampler(3), 0)
+        assert not torch.equal(first, other), name
+    assert torch.equal(first, module.sample(batch | {"target": -batch["target"]}, Sampler(3), 0))
+
+
+def test_samples_start_from_their_drafts(make: Make) -> None:
+    """Untrained, a path about the draft without noise stays there; one from noise alone strays by the change."""
+    module, batch = make().eval(), _batch()
+    module.network.change.fill_(0.3)
+    draft = module.latents.decode(module.latents.encode(batch["draft"]))
+    near, far = (module.sample(batch, Sampler(20), 0, start) for start in (0.01, 1.0))
+    assert float((near - draft).abs().max()) < 0.05
+    assert float((far - draft).abs().mean()) > 0.1
+    still = module.sample(batch, Sampler(20, temperature=0.0), 0, start=0.5)
+    torch.testing.assert_close(still, draft, atol=1e-4, rtol=0)
 
 
 # ---- A killed run that goes on is the same run ----
@@ -354,6 +372,7 @@ def test_the_real_size_takes_a_training_step(real_size: Augmenter, luma: Path) -
     pixels = [torch.from_numpy(np.stack([Preprocessing(side)(p) for p in sized])) for side in (256, 16)]
     batch = {
         "source": pixels[0],
+        "draft": pixels[0].flip(-1),
         "target": pixels[0].flip(0),
         "encoder_pixels": pixels[1],
         "action": torch.tensor([0, 1]),

@@ -57,8 +57,9 @@ def _made() -> list[tuple[ViewRow, np.ndarray]]:
         base = ViewRow(
             split=split, sku_id=_sku(pair), pair_id=pair, style=1, category_id=7, category_name="skirt", view_id="",
             kind="view", source_view=source, action="", round=0, seed=1, noise=1.0, toward_sku="", viewpoint=3,
-            zoom_in=1, occlusion=2, own_similarity=0.9, source_similarity=0.8, other_similarity=0.1, other_sku="x",
-            margin=0.0, category_found=7, colour_distance=0.1, kept=True, reason="", text=f"a skirt {pair}", part=0,
+            zoom_in=1, occlusion=2, own_similarity=0.9, source_similarity=0.8, structure_similarity=0.8,
+            other_similarity=0.1, other_sku="x", margin=0.0, category_found=7, colour_distance=0.1, kept=True,
+            reason="", text=f"a skirt {pair}", part=0,
         )  # fmt: skip
         own = [replace(base, view_id=f"gen-{i}", action=("back", "zoom")[i % 2], margin=0.1 * i) for i in range(4)]
         own += [replace(base, view_id="gen-bad", action="back", margin=9.0, kept=False, reason="copy")]

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,8 @@ VIEWS = {"train": {1: [1, 3], 2: [2], 3: [4, 2]}, "dev": {4: [2]}, "validation":
 SETTINGS = {
     "views.generator.size": SIZE, "progress": False, "workers": 0, "threads": 1, "stages.views.part_skus": 2,
     "stages.views.planted": 9, "stages.views.sheet": 3, "views.filter.margin": -0.02, "views.filter.own_floor": -1,
-    "views.filter.copy_ceiling": 0.9995, "views.mix.cap": 2.0, "views.mix.views": 6,
+    "views.filter.copy_ceiling": 0.9995, "views.filter.structure_ceiling": 0.9995, "views.mix.cap": 2.0,
+    "views.mix.views": 6,
 }  # fmt: skip
 
 
@@ -168,17 +168,6 @@ def test_devices_are_those_that_were_asked_for(devices: Any, count: list[int]) -
 # ---- What is measured ----
 
 
-def test_distances_of_real_pairs_by_hand() -> None:
-    angles = np.radians([0, 60, 90, 10])
-    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    one = SimpleNamespace(rows={"a": [0, 1, 2], "b": [3]}, real=SimpleNamespace(vectors=vectors))
-    two = SimpleNamespace(rows={"c": [0, 3]}, real=SimpleNamespace(vectors=vectors))
-    found = views_results.real_pair_distances([one, two])
-    expected = [1 - np.cos(np.radians(d)) for d in (60, 90, 30, 10)]
-    assert found == pytest.approx(expected)
-    assert len(views_results.real_pair_distances([])) == 0
-
-
 def test_losses_are_read_in_order_over_all_attempts(tmp_path: Path) -> None:
     for attempt, lines in (("attempt-0", ["1,0.9,", "3,0.7,", "3,,0.5"]), ("attempt-1", ["2,0.8,", "10,0.1,"])):
         folder = tmp_path / "logs" / attempt
@@ -232,8 +221,13 @@ def test_the_report_is_of_these_rows(finished: Path) -> None:
     candidates = [r for r in rows if r.kind == VIEW]
     assert report["candidates"] == len(candidates)
     assert report["kept"] == sum(r.kept for r in candidates)
-    assert report["distances"]["kept"]["pairs"] == report["kept"] == report["distances"]["classic"]["pairs"]
-    assert report["distances"]["real"]["pairs"] == 2 * 3 + 6 + 4 * 1  # of SKUs with 3, 4 and 2 views
+    sources = {(r.split, r.source_view) for r in candidates if r.kept}
+    for space in ("distances", "structure"):
+        assert report[space]["kept"]["pairs"] == report["kept"] == report[space]["classic"]["pairs"]
+        assert report[space]["real"]["pairs"] == 2 * 3 + 6 + 4 * 1  # of SKUs with 3, 4 and 2 views
+        assert report[space]["blurred"]["pairs"] == len(sources)
+    kept = [r.structure_similarity for r in candidates if r.kept]
+    assert report["structure"]["kept"]["median"] == pytest.approx(1 - np.median(kept))
     assert {name: row["skus"] for name, row in report["by_views"].items()} == {"1": 2, "2-3": 6, "4+": 1}
     assert report["planted"]["held_out"]["count"] > 0
     assert report["train_loss"] is None
@@ -295,6 +289,30 @@ def half_done(inputs: dict[str, Path], tmp_path: Path) -> Path:
     (out / views.SHARDS / "train-generated-000002.tar.part").write_bytes(b"half of a picture")
     (out / views.PARTS / "000003.part").write_bytes(b"half of a table")
     return out
+
+
+def test_sources_are_compared_with_themselves_blurred(
+    inputs: dict[str, Path], half_done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blurred copy's vector is what the judge kept as its source's structure; in structure it is nearer."""
+    cfg = _settings()
+    catalogues = {split: views_basis.load_catalogue(inputs, half_done, split) for split in VIEWS}
+    rows = [row for file in sorted((half_done / views.PARTS).glob("*.parquet")) for row in read_views(file)]
+    kept = {(r.split, r.source_view) for r in rows if r.kind == VIEW and r.kept}
+    expected = sorted(
+        float(c.real.vectors[i] @ c.real.structure[i])
+        for split, c in catalogues.items() for i, r in enumerate(c.records) if (split, r.view_id) in kept
+    )  # fmt: skip
+    found = views_results.blurred_sources(cfg, inputs, half_done, catalogues, rows)
+    assert len(kept) > 2
+    assert sorted(found.seen) == pytest.approx(expected, abs=1e-5)
+    assert np.median(found.seen) < np.median(found.structure) <= 1 + 1e-5
+    monkeypatch.setattr(views_results, "BLURRED", 2)
+    few = [views_results.blurred_sources(cfg, inputs, half_done, catalogues, rows) for _ in range(2)]
+    assert few[0].seen.tolist() == few[1].seen.tolist()
+    assert len(few[0].seen) == len(few[0].structure) == 2
+    none = views_results.blurred_sources(cfg, inputs, half_done, catalogues, [r for r in rows if not r.kept])
+    assert len(none.seen) == len(none.structure) == 0
 
 
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(

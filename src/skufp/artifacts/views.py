@@ -20,7 +20,8 @@ class ViewRow:
     ``view_id`` is unique within ``split``. ``kind``: a ``view`` is a candidate for its SKU; a ``control`` is a classic
     augmentation of a kept candidate's source; a ``counterfactual`` leads to ``toward_sku`` and is never a view.
     ``noise`` is where the path from noise to picture started (1: noise alone). Similarities are cosines in the judge's
-    space: to the own SKU, to the source view and to the nearest other SKU; ``margin`` is the first less the last.
+    space: to the own SKU, to the source view, to it with both blurred (``structure_similarity``) and to the nearest
+    other SKU; ``margin`` is the first less the last.
     ``reason`` is empty where ``kept``, else says why not. ``part`` numbers the shard that holds the picture. Parquet
     holds whole numbers as int64, so ``seed`` is below 2^63.
     """
@@ -44,6 +45,7 @@ class ViewRow:
     occlusion: int
     own_similarity: float
     source_similarity: float
+    structure_similarity: float
     other_similarity: float
     other_sku: str
     margin: float
@@ -63,6 +65,11 @@ class ViewRow:
     def distance(self) -> float:
         """How far the picture is from its source: 1 - cosine similarity."""
         return 1 - self.source_similarity
+
+    @property
+    def structure_distance(self) -> float:
+        """How far it is from its source when both are blurred: 1 - cosine similarity. Softness alone is not far."""
+        return 1 - self.structure_similarity
 
     @property
     def reasons(self) -> list[str]:

@@ -14,14 +14,17 @@ GAP = 2  # white pixels between pictures
 
 
 class SampleGrid(pl.Callback):
-    """Draws a grid, a column per source view: the source, its real other view, and one view for every action.
+    """Draws a grid, a column per pair: the source, its draft, what is drawn of it, and the real other view.
 
     Written as `samples/step-000100.png` into the stage's folder, and given to loggers that take pictures.
     """
 
-    def __init__(self, count: int = 8, steps: int = 12, guidance: float = 1.0, seed: int = 0) -> None:
-        self.count, self.seed = count, seed
-        self.sampler = Sampler(steps, guidance)
+    def __init__(
+        self, count: int = 8, steps: int = 12, guidance: float = 1.0, temperature: float = 1.0, start: float = 1.0,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.count, self.start, self.seed = count, start, seed
+        self.sampler = Sampler(steps, guidance, temperature=temperature)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw, write and log the grid, while the averaged weights (stages/fit.py, ema) are still in place."""
@@ -30,10 +33,8 @@ class SampleGrid(pl.Callback):
         module: Any = pl_module
         batch = trainer.datamodule.sample_pairs(self.count)  # type: ignore[attr-defined]
         tensors = {k: v.to(module.device) for k, v in batch.items() if isinstance(v, torch.Tensor)}
-        rows = [tensors["source"], tensors["target"]]
-        for action in range(len(module.actions)):
-            wanted = torch.full_like(tensors["action"], action)
-            rows.append(module.sample(tensors, wanted, self.sampler, self.seed))
+        drawn = module.sample(tensors, self.sampler, self.seed, self.start)
+        rows = [tensors["source"], tensors["draft"], drawn, tensors["target"]]
         picture = grid([row.float().cpu() for row in rows])
         folder = Path(trainer.default_root_dir) / "samples"
         folder.mkdir(exist_ok=True)

@@ -64,6 +64,15 @@ def foreground(image: np.ndarray, tolerance: int = 16) -> np.ndarray:
     return cv2.GaussianBlur(1 - background.astype(np.float32), (0, 0), 0.8)
 
 
+def squared(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize a picture [H, W, 3] uint8 or a mask [H, W] float32 to [size, size], not keeping the aspect."""
+    is_mask = image.dtype != np.uint8
+    larger = cv2.INTER_LINEAR if is_mask else cv2.INTER_CUBIC  # cubic would leave a mask's 0..1
+    way = cv2.INTER_AREA if max(image.shape[:2]) > size else larger
+    resized = cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=way)
+    return resized.round(4) if is_mask else resized  # area weights sum to a hair under 1, and paste rounds down
+
+
 def warp(
     image: np.ndarray, mask: np.ndarray | None, size: int, strength: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:

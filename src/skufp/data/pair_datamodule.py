@@ -22,7 +22,8 @@ class PairDataModule(pl.LightningDataModule):
     """Streams pairs of the prepare stage's catalogue views, ``size`` pixels a side, one SKU a pair.
 
     ``inputs['prepare']`` holds records, crops and shards, ``inputs['retriever']`` the encoder that describes the
-    source. ``actions`` is the table of ViewActions; ``flip`` and ``balance_actions`` are those of ViewPairs.
+    source. ``actions`` is the table of ViewActions; ``flip`` and ``balance_actions`` are those of ViewPairs,
+    ``drafts`` is PairCollate's.
     Validation passes over the same ``val_pairs`` dev pairs every time. ``skus`` counts the SKUs of train and dev with
     two views or more, ``left_out`` those with one. ``can_train`` is False where train has no pair.
     """
@@ -30,7 +31,7 @@ class PairDataModule(pl.LightningDataModule):
     def __init__(
         self, inputs: Mapping[str, str], actions: Mapping[str, Mapping[str, Sequence[int]]], size: int,
         batch_size: int, seed: int, steps: int, workers: int = 2, flip: float = 0.5, balance_actions: bool = False,
-        val_pairs: int = 128,
+        drafts: bool = True, val_pairs: int = 128,
     ) -> None:  # fmt: skip
         super().__init__()
         if not 0 <= flip <= 1:
@@ -38,7 +39,7 @@ class PairDataModule(pl.LightningDataModule):
         self.prepared, self.encoder_folder = Path(inputs["prepare"]), Path(inputs["retriever"]) / "encoder"
         self.size, self.actions = size, ViewActions(actions)
         self.batch_size, self.seed, self.steps, self.workers = batch_size, seed, steps, workers
-        self.flip, self.balance_actions = flip, balance_actions
+        self.flip, self.balance_actions, self.drafts = flip, balance_actions, drafts
         self.skus: dict[str, int] = {}
         self.left_out: dict[str, int] = {}
         self._fixed: dict[str, list[tuple[CropRecord, CropRecord]]] = {}
@@ -73,7 +74,7 @@ class PairDataModule(pl.LightningDataModule):
         return list(skus.values())
 
     def _collate(self) -> PairCollate:
-        return PairCollate(Preprocessing(self.size), self.preprocessing, self.actions)
+        return PairCollate(Preprocessing(self.size), self.preprocessing, self.actions, self.drafts)
 
     def pairs(self, steps: int) -> ViewPairs:
         """Return a stream of ``steps`` batches for this rank."""

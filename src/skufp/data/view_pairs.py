@@ -17,7 +17,9 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from skufp.artifacts.records import CropRecord
-from skufp.data.shards import decode_sample
+from skufp.data.augment import squared
+from skufp.data.drafts import draft, garment_mask
+from skufp.data.shards import decode_mask, decode_sample
 from skufp.data.sku_batches import BUFFER_SKUS, SkuGroup, read_skus
 from skufp.data.view_actions import ViewActions
 from skufp.errors import UserError
@@ -35,52 +37,74 @@ class ViewPair(NamedTuple):
     mirrored: bool = False
 
 
+class View(NamedTuple):
+    """A decoded sample; the mask [H, W] is None where none was cut."""
+
+    picture: Image.Image
+    record: CropRecord
+    mask: np.ndarray | None
+
+    @classmethod
+    def decode(cls, sample: Sample) -> "View":
+        """Decode what a shard holds."""
+        picture, meta = decode_sample(sample)
+        return cls(picture, CropRecord.from_dict(meta), decode_mask(sample))
+
+
 @dataclass(frozen=True)
 class PairCollate:
     """Turns pairs into a batch.
 
-    Batches: {source [B, 3, S, S], target [B, 3, S, S] float32 in [-1, 1]; encoder_pixels [B, 3, E, E] float32, the
-    source as the conditioning encoder wants it; action [B] int64, the id of the target's kind; sku_id, source_view,
-    target_view: lists of B}. Pictures are mirrored once they are small, which costs least.
+    Batches: {source, target, draft [B, 3, S, S] float32 in [-1, 1], the draft being the target's photo with the
+    source's garment (data/drafts.py); encoder_pixels [B, 3, E, E] float32, the source as the conditioning encoder wants
+    it; action [B] int64, the id of the target's kind; sku_id, source_view, target_view: lists of B}. Pictures are
+    mirrored once they are small, which costs least. Without ``drafts`` the draft is the source.
     """
 
     preprocessing: Preprocessing
     encoder_preprocessing: Preprocessing
     actions: ViewActions
+    drafts: bool = True
 
     def __call__(self, pairs: Sequence[ViewPair]) -> dict[str, Any]:
         """Decode and stack ``pairs``."""
         mirrored = torch.tensor([pair.mirrored for pair in pairs])
-        sources = [_decode(pair.source) for pair in pairs]
-        targets = [_decode(pair.target) for pair in pairs]
-        source = _stack(self.preprocessing, sources, mirrored)
-        same = self.encoder_preprocessing == self.preprocessing
+        sources = [View.decode(pair.source) for pair in pairs]
+        targets = [View.decode(pair.target) for pair in pairs]
+        source, target = self._pixels(sources), self._pixels(targets)
+        encoder_pixels = source
+        if self.encoder_preprocessing != self.preprocessing:
+            encoder_pixels = np.stack([self.encoder_preprocessing(view.picture) for view in sources])
+        drafts = source
+        if self.drafts:
+            drafts = np.stack([draft(s, self._mask(own), t, self._mask(other))
+                               for s, own, t, other in zip(source, sources, target, targets, strict=True)])  # fmt: skip
         return {
-            "source": source,
-            "target": _stack(self.preprocessing, targets, mirrored),
-            "encoder_pixels": source if same else _stack(self.encoder_preprocessing, sources, mirrored),
-            "action": torch.tensor([self.action(record) for _, record in targets]),
-            "sku_id": [record.sku_id for _, record in sources],
-            "source_view": [record.view_id for _, record in sources],
-            "target_view": [record.view_id for _, record in targets],
+            "source": _mirrored(source, mirrored),
+            "target": _mirrored(target, mirrored),
+            "draft": _mirrored(drafts, mirrored),
+            "encoder_pixels": _mirrored(encoder_pixels, mirrored),
+            "action": torch.tensor([self.action(view.record) for view in targets]),
+            "sku_id": [view.record.sku_id for view in sources],
+            "source_view": [view.record.view_id for view in sources],
+            "target_view": [view.record.view_id for view in targets],
         }
+
+    def _pixels(self, views: list[View]) -> np.ndarray:
+        return np.stack([self.preprocessing(view.picture) for view in views])
+
+    def _mask(self, view: View) -> np.ndarray:
+        return squared(garment_mask(np.asarray(view.picture), view.mask), self.preprocessing.size)
 
     def action(self, record: CropRecord) -> int:
         """Return the id of the kind that a view is of."""
         return self.actions.id(self.actions.of(record.viewpoint, record.zoom_in))
 
 
-def _decode(sample: Sample) -> tuple[Image.Image, CropRecord]:
-    picture, meta = decode_sample(sample)
-    return picture, CropRecord.from_dict(meta)
-
-
-def _stack(
-    preprocessing: Preprocessing, views: list[tuple[Image.Image, CropRecord]], mirrored: torch.Tensor
-) -> torch.Tensor:
+def _mirrored(pixels: np.ndarray, mirrored: torch.Tensor) -> torch.Tensor:
     """Return [B, 3, side, side]; those of ``mirrored`` [B] flipped from left to right."""
-    pixels = torch.from_numpy(np.stack([preprocessing(picture) for picture, _ in views]))
-    return torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+    stacked = torch.from_numpy(pixels)
+    return torch.where(mirrored[:, None, None, None], stacked.flip(-1), stacked)
 
 
 class ViewPairs(IterableDataset):
@@ -195,7 +219,8 @@ class FixedPairs(Dataset):
 
     def _read(self, record: CropRecord) -> Sample:
         """Return what a shard would hold."""
-        return {"jpg": (self.root / record.image_path).read_bytes(), "json": json.dumps(record.to_dict())}
+        mask = {"mask.png": (self.root / record.mask_path).read_bytes()} if record.mask_path else {}
+        return {"jpg": (self.root / record.image_path).read_bytes(), "json": json.dumps(record.to_dict())} | mask
 
 
 def spread_pairs(skus: Sequence[Sequence[CropRecord]], limit: int, seed: int) -> list[tuple[CropRecord, CropRecord]]:

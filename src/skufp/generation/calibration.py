@@ -7,27 +7,28 @@ import numpy as np
 
 from skufp.errors import UserError
 from skufp.generation.filter import NONE, FilterSettings, RealViews, Thresholds, measure
-from skufp.generation.judge import colour_distance
+from skufp.generation.judge import Likeness, colour_distance
 from skufp.generation.planted import RANDOM, measure_planted, plant
 from skufp.retrieval.sku_blocks import sku_blocks
 
 WRONG = 2000  # real views that claim to be of a random other SKU
 EXAMPLES = {
-    "own_floor": 0.5, "margin": 0, "copy_ceiling": 0.95, "category_floor": 0, "colour_ceiling": 0.5, "hard_floor": 0.5,
+    "own_floor": 0.5, "margin": 0, "copy_ceiling": 0.95, "structure_ceiling": 0.95, "category_floor": 0,
+    "colour_ceiling": 0.5, "hard_floor": 0.5,
 }  # fmt: skip
 
 
-def calibrate(real: RealViews, classic_similarity: np.ndarray, settings: FilterSettings, seed: int = 0) -> Thresholds:
-    """Take the thresholds from real views, and from the similarities [A] of classic augmentations to their source.
+def calibrate(real: RealViews, classic: Likeness, settings: FilterSettings, seed: int = 0) -> Thresholds:
+    """Take the thresholds from real views, and from the likeness [A] of classic augmentations to their source.
 
     Quantiles weigh every SKU equally: one with ten views has 45 pairs of views, and shall not speak for all. ``seed``
     draws the wrong pictures. Raises UserError where there is nothing to take a quantile of, and no number by hand.
     """
-    similarity, distance, per_pair = real_pairs(real)
+    pairs, distance, per_pair = real_pairs(real)
     _, sku, views = np.unique(real.sku, return_inverse=True, return_counts=True)
     per_view = 1 / views[sku]
     itself = np.arange(len(real))
-    seen = measure(real.vectors, real.colours, real.sku, itself, real, settings, exclude=itself)
+    seen = measure(real.looks(itself), real.sku, itself, real, settings, exclude=itself)
     compared = seen.other_sku != NONE
     right = compared & (views[sku] > 1)
     wrong = measure_planted(real, *plant(real, RANDOM, np.random.default_rng(seed), WRONG), settings)
@@ -36,9 +37,10 @@ def calibrate(real: RealViews, classic_similarity: np.ndarray, settings: FilterS
         _quantile(wrong.margin, settings.wrong_quantile),
     )
     taken = {
-        "own_floor": _quantile(similarity, settings.own_quantile, per_pair),
+        "own_floor": _quantile(pairs.seen, settings.own_quantile, per_pair),
         "margin": max((margin for margin in margins if margin is not None), default=None),
-        "copy_ceiling": _quantile(classic_similarity, settings.copy_quantile),
+        "copy_ceiling": _quantile(classic.seen, settings.copy_quantile),
+        "structure_ceiling": _quantile(classic.structure, settings.copy_quantile),
         "category_floor": _quantile(seen.category_share[compared], settings.category_quantile, per_view[compared]),
         "colour_ceiling": _quantile(distance, settings.colour_quantile, per_pair),
         "hard_floor": _quantile(wrong.own_similarity, settings.hard_quantile),
@@ -48,17 +50,19 @@ def calibrate(real: RealViews, classic_similarity: np.ndarray, settings: FilterS
     )
 
 
-def real_pairs(real: RealViews) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return similarity, colour distance and weight [P] of every two views of one SKU; a SKU's weights sum to 1."""
+def real_pairs(real: RealViews) -> tuple[Likeness, np.ndarray, np.ndarray]:
+    """Return likeness, colour distance and weight [P] of every two views of one SKU; a SKU's weights sum to 1."""
     none = np.zeros(0, np.float32)
-    similarity, distance, weight = [none], [none], [none]
+    seen, structure, distance, weight = [none], [none], [none], [none]
     for _, rows in sku_blocks(real.sku):
         i, j = np.triu_indices(rows.shape[1], 1)
-        vectors, colours = real.vectors[rows], real.colours[rows]  # [B, V, D], [B, V, K]
-        similarity.append((vectors @ vectors.swapaxes(1, 2))[:, i, j].ravel())
-        distance.append(colour_distance(colours, colours)[:, i, j].ravel())
+        looks = real.looks(rows)  # [B, V, D] and [B, V, K]
+        seen.append((looks.vectors @ looks.vectors.swapaxes(1, 2))[:, i, j].ravel())
+        structure.append((looks.structure @ looks.structure.swapaxes(1, 2))[:, i, j].ravel())
+        distance.append(colour_distance(looks.colours, looks.colours)[:, i, j].ravel())
         weight.append(np.full(len(rows) * len(i), 1 / max(len(i), 1)))
-    return np.concatenate(similarity), np.concatenate(distance), np.concatenate(weight)
+    pairs = Likeness(np.concatenate(seen), np.concatenate(structure))
+    return pairs, np.concatenate(distance), np.concatenate(weight)
 
 
 def _quantile(values: np.ndarray, quantile: float, weights: np.ndarray | None = None) -> float | None:

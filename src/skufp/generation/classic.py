@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from skufp.data.augment import paste, relight, warp
+from skufp.data.augment import paste, relight, squared, warp
 from skufp.errors import UserError, nearest
-from skufp.generation.pictures import backdrop, garment, squared
+from skufp.generation.pictures import backdrop, garment
 from skufp.generation.request import Action, ViewRequest
 
 STEPS = ("crop", "flip", "perspective", "relight", "background")

@@ -18,7 +18,11 @@ LABELS = {
     "source": "source", "kept": "kept", "rejected": "rejected", "control": "classic",
     "counterfactual": "counterfactual",
 }  # fmt: skip
-DISTANCES = {"kept": "kept views", "classic": "classic augmentation", "real": "real view pairs of one SKU"}
+DISTANCES = {
+    "kept": "kept views", "classic": "classic augmentation", "blurred": "the source itself, blurred",
+    "real": "real view pairs of one SKU",
+}  # fmt: skip
+SPACES = {"distances": "Distance from the source as seen", "structure": "Distance in structure, both blurred"}
 PLANTED = {"random": "of random other SKUs", "siblings": "of sibling styles", "held_out": "of the SKU itself"}
 THUMB = 128  # longer side, in pixels
 Item = TypeVar("Item")
@@ -69,7 +73,7 @@ def write_contact_sheet(path: Path, groups: Iterable[SkuGroup], summary: Mapping
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.from_string(template).render(
-        summary=summary, cards=[_card(group) for group in groups], distances=DISTANCES, planted=PLANTED
+        summary=summary, cards=[_card(group) for group in groups], distances=DISTANCES, spaces=SPACES, planted=PLANTED
     )
     path.write_text(page, encoding="utf-8")
 

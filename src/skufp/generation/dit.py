@@ -9,9 +9,11 @@ from PIL import Image
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import build
+from skufp.data.augment import paste, squared
+from skufp.data.drafts import draft, garment_mask
 from skufp.errors import UserError
-from skufp.generation.pictures import garment, hold_garment, squared
-from skufp.generation.request import ViewRequest
+from skufp.generation.pictures import backdrop, garment, hold_garment
+from skufp.generation.request import Photo, ViewRequest
 from skufp.models.preprocessing import Preprocessing
 
 AUGMENTER_FILE = "augmenter.json"  # what must be known beside the network: latents, actions, encoder
@@ -25,7 +27,7 @@ def save_augmenter(module: Any, data: Any, out: Path) -> None:
     module.network.save_pretrained(out / NETWORK)
     settings = module.hparams
     about = {"latents": dict(settings["latents"]), "actions": list(module.actions),
-             "image_size": settings["image_size"],
+             "image_size": settings["image_size"], "drafts": data.drafts,
              "encoder": encoder_marks(Path(settings["encoder_folder"]))["fingerprint"]}  # fmt: skip
     write_json(out / AUGMENTER_FILE, about)
 
@@ -33,8 +35,10 @@ def save_augmenter(module: Any, data: Any, out: Path) -> None:
 class DiTViews:
     """A ViewGenerator: the augmenter in ``augmenter`` (a stage folder), given the encoder in ``encoder``.
 
-    The path starts as a request's ``noise`` says, from its source, or, for a counterfactual, from its source under the
-    conditions of the SKU it leads to. Raises UserError where the augmenter was trained with another encoder.
+    The path starts, as a request's ``noise`` says, from a draft (data/drafts.py): the source's garment in the request's
+    layout, or before another background where the action keeps it. For a counterfactual the garment is that of the SKU
+    it leads to, and the layout is the source. Around the garment a layout's photo stays as it is. Raises UserError
+    where the augmenter was trained with another encoder.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class DiTViews:
         if about["encoder"] != encoder_marks(Path(encoder))["fingerprint"]:
             raise UserError(f"the augmenter in {augmenter} was trained with another encoder than the one in {encoder}")
         self.size, self.actions = int(about["image_size"]), list(about["actions"])
+        self.drafts = bool(about["drafts"])
         self.batch_size, self.device = batch_size, torch.device("cpu")
         self.network = ViewDiT.from_pretrained(Path(augmenter) / NETWORK, low_cpu_mem_usage=False).eval()
         try:
@@ -76,32 +81,60 @@ class DiTViews:
     def _draw(self, requests: Sequence[ViewRequest]) -> list[np.ndarray]:
         import torch
 
-        from skufp.models.translation import Source
+        from skufp.models.translation import Given
 
-        shown = [r.picture if r.toward is None else r.toward for r in requests]
+        shown = [_own(request) if request.toward is None else request.toward for request in requests]
+        layouts = [self._layout(request) for request in requests]
+        pictures, drafts = (self._pixels([photo.picture for photo in photos]) for photos in (shown, layouts))
+        if self.drafts:
+            drafts = np.stack([draft(picture, self._mask(photo), around, self._mask(layout))
+                               for picture, photo, around, layout in zip(pictures, shown, drafts, layouts, strict=True)
+                               ])  # fmt: skip
         with torch.inference_mode():
-            begin = self.latents.encode(self._pixels([r.picture for r in requests]))
-            seen = Source(self.latents.encode(self._pixels(shown)), *self._describe(shown))
-            noise = torch.stack([_noise(r.seed, begin.shape[1:]) for r in requests]).to(self.device)
+            source, drafted = (self.latents.encode(self._tensor(pixels)) for pixels in (pictures, drafts))
+            given = Given(source, drafted, *self._describe([photo.picture for photo in shown]))
+            noise = torch.stack([_noise(r.seed, source.shape[1:]) for r in requests]).to(self.device)
             start = torch.tensor([r.noise for r in requests], dtype=torch.float32, device=self.device)
             action = torch.tensor([self._action(r.like) for r in requests], device=self.device)
-            hold = self._held(requests, begin.shape[-1])
-            latents = self.sampler.translate(self.network, seen, action, noise, start, begin, hold)
+            hold = self._held(requests, source.shape[-1])
+            latents = self.sampler.translate(self.network, given, action, noise, start, hold)
             pixels = self.latents.decode(latents).float().clamp(-1, 1).permute(0, 2, 3, 1).cpu().numpy()
         drawn = ((pixels + 1) * 127.5).round().astype(np.uint8)
-        return [hold_garment(request, picture) for request, picture in zip(requests, drawn, strict=True)]
+        return [self._finish(*each) for each in zip(requests, layouts, drawn, strict=True)]
+
+    def _layout(self, request: ViewRequest) -> Photo:
+        """Return the photo in which the garment is to appear."""
+        if not self.drafts:
+            return _own(request)
+        if request.action.keep_garment:
+            mask = squared(garment(request), self.size)
+            return Photo(backdrop(request, self.size, np.random.default_rng(request.seed)), mask)
+        if request.toward is not None or request.layout is None:
+            return _own(request)
+        return request.layout
+
+    def _finish(self, request: ViewRequest, layout: Photo, drawn: np.ndarray) -> np.ndarray:
+        """Put back what is known: the source's garment, or what is around the garment of another layout."""
+        if request.action.keep_garment:
+            return hold_garment(request, drawn)
+        if not self.drafts or (request.toward is None and request.layout is None):
+            return drawn
+        return paste(drawn, self._mask(layout), squared(layout.picture, self.size))
+
+    def _mask(self, photo: Photo) -> np.ndarray:
+        return squared(garment_mask(photo.picture, photo.mask), self.size)
 
     def _describe(self, pictures: list[np.ndarray]) -> Any:
-        return self.encoder.encode_tokens(self._stack(self.encoder.preprocessing, pictures))
+        return self.encoder.encode_tokens(self._tensor(_stack(self.encoder.preprocessing, pictures)))
 
-    def _pixels(self, pictures: list[np.ndarray]) -> Any:
+    def _pixels(self, pictures: list[np.ndarray]) -> np.ndarray:
         """Return [B, 3, size, size] in [-1, 1], as the augmenter was trained on."""
-        return self._stack(Preprocessing(self.size), pictures)
+        return _stack(Preprocessing(self.size), pictures)
 
-    def _stack(self, preprocessing: Preprocessing, pictures: list[np.ndarray]) -> Any:
+    def _tensor(self, pixels: np.ndarray) -> Any:
         import torch
 
-        return torch.from_numpy(np.stack([preprocessing(Image.fromarray(p)) for p in pictures])).to(self.device)
+        return torch.from_numpy(pixels).to(self.device)
 
     def _held(self, requests: Sequence[ViewRequest], side: int) -> Any:
         """Return [B, 1, side, side]: the share of a latent's pixels that keep_garment holds; None where none does."""
@@ -117,6 +150,14 @@ class DiTViews:
         if name not in self.actions:
             raise UserError(f"views.actions: the augmenter knows no '{name}', only {', '.join(self.actions)}")
         return self.actions.index(name)
+
+
+def _own(request: ViewRequest) -> Photo:
+    return Photo(request.picture, request.mask)
+
+
+def _stack(preprocessing: Preprocessing, pictures: list[np.ndarray]) -> np.ndarray:
+    return np.stack([preprocessing(Image.fromarray(picture)) for picture in pictures])
 
 
 def _noise(seed: int, shape: Sequence[int]) -> Any:

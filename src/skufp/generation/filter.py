@@ -14,7 +14,7 @@ import numpy as np
 
 from skufp.artifacts.views import SEPARATOR
 from skufp.errors import UserError
-from skufp.generation.judge import colour_distance
+from skufp.generation.judge import Looks, colour_distance
 from skufp.retrieval.metrics import ROUNDING
 from skufp.schema import ViewFilter
 
@@ -34,11 +34,12 @@ TILE = 2**22  # similarities held at a time: 16 MiB
 class RealViews:
     """The real catalogue views of one split as the judge saw them.
 
-    ``vectors`` [N, D] of unit norm, ``colours`` [N, K] that sum to 1; each view's ``sku``, ``pair`` and ``category``
-    as whole numbers [N], none negative. All views of a SKU are of one pair.
+    ``vectors`` and ``structure`` [N, D] of unit norm, ``colours`` [N, K] that sum to 1; each view's ``sku``, ``pair``
+    and ``category`` as whole numbers [N], none negative. All views of a SKU are of one pair.
     """
 
     vectors: np.ndarray
+    structure: np.ndarray
     colours: np.ndarray
     sku: np.ndarray
     pair: np.ndarray
@@ -46,6 +47,10 @@ class RealViews:
 
     def __len__(self) -> int:
         return len(self.sku)
+
+    def looks(self, rows: np.ndarray) -> Looks:
+        """Return what the judge saw of some rows."""
+        return Looks(self.vectors[rows], self.structure[rows], self.colours[rows])
 
 
 @dataclass
@@ -57,7 +62,8 @@ class FilterSettings(ViewFilter):
       of real views of the SKU, and that of real views of a random other SKU that claim to be of it; the larger counts.
       So ``wrong_quantile`` of such wrong pictures are rejected however little the judge sees, and a judge that sees
       well asks for more. A judge that sees little may set it below 0.
-    - ``copy_quantile`` sets the ceiling of similarity to the source: that of classic augmentations to theirs.
+    - ``copy_quantile`` sets the ceilings of similarity to the source, as seen and with both blurred: those of classic
+      augmentations to theirs.
     - ``category_quantile`` sets the floor of the share of the own category among the ``neighbours`` nearest real views
       of other SKUs: that of real views. It is 0, and asks for nothing, where the judge does not see categories.
     - ``colour_quantile`` sets the ceiling of the colour distance: that of two real views of one SKU.
@@ -82,6 +88,7 @@ class Thresholds:
     own_floor: float
     margin: float
     copy_ceiling: float
+    structure_ceiling: float
     category_floor: float
     colour_ceiling: float
     hard_floor: float
@@ -101,13 +108,15 @@ class Measures:
     """What was measured of M candidates, each an array [M].
 
     ``own_similarity`` and ``other_similarity`` are those to the nearest real view of the own SKU and of any other,
-    ``other_sku`` is that other's number. Of the nearest real views of other SKUs, ``category_found`` is the most
-    frequent category and ``category_share`` the own category's share. ``colour_distance`` is that to the own SKU's view
-    nearest in colour. Where there is no such view, a similarity is -1, a distance 1, a share 0, and a number -1.
+    ``other_sku`` is that other's number. ``structure_similarity`` is that to the source with both blurred. Of the
+    nearest real views of other SKUs, ``category_found`` is the most frequent category and ``category_share`` the own
+    category's share. ``colour_distance`` is that to the own SKU's view nearest in colour. Where there is no such view,
+    a similarity is -1, a distance 1, a share 0, and a number -1.
     """
 
     own_similarity: np.ndarray
     source_similarity: np.ndarray
+    structure_similarity: np.ndarray
     other_similarity: np.ndarray
     other_sku: np.ndarray
     category_found: np.ndarray
@@ -121,34 +130,35 @@ class Measures:
 
 
 def measure(
-    vectors: np.ndarray, colours: np.ndarray, own_sku: np.ndarray, source_row: np.ndarray,
-    real: RealViews, settings: FilterSettings, exclude: np.ndarray | None = None,
+    looks: Looks, own_sku: np.ndarray, source_row: np.ndarray, real: RealViews, settings: FilterSettings,
+    exclude: np.ndarray | None = None,
 ) -> Measures:  # fmt: skip
-    """Measure candidates' ``vectors`` [M, D] and ``colours`` [M, K] against the real views, in blocks.
+    """Measure what the judge saw of M candidates against the real views, in blocks.
 
     ``own_sku`` [M] is the SKU that each claims to be, ``source_row`` [M] the real view that it was made from,
     ``exclude`` [M] a real view that is left out of its comparison: itself, where a real view is the candidate.
     """
     blocks = []
-    for part in _blocks(len(vectors), len(real)):
-        row = np.arange(len(vectors[part]))
+    for part in _blocks(len(own_sku), len(real)):
+        row = np.arange(len(own_sku[part]))
         there = np.ones((len(row), len(real)), bool)
         if exclude is not None:
             there[row, exclude[part]] = False
         is_own = own_sku[part, None] == real.sku
         own, other = there & is_own, there & ~is_own
-        similarity = vectors[part] @ real.vectors.T  # [B, N]
+        similarity = looks.vectors[part] @ real.vectors.T  # [B, N]
         nearest = np.where(other, similarity, -np.inf).argmax(axis=1)
         has_other = other[row, nearest]
         found, share = _vote(similarity, other, real.category, real.category[source_row[part]], settings.neighbours)
         block = {
             "own_similarity": np.where(own, similarity, NONE).max(axis=1),
             "source_similarity": similarity[row, source_row[part]],
+            "structure_similarity": (looks.structure[part] * real.structure[source_row[part]]).sum(axis=1),
             "other_similarity": np.where(has_other, similarity[row, nearest], NONE),
             "other_sku": np.where(has_other, real.sku[nearest], NONE),
             "category_found": found,
             "category_share": share,
-            "colour_distance": _nearest_in_colour(colours[part], real.colours, own),
+            "colour_distance": _nearest_in_colour(looks.colours[part], real.colours, own),
         }
         blocks.append(block)
     return Measures(**{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
@@ -204,7 +214,7 @@ def judge_views(measures: Measures, own_category: np.ndarray, thresholds: Thresh
     verdicts = {
         UNLIKE_SKU: ~_is_like(measures, thresholds),
         NEARER_OTHER: ~(measures.margin >= thresholds.margin - ROUNDING),
-        COPY: ~(measures.source_similarity <= thresholds.copy_ceiling + ROUNDING),
+        COPY: ~_is_no_copy(measures, thresholds),
         OTHER_CATEGORY: _is_other_category(measures, own_category, thresholds),
         OTHER_COLOURS: ~(measures.colour_distance <= thresholds.colour_ceiling + ROUNDING),
     }
@@ -233,6 +243,12 @@ def judge_counterfactuals(
 def _is_like(measures: Measures, thresholds: Thresholds) -> np.ndarray:
     like: np.ndarray = measures.own_similarity >= thresholds.own_floor - ROUNDING
     return like
+
+
+def _is_no_copy(measures: Measures, thresholds: Thresholds) -> np.ndarray:
+    """Say where neither the picture nor its structure is too near the source: one that is only softer is a copy."""
+    seen: np.ndarray = measures.source_similarity <= thresholds.copy_ceiling + ROUNDING
+    return seen & (measures.structure_similarity <= thresholds.structure_ceiling + ROUNDING)
 
 
 def _is_other_category(measures: Measures, own_category: np.ndarray, thresholds: Thresholds) -> np.ndarray:

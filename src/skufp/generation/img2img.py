@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from skufp.data.augment import squared
 from skufp.errors import UserError, nearest
-from skufp.generation.pictures import backdrop, hold_garment, squared
+from skufp.generation.pictures import backdrop, hold_garment
 from skufp.generation.request import ViewRequest
 
 DTYPES = ("float32", "bfloat16", "float16")

@@ -1,6 +1,7 @@
 """Candidates for a part of a catalogue: drawn in rounds, judged, and drawn again with other noise where they failed."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,12 @@ from skufp.generation.filter import (
 )  # fmt: skip
 from skufp.generation.judge import Judge, Looks
 from skufp.generation.pictures import open_crop
-from skufp.generation.request import AS_SOURCE, Action, ViewGenerator, ViewRequest
+from skufp.generation.request import AS_SOURCE, Action, Photo, ViewGenerator, ViewRequest
 
 PREFERRED = ("front", "flat", "back", "zoom")  # sources that show most come first
 CLASSIC = Action("mixed")
 LEAST_NOISE = 0.3
+ANY = -1  # category
 OTHERS = 8  # photos of the part that may serve as background
 Item = tuple[ViewRow, np.ndarray]
 
@@ -83,6 +85,7 @@ class ViewMaker:
     noise_step: float
     seed: int
     _opened: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)  # photos of this part
+    _layouts: dict[str, dict[tuple[int, str], list[int]]] = field(default_factory=dict, init=False, repr=False)
 
     def part(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> list[Item]:
         """Return every candidate, control and counterfactual of ``skus`` with its picture."""
@@ -178,12 +181,32 @@ class ViewMaker:
         name = f"{self.seed}/{record.split}/{record.sku_id}/{record.view_id}/{action.name}/{again}"
         others = [catalogue.records[catalogue.rows[sku][0]] for sku in skus if sku != record.sku_id][:OTHERS]
         needs_others = action.keep_garment or action is CLASSIC
+        seed = stable_seed(name)
+        layout = None if needs_others or action.toward else self._layout(catalogue, record, like, seed)
         return ViewRequest(
-            picture=self._picture(record), action=action, like=like, noise=attempt.noise, seed=stable_seed(name),
-            mask=self._mask(record) if needs_others else None, category=record.category_name,
-            toward=None if toward is None else self._picture(catalogue.records[toward]),
+            picture=self._picture(record), action=action, like=like, noise=attempt.noise, seed=seed,
+            mask=self._mask(record), category=record.category_name,
+            toward=None if toward is None else self._photo(catalogue.records[toward]),
+            layout=None if layout is None else self._photo(layout),
             others=tuple(self._picture(r) for r in others) if needs_others else (),
         )  # fmt: skip
+
+    def _layout(self, catalogue: Catalogue, record: CropRecord, kind: str, seed: int) -> CropRecord | None:
+        """Draw another SKU's view of ``kind``, of the same category where there is one; None without any."""
+        if catalogue.split not in self._layouts:
+            table = self._layouts[catalogue.split] = defaultdict(list)
+            for row, other in enumerate(catalogue.records):
+                for category in (other.category_id, ANY):
+                    table[category, self._kind(other)].append(row)
+        for category in (record.category_id, ANY):
+            rows = self._layouts[catalogue.split].get((category, kind), [])
+            others = [row for row in rows if catalogue.records[row].sku_id != record.sku_id]
+            if others:
+                return catalogue.records[others[seed % len(others)]]
+        return None
+
+    def _photo(self, record: CropRecord) -> Photo:
+        return Photo(self._picture(record), self._mask(record))
 
     def _picture(self, record: CropRecord) -> np.ndarray:
         if record.image_path not in self._opened:
@@ -198,7 +221,7 @@ class ViewMaker:
 
     def _measure(self, catalogue: Catalogue, looks: Looks, sources: list[int]) -> Measures:
         rows, real = np.array(sources, np.int64), catalogue.real
-        return measure(looks.vectors, looks.colours, real.sku[rows], rows, real, self.settings)
+        return measure(looks, real.sku[rows], rows, real, self.settings)
 
     def _row(
         self, catalogue: Catalogue, kind: str, action: Action, source: int, request: ViewRequest, again: int,
@@ -213,6 +236,7 @@ class ViewMaker:
             viewpoint=record.viewpoint if action.viewpoint is None else action.viewpoint,
             zoom_in=record.zoom_in if action.zoom_in is None else action.zoom_in, occlusion=record.occlusion,
             own_similarity=float(measures.own_similarity[i]), source_similarity=float(measures.source_similarity[i]),
+            structure_similarity=float(measures.structure_similarity[i]),
             other_similarity=float(measures.other_similarity[i]),
             other_sku=catalogue.skus[int(measures.other_sku[i])] if measures.other_sku[i] >= 0 else "",
             margin=float(measures.margin[i]), category_found=int(measures.category_found[i]),

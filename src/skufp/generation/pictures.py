@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from skufp.data.augment import foreground, paste, piece
+from skufp.data.augment import paste, piece, squared
+from skufp.data.drafts import garment_mask
 from skufp.generation.request import ViewRequest
 
 STUDIO = (200, 255)  # grey levels of an even studio background
@@ -19,18 +19,9 @@ def open_crop(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def squared(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize a picture [H, W, 3] uint8 or a mask [H, W] float32 to [size, size], not keeping the aspect."""
-    is_mask = image.dtype != np.uint8
-    larger = cv2.INTER_LINEAR if is_mask else cv2.INTER_CUBIC  # cubic would leave a mask's 0..1
-    way = cv2.INTER_AREA if max(image.shape[:2]) > size else larger
-    resized = cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=way)
-    return resized.round(4) if is_mask else resized  # area weights sum to a hair under 1, and paste rounds down
-
-
 def garment(request: ViewRequest) -> np.ndarray:
-    """Return the garment's mask [H, W] float32; without one, what stands before an even background."""
-    return foreground(request.picture) if request.mask is None else request.mask
+    """Return the mask [H, W] float32 of the source's garment."""
+    return garment_mask(request.picture, request.mask)
 
 
 def backdrop(request: ViewRequest, size: int, rng: np.random.Generator) -> np.ndarray:

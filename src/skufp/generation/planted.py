@@ -67,8 +67,7 @@ def _size_of_group(group: np.ndarray) -> np.ndarray:
 
 def measure_planted(real: RealViews, planted: np.ndarray, source: np.ndarray, settings: FilterSettings) -> Measures:
     """Measure planted views [P] as views of their source's SKU, each without itself among the real views."""
-    vectors, colours = real.vectors[planted], real.colours[planted]
-    return measure(vectors, colours, real.sku[source], source, real, settings, exclude=planted)
+    return measure(real.looks(planted), real.sku[source], source, real, settings, exclude=planted)
 
 
 def _judged(

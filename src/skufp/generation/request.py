@@ -33,14 +33,23 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A real view: RGB ``picture`` [H, W, 3] uint8, and ``mask`` [H, W] float32, 1 on its garment; None: not known."""
+
+    picture: np.ndarray
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class ViewRequest:
     """One view to draw.
 
     ``picture`` is the source view, RGB [H, W, 3] uint8; ``mask`` [H, W] float32 is 1 on its garment, None where it is
-    not known; ``toward`` is a view of the other SKU where the action asks for one; ``others`` are photos that may serve
-    as background; ``category`` is the garment's, in words. ``noise`` replaces the action's own, since a second try
-    adapts it. ``like`` is the augmenter's action after ``source`` was looked up. Equal requests give equal pictures,
-    whatever is drawn beside them.
+    not known; ``toward`` is a view of the other SKU where the action asks for one; ``layout`` is another SKU's view of
+    the wanted kind, whose silhouette and surroundings may be taken, None where there is none; ``others`` are photos
+    that may serve as background; ``category`` is the garment's, in words. ``noise`` replaces the action's own, since a
+    second try adapts it. ``like`` is the augmenter's action after ``source`` was looked up. Equal requests give equal
+    pictures, whatever is drawn beside them.
     """
 
     picture: np.ndarray
@@ -49,7 +58,8 @@ class ViewRequest:
     noise: float
     seed: int
     mask: np.ndarray | None = None
-    toward: np.ndarray | None = None
+    toward: Photo | None = None
+    layout: Photo | None = None
     others: tuple[np.ndarray, ...] = ()
     category: str = ""
 

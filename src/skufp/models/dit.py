@@ -22,7 +22,7 @@ from skufp.models.flow import gaussian_velocity
 
 SIZES = {"tiny": (128, 4, 2), "S": (384, 12, 6), "B": (768, 12, 12)}  # width, depth, heads
 PREDICTS = ("velocity", "change")
-CONDITIONS = ("source", "tokens", "pooled", "action")  # the columns of `keep`
+CONDITIONS = ("source", "draft", "tokens", "pooled", "action")  # the columns of `keep`
 FREQUENCIES = 256
 TIME_SCALE = 1000.0  # the sinusoids were made for 1,000 diffusion steps
 
@@ -61,10 +61,11 @@ class ViewDiT(ModelMixin, ConfigMixin):
     """Predicts the velocity of a view's latents from noise, the source view and an action; a diffusers model.
 
     The source view enters three times: its latents by channel concatenation, its image encoder's tokens by
-    cross-attention, its pooled embedding (with action and time) by adaLN. ``size`` is tiny, S or B; ``patch`` the side
+    cross-attention, its pooled embedding (with action and time) by adaLN. Beside its latents go those of the draft
+    (data/drafts.py), where its garment is roughly in place. ``size`` is tiny, S or B; ``patch`` the side
     of a patch in latents. ``predicts`` is what the last layer stands for: the velocity, or its change from that of
-    views that differ from their source by normal noise of deviation ``change`` [C] (from nothing, by ``spread`` [C],
-    where the source is hidden), which calibrate() measures. Then the untrained network wanders about the source, all
+    views that differ from their draft by normal noise of deviation ``change`` [C] (from nothing, by ``spread`` [C],
+    where the draft is hidden), which calibrate() measures. Then the untrained network wanders about the draft, all
     that it sees and says is of unit size, and a small one has less to learn. Saved and loaded by ``save_pretrained``
     and ``from_pretrained``.
     """
@@ -87,7 +88,7 @@ class ViewDiT(ModelMixin, ConfigMixin):
             )
         width, depth, heads = SIZES[size]
         self.gradient_checkpointing = False
-        self.patches = PatchEmbed(side, side, patch, 2 * channels, width)
+        self.patches = PatchEmbed(side, side, patch, 3 * channels, width)
         self.frequencies = Timesteps(FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time = TimestepEmbedding(FREQUENCIES, width)
         self.pooled = nn.Linear(encoder_dim, width)
@@ -104,26 +105,27 @@ class ViewDiT(ModelMixin, ConfigMixin):
         _switch_off(self.out)
 
     def forward(
-        self, noisy: Tensor, t: Tensor, source: Tensor, tokens: Tensor, pooled: Tensor, action: Tensor,
-        keep: Tensor | None = None,
+        self, noisy: Tensor, t: Tensor, source: Tensor, draft: Tensor, tokens: Tensor, pooled: Tensor,
+        action: Tensor, keep: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Noisy latents [B, C, H, W] at times ``t`` [B] -> their velocity.
 
-        The source view's latents [B, C, H, W], ``tokens`` [B, T, E] and ``pooled`` [B, E]; ``action`` [B] is the id of
-        the kind of view that is wanted. ``keep`` [B, 4] bool tells which of CONDITIONS each sample may see (None: all),
-        for classifier-free guidance.
+        The source view's and the draft's latents [B, C, H, W], ``tokens`` [B, T, E] and ``pooled`` [B, E]; ``action``
+        [B] is the id of the kind of view that is wanted. ``keep`` [B, 5] bool tells which of CONDITIONS each sample may
+        see (None: all), for classifier-free guidance.
         """
         keep = torch.ones(len(noisy), len(CONDITIONS), dtype=torch.bool, device=noisy.device) if keep is None else keep
-        has_source, has_tokens, has_pooled, has_action = keep.to(noisy.device).unbind(dim=1)
+        has_source, has_draft, has_tokens, has_pooled, has_action = keep.to(noisy.device).unbind(dim=1)
         source = source.to(noisy.dtype) * has_source[:, None, None, None]
+        draft = draft.to(noisy.dtype) * has_draft[:, None, None, None]
         by_change = self.config["predicts"] == "change"
         if by_change:
-            deviation = torch.where(has_source[:, None], self.change, self.spread).to(noisy.dtype)[:, :, None, None]
-            expected, uncertainty = gaussian_velocity(noisy, t, source, deviation)
-            remote = (noisy - (1 - t.to(noisy.dtype))[:, None, None, None] * source) * uncertainty / deviation
-            x = self.patches(torch.cat([remote, source / self.spread.to(noisy.dtype)[:, None, None]], dim=1))
+            deviation = torch.where(has_draft[:, None], self.change, self.spread).to(noisy.dtype)[:, :, None, None]
+            expected, uncertainty = gaussian_velocity(noisy, t, draft, deviation)
+            remote = (noisy - (1 - t.to(noisy.dtype))[:, None, None, None] * draft) * uncertainty / deviation
+            x = self.patches(torch.cat([remote, torch.cat([source, draft], dim=1) / self._unit(noisy)], dim=1))
         else:
-            x = self.patches(torch.cat([noisy, source], dim=1))
+            x = self.patches(torch.cat([noisy, source, draft], dim=1))
         context = torch.where(has_tokens[:, None, None], self.tokens(tokens.to(x.dtype)), self.no_tokens.to(x.dtype))
         nothing = self.action_embedding.num_embeddings - 1
         condition = self.time(self.frequencies(t * TIME_SCALE).to(x.dtype))
@@ -138,10 +140,14 @@ class ViewDiT(ModelMixin, ConfigMixin):
         return expected - uncertainty * predicted if by_change else predicted
 
     @torch.no_grad()
-    def calibrate(self, source: Tensor, target: Tensor) -> None:
-        """Set ``change`` and ``spread`` by pairs of views of one SKU, ``source`` and ``target`` [B, C, H, W]."""
-        self.change.copy_((target - source).square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
+    def calibrate(self, draft: Tensor, target: Tensor) -> None:
+        """Set ``change`` and ``spread`` by views and their drafts, ``target`` and ``draft`` [B, C, H, W]."""
+        self.change.copy_((target - draft).square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
         self.spread.copy_(target.square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
+
+    def _unit(self, like: Tensor) -> Tensor:
+        """Return the size of source and draft side by side, [2 C, 1, 1]."""
+        return self.spread.to(like.dtype).repeat(2)[:, None, None]
 
     def _unpatch(self, x: Tensor) -> Tensor:
         """[B, N, P P C] -> [B, C, H, W]."""

@@ -14,10 +14,14 @@ from skufp.models.flow import guided, integrate, interpolate
 
 
 @dataclass
-class Source:
-    """What the network sees of a source view: ``latents`` [B, C, H, W], ``tokens`` [B, T, E], ``pooled`` [B, E]."""
+class Given:
+    """What the network sees beside noise and action: latents of a ``source`` view and a ``draft``, [B, C, H, W] each,
 
-    latents: Tensor
+    and the encoder's ``tokens`` [B, T, E] and ``pooled`` [B, E] of the source.
+    """
+
+    source: Tensor
+    draft: Tensor
     tokens: Tensor
     pooled: Tensor
 
@@ -27,7 +31,7 @@ class Sampler:
     """How the path from noise to view is followed.
 
     ``steps`` of Euler, or of Heun; ``guidance`` 1 is none, more pushes away from what an unguided network would draw of
-    the source latents alone. A ``temperature`` below 1 shrinks the noise: likelier, calmer views of less variety.
+    the draft alone. A ``temperature`` below 1 shrinks the noise: likelier, calmer views of less variety.
     """
 
     steps: int = 12
@@ -37,28 +41,27 @@ class Sampler:
 
     @torch.no_grad()
     def translate(
-        self, network: Any, source: Source, action: Tensor, noise: Tensor, start: Tensor,
-        begin: Tensor | None = None, hold: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
-        """Return the latents [B, C, H, W] of one new view per source, drawn by ``network``, a ViewDiT.
+        self, network: Any, given: Given, action: Tensor, noise: Tensor, start: Tensor, hold: Tensor | None = None
+    ) -> Tensor:
+        """Return the latents [B, C, H, W] of one new view per draft, drawn by ``network``, a ViewDiT.
 
         ``action`` [B] names the view, ``noise`` [B, C, H, W] decides between equals. The path starts at time ``start``
-        [B] from the source itself, or from ``begin`` [B, C, H, W]: less than 1 keeps something of it. ``hold``
-        [B, 1, H, W] is 1 where the source's latents are to stay as they are.
+        [B] from the draft: less than 1 keeps something of it. ``hold`` [B, 1, H, W] is 1 where the draft's latents are
+        to stay as they are.
         """
         everything = torch.ones(len(noise), len(CONDITIONS), dtype=torch.bool, device=noise.device)
-        source_alone = everything & torch.tensor([c == "source" for c in CONDITIONS], device=noise.device)
+        draft_alone = everything & torch.tensor([c == "draft" for c in CONDITIONS], device=noise.device)
         noise = self.temperature * noise
-        given = source.latents, source.tokens, source.pooled, action
+        seen = given.source, given.draft, given.tokens, given.pooled, action
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            conditional: Tensor = network(x, t, *given, keep=everything)
+            conditional: Tensor = network(x, t, *seen, keep=everything)
             if self.guidance == 1:
                 return conditional
-            return guided(conditional, network(x, t, *given, keep=source_alone), self.guidance)
+            return guided(conditional, network(x, t, *seen, keep=draft_alone), self.guidance)
 
         def held(x: Tensor, t: Tensor) -> Tensor:
-            return x if hold is None else torch.where(hold > 0.5, interpolate(source.latents, noise, t), x)
+            return x if hold is None else torch.where(hold > 0.5, interpolate(given.draft, noise, t), x)
 
-        first = interpolate(source.latents if begin is None else begin, noise, start)
+        first = interpolate(given.draft, noise, start)
         return integrate(velocity, first, start, self.steps, self.heun, held)

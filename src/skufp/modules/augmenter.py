@@ -17,7 +17,7 @@ from skufp.errors import UserError, nearest
 from skufp.models.dit import CONDITIONS, ViewDiT
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.flow import flow_loss, interpolate, sample_times
-from skufp.models.translation import Sampler, Source
+from skufp.models.translation import Given, Sampler
 from skufp.modules.encoder_folder import load_encoder
 from skufp.modules.optimiser import adamw_cosine
 
@@ -72,9 +72,9 @@ class Augmenter(pl.LightningModule):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
-        """Let the network see how far two views of one SKU lie apart."""
-        pairs = [(self.latents.encode(batch["source"]), self.latents.encode(batch["target"])) for batch in batches]
-        self.network.calibrate(torch.cat([source for source, _ in pairs]), torch.cat([target for _, target in pairs]))
+        """Let the network see how far views lie from their drafts."""
+        pairs = [(self.latents.encode(batch["draft"]), self.latents.encode(batch["target"])) for batch in batches]
+        self.network.calibrate(torch.cat([draft for draft, _ in pairs]), torch.cat([target for _, target in pairs]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep torch's random numbers while training goes on: a resumed run is the same run."""
@@ -95,10 +95,10 @@ class Augmenter(pl.LightningModule):
             torch.cuda.set_rng_state(self.resumed_random["cuda"].cpu(), self.device)
 
     @torch.no_grad()
-    def describe(self, source: Tensor, encoder_pixels: Tensor) -> Source:
-        """Source views [B, 3, S, S] in [-1, 1], and as the encoder wants them, to what the network sees of them."""
-        tokens, pooled = self.encoder.encode_tokens(encoder_pixels)
-        return Source(self.latents.encode(source), tokens, pooled)
+    def describe(self, batch: dict[str, Any]) -> Given:
+        """Return what the network sees of a batch's source views and drafts."""
+        tokens, pooled = self.encoder.encode_tokens(batch["encoder_pixels"])
+        return Given(self.latents.encode(batch["source"]), self.latents.encode(batch["draft"]), tokens, pooled)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Return the error of the velocity at one random time a pair, conditions dropped at random."""
@@ -117,10 +117,10 @@ class Augmenter(pl.LightningModule):
         """Return the mean squared error of the velocity, [], at ``times`` [B]."""
         with torch.no_grad():
             target = self.latents.encode(batch["target"])
-        seen = self.describe(batch["source"], batch["encoder_pixels"])
+        given = self.describe(batch)
         noise = torch.randn_like(target) if noise is None else noise
         x = interpolate(target, noise, times)
-        predicted = self.network(x, times, seen.latents, seen.tokens, seen.pooled, batch["action"], keep)
+        predicted = self.network(x, times, given.source, given.draft, given.tokens, given.pooled, batch["action"], keep)
         return flow_loss(predicted, target, noise)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
@@ -131,12 +131,12 @@ class Augmenter(pl.LightningModule):
         times = ((torch.arange(size) + 0.5) / size).to(self.device)
         self.log("val/loss", self.loss(batch, times, noise=noise), batch_size=size, sync_dist=True)
 
-    def sample(self, batch: dict[str, Any], action: Tensor, sampler: Sampler, seed: int) -> Tensor:
-        """Return views [B, 3, S, S] in [-1, 1] of the batch's sources, drawn from noise alone."""
-        seen = self.describe(batch["source"], batch["encoder_pixels"])
-        noise = torch.randn(seen.latents.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
-        start = torch.ones(len(noise), device=self.device)
-        return self.latents.decode(sampler.translate(self.network, seen, action, noise, start))
+    def sample(self, batch: dict[str, Any], sampler: Sampler, seed: int, start: float = 1.0) -> Tensor:
+        """Return views [B, 3, S, S] in [-1, 1], drawn of the batch's drafts; a ``start`` of 1 is from noise alone."""
+        given = self.describe(batch)
+        noise = torch.randn(given.draft.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        starts = torch.full((len(noise),), start, device=self.device)
+        return self.latents.decode(sampler.translate(self.network, given, batch["action"], noise, starts))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over the network."""

@@ -24,7 +24,7 @@ from skufp.stages.views_basis import (
 )  # fmt: skip
 from skufp.stages.views_results import OUTCOME, SHARDS, finish
 
-VERSION = 1
+VERSION = 2
 PARTS = "parts"
 
 

@@ -1,6 +1,7 @@
 """What stage=views stands on: judge, generators, the catalogue as the judge saw it, and the filter's thresholds."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.stages.device import device, in_batches
 
 SEEN, THRESHOLDS = "seen", "thresholds.json"
-CALIBRATION = 512  # real views whose classic augmentations set the near-copy ceiling
+CALIBRATION = 512  # real views whose classic augmentations set the near-copy ceilings
 
 
 def splits(cfg: DictConfig, prepared: Path) -> list[str]:
@@ -50,6 +51,7 @@ def calibrate_filter(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> Non
     from skufp.config import plain
     from skufp.generation.calibration import calibrate
     from skufp.generation.filter import FilterSettings
+    from skufp.generation.judge import joined
 
     if (out / THRESHOLDS).exists():
         return
@@ -60,10 +62,10 @@ def calibrate_filter(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> Non
     for split in splits(cfg, inputs["prepare"]):
         pictures = open_pictures(inputs["prepare"], catalogue_records(inputs["prepare"], split))
         looks = [judge.look(chunk) for chunk in in_batches(pictures, judge.batch_size)] or [judge.look([])]
-        np.save(out / SEEN / f"{split}-vectors.npy", np.concatenate([x.vectors for x in looks]), allow_pickle=False)
-        np.save(out / SEEN / f"{split}-colours.npy", np.concatenate([x.colours for x in looks]), allow_pickle=False)
+        for name, array in vars(joined(looks)).items():
+            np.save(out / SEEN / f"{split}-{name}.npy", array, allow_pickle=False)
     train = load_catalogue(inputs, out, splits(cfg, inputs["prepare"])[0])
-    classic = classic_similarity(inputs["prepare"], train, control, judge, cfg.stages.views.seed)
+    classic = classic_likeness(inputs["prepare"], train, control, judge, cfg.stages.views.seed)
     settings = FilterSettings(**plain(cfg.views.filter))
     write_json(out / THRESHOLDS, calibrate(train.real, classic, settings, cfg.stages.views.seed).to_dict())
 
@@ -78,6 +80,7 @@ def open_pictures(prepared: Path, records: list[CropRecord]) -> Iterator[np.ndar
 def load_catalogue(inputs: dict[str, Path], out: Path, split: str) -> Any:
     """Return a split's Catalogue with what the judge saw of it."""
     from skufp.generation.filter import RealViews
+    from skufp.generation.judge import Looks
     from skufp.generation.maker import Catalogue
 
     records = catalogue_records(inputs["prepare"], split)
@@ -85,17 +88,17 @@ def load_catalogue(inputs: dict[str, Path], out: Path, split: str) -> Any:
     for i, record in enumerate(records):
         rows.setdefault(record.sku_id, []).append(i)
     number = {sku: i for i, sku in enumerate(rows)}
-    vectors, colours = (np.load(out / SEEN / f"{split}-{name}.npy", allow_pickle=False)
-                        for name in ("vectors", "colours"))  # fmt: skip
+    seen = {f.name: np.load(out / SEEN / f"{split}-{f.name}.npy", allow_pickle=False) for f in fields(Looks)}
     real = RealViews(
-        vectors, colours, np.array([number[r.sku_id] for r in records]), np.array([r.pair_id for r in records]),
-        np.array([r.category_id for r in records]),
+        **seen, sku=np.array([number[r.sku_id] for r in records]), pair=np.array([r.pair_id for r in records]),
+        category=np.array([r.category_id for r in records]),
     )  # fmt: skip
     return Catalogue(split, records, real, list(rows), rows)
 
 
-def classic_similarity(prepared: Path, catalogue: Any, control: Any, judge: Any, seed: int) -> np.ndarray:
-    """Return [M] similarities of classic augmentations to their source, of real views chosen by chance."""
+def classic_likeness(prepared: Path, catalogue: Any, control: Any, judge: Any, seed: int) -> Any:
+    """Return the Likeness [A] of classic augmentations to their source, of real views chosen by chance."""
+    from skufp.generation.judge import likeness
     from skufp.generation.maker import CLASSIC, stable_seed
     from skufp.generation.request import ViewRequest
 
@@ -104,5 +107,4 @@ def classic_similarity(prepared: Path, catalogue: Any, control: Any, judge: Any,
     records = [catalogue.records[i] for i in chosen]
     requests = [ViewRequest(picture, CLASSIC, "", 0.0, stable_seed(f"{seed}/classic/{r.split}/{r.view_id}"))
                 for r, picture in zip(records, open_pictures(prepared, records), strict=True)]  # fmt: skip
-    looks = judge.look(control.draw(requests))
-    return np.asarray((looks.vectors * catalogue.real.vectors[chosen]).sum(axis=1))
+    return likeness(judge.look(control.draw(requests)), catalogue.real.looks(chosen))

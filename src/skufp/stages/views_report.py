@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
-from skufp.generation.contact_sheet import DISTANCES, PLANTED
+from skufp.generation.contact_sheet import DISTANCES, PLANTED, SPACES
+from skufp.generation.judge import Likeness
 
 FEWEST_BEYOND, FEWEST_KEPT, FEWEST_REJECTED = 0.3, 0.3, 0.95  # below these, the report says so in words
-COLOURS = {"kept": "#e63946", "classic": "#e09f3e", "real": "#457b9d"}
+COLOURS = {"kept": "#e63946", "classic": "#e09f3e", "blurred": "#8d99ae", "real": "#457b9d"}
 STYLE: dict[str, Any] = {
     "title_justify": "left", "caption_justify": "left", "box": box.SIMPLE_HEAD, "pad_edge": False,
     "collapse_padding": True,
@@ -25,26 +26,27 @@ STYLE: dict[str, Any] = {
 def views_report(
     rows: Sequence[ViewRow],
     real_views: Mapping[tuple[str, str], int],
-    real_pair_distances: np.ndarray | None,
+    pairs: Mapping[str, Likeness],
     planted: Mapping[str, Mapping[str, Any]],
     train_losses: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Return report.json.
 
     ``rows`` are views, controls and counterfactuals together; ``real_views`` is the number of real views of every SKU
-    that was asked to get some, by (split, sku_id). Distances are 1 - cosine similarity in the judge's space:
-    ``real_pair_distances`` [P] of two real views of one SKU, None where no SKU has two. ``planted`` is what
-    generation.planted found, and is passed on.
-    ``train_losses`` are the augmenter's, in order. ``beyond_classic`` is the share of kept views that are farther from
-    their source than the classic distances' median, and than their 90th percentile. What is null could not be known.
+    that was asked to get some, by (split, sku_id). ``planted`` is what generation.planted found, and is passed on.
+    ``train_losses`` are the augmenter's, in order. Distances are 1 - cosine similarity in the judge's space: as seen
+    (``distances``), and with both pictures blurred (``structure``). ``pairs`` has the likeness of two ``real`` views of
+    one SKU each, and of ``blurred`` sources of kept views to themselves: what softness alone does. ``beyond_classic``
+    is the share of kept views that are farther from their source than the classic distances' median, and than their
+    90th percentile, and the same in structure. What is null could not be known.
     """
     views = [row for row in rows if row.kind == VIEW]
     counterfactuals = [row for row in rows if row.kind == COUNTERFACTUAL]
-    distances = view_distances(rows, real_pair_distances)
+    distances = view_distances(rows, pairs)
     report = _counts(views) | {
         "by_round": _grouped(views, lambda row: row.round),
-        "distances": {name: _spread(values) for name, values in distances.items()},
-        "beyond_classic": _beyond(distances["kept"], distances["classic"]),
+        **{space: {name: _spread(values) for name, values in of.items()} for space, of in distances.items()},
+        "beyond_classic": _beyond(distances["distances"]) | _beyond(distances["structure"], "structure_"),
         "by_views": _by_views(views, real_views),
         "counterfactuals": _counts(counterfactuals),
         "planted": dict(planted),
@@ -53,13 +55,23 @@ def views_report(
     return report | {"notes": notes(report)}
 
 
-def view_distances(rows: Sequence[ViewRow], real_pair_distances: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return the distances of kept views and of controls from their sources, and of real view pairs."""
-    return {
-        "kept": np.array([row.distance for row in rows if row.kind == VIEW and row.kept]),
-        "classic": np.array([row.distance for row in rows if row.kind == CONTROL]),
-        "real": np.zeros(0) if real_pair_distances is None else np.asarray(real_pair_distances, float),
+def view_distances(rows: Sequence[ViewRow], pairs: Mapping[str, Likeness]) -> dict[str, dict[str, np.ndarray]]:
+    """Return the distances of kept views and of controls from their sources, and of ``pairs``: in SPACES, by group."""
+    kept = [row for row in rows if row.kind == VIEW and row.kept]
+    classic = [row for row in rows if row.kind == CONTROL]
+    seen = {"kept": [row.distance for row in kept], "classic": [row.distance for row in classic]}
+    structure = {
+        "kept": [row.structure_distance for row in kept],
+        "classic": [row.structure_distance for row in classic],
     }
+    return {
+        "distances": _arrays(seen | {name: 1 - pair.seen for name, pair in pairs.items()}),
+        "structure": _arrays(structure | {name: 1 - pair.structure for name, pair in pairs.items()}),
+    }
+
+
+def _arrays(groups: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(groups.get(name, ()), float) for name in DISTANCES}
 
 
 def _counts(rows: list[ViewRow]) -> dict[str, Any]:
@@ -75,12 +87,13 @@ def _grouped(rows: list[ViewRow], of: Callable[[ViewRow], str | int]) -> dict[st
 
 
 def _kept(rows: list[ViewRow]) -> dict[str, Any]:
-    kept = [row.distance for row in rows if row.kept]
+    kept = [row for row in rows if row.kept]
     return {
         "candidates": len(rows),
         "kept": len(kept),
         "share": len(kept) / len(rows) if rows else None,
-        "median_distance": float(np.median(kept)) if kept else None,  # of those kept
+        "median_distance": float(np.median([row.distance for row in kept])) if kept else None,  # of those kept
+        "median_structure": float(np.median([row.structure_distance for row in kept])) if kept else None,
     }
 
 
@@ -91,10 +104,11 @@ def _spread(values: np.ndarray) -> dict[str, float] | None:
     return {"pairs": len(values), "p10": low, "median": median, "p90": high}
 
 
-def _beyond(kept: np.ndarray, classic: np.ndarray) -> dict[str, float | None]:
-    if not len(kept) or not len(classic):
-        return {"median": None, "p90": None}
-    return {name: float((kept > np.percentile(classic, q)).mean()) for name, q in (("median", 50), ("p90", 90))}
+def _beyond(distances: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, float | None]:
+    kept, classic = distances["kept"], distances["classic"]
+    known = len(kept) and len(classic)
+    return {prefix + name: float((kept > np.percentile(classic, q)).mean()) if known else None
+            for name, q in (("median", 50), ("p90", 90))}  # fmt: skip
 
 
 def _by_views(views: list[ViewRow], real_views: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
@@ -122,14 +136,15 @@ def _first_and_last(losses: Sequence[float]) -> dict[str, float] | None:
 def notes(report: dict[str, Any]) -> list[str]:
     """Say in plain sentences what is not as it should be."""
     said = []
-    share, beyond, loss = report["share"], report["beyond_classic"]["median"], report["train_loss"]
+    share, beyond, loss = report["share"], report["beyond_classic"]["structure_median"], report["train_loss"]
     if share is not None and share < FEWEST_KEPT:
         said.append(f"few views were kept: {report['kept']} of {report['candidates']} candidates ({share:.0%})")
     if beyond is not None and beyond < FEWEST_BEYOND:
-        median = report["distances"]["classic"]["median"]
+        median = report["structure"]["classic"]["median"]
         said.append(
-            f"the kept views are near-copies of their source: {beyond:.0%} of them are farther from it than a"
-            f" classic augmentation is (median distance {median:.3f}); {FEWEST_BEYOND:.0%} should be"
+            f"the kept views are near-copies of their source: {beyond:.0%} of them are farther from it in structure"
+            f" (both blurred) than a classic augmentation is (median distance {median:.3f}); {FEWEST_BEYOND:.0%}"
+            " should be"
         )
     wrong = report["planted"].get("random", {})
     if wrong.get("count") and wrong["rejected"]["mean"] < FEWEST_REJECTED:
@@ -152,15 +167,16 @@ def print_views_report(report: dict[str, Any], console: Console) -> None:
     if report["counterfactuals"]["candidates"]:
         apart = report["counterfactuals"]
         console.print(_kept_table("Counterfactuals: hard negatives, never views", "action", apart, apart["by_action"]))
-    console.print(_reasons_table(report), _distances_table(report), _skus_table(report), _planted_table(report))
+    console.print(_reasons_table(report), *(_distances_table(report, space) for space in SPACES))
+    console.print(_skus_table(report), _planted_table(report))
     for note in report["notes"]:
         console.print(f"[yellow]warning:[/] {escape(note)}", highlight=False)
 
 
 def _kept_table(title: str, first: str, total: dict[str, Any], parts: dict[str, Any]) -> Table:
-    table = _table(title, first, "candidates", "kept", "share", "median distance")
+    table = _table(title, first, "candidates", "kept", "share", "median distance", "in structure")
     for name, row in [*parts.items(), ("all", total)]:
-        cells = (_percent(row["share"]), _number(row["median_distance"]))
+        cells = (_percent(row["share"]), _number(row["median_distance"]), _number(row["median_structure"]))
         table.add_row(
             escape(name), str(row["candidates"]), str(row["kept"]), *cells, style="bold" if row is total else ""
         )
@@ -176,16 +192,16 @@ def _reasons_table(report: dict[str, Any]) -> Table:
     return table
 
 
-def _distances_table(report: dict[str, Any]) -> Table:
-    table = _table("Distance from the source (1 - similarity, by the judge)", "", "pairs", "10 %", "median", "90 %")
+def _distances_table(report: dict[str, Any], space: str) -> Table:
+    table = _table(f"{SPACES[space]} (1 - similarity)", "", "pairs", "10 %", "median", "90 %")
     for name, label in DISTANCES.items():
-        row = report["distances"][name]
+        row = report[space][name]
         cells = (_number(row[q]) if row else "n/a" for q in ("p10", "median", "p90"))
         table.add_row(label, str(row["pairs"]) if row else "0", *cells)
-    beyond = report["beyond_classic"]
+    beyond, prefix = report["beyond_classic"], "structure_" if space == "structure" else ""
     table.caption = (
-        f"kept views beyond the classic median: {_percent(beyond['median'])}\n"
-        f"kept views beyond the classic 90 %: {_percent(beyond['p90'])}"
+        f"kept views beyond the classic median: {_percent(beyond[prefix + 'median'])}\n"
+        f"kept views beyond the classic 90 %: {_percent(beyond[prefix + 'p90'])}"
     )
     return table
 
@@ -222,16 +238,27 @@ def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
 
 
-def distances_plot(path: Path, distances: Mapping[str, np.ndarray]) -> None:
-    """Draw what view_distances returned as histograms with their medians, into a PNG."""
+def distances_plot(path: Path, distances: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Draw what view_distances returned as histograms with their medians, a panel for each of SPACES, into a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
-    known = {name: distances[name] for name in DISTANCES if len(distances[name])}
-    edges = np.histogram_bin_edges(np.concatenate([np.zeros(1), *known.values()]), 40)
+    figure, panels = pyplot.subplots(1, len(SPACES), figsize=(10.4, 4.4), sharex=True, layout="constrained")
+    every = [values for of in distances.values() for values in of.values()]
+    edges = np.histogram_bin_edges(np.concatenate([np.zeros(1), *every]), 40)
+    for axes, (space, title) in zip(panels, SPACES.items(), strict=True):
+        _histograms(axes, distances[space], edges)
+        axes.set(xlabel=f"{title} (1 - similarity; dashed: medians)", ylabel="share", xlim=(0, None))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+    figure.savefig(path, dpi=140)
+    pyplot.close(figure)
+
+
+def _histograms(axes: Any, distances: Mapping[str, np.ndarray], edges: np.ndarray) -> None:
+    known = {name: values for name, values in distances.items() if len(values)}
     for name, values in known.items():
         median, colour = float(np.median(values)), COLOURS[name]
         label = f"{DISTANCES[name]} ({len(values)}, median {median:.3f})"
@@ -239,10 +266,5 @@ def distances_plot(path: Path, distances: Mapping[str, np.ndarray]) -> None:
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.25)
         axes.stairs(shares, edges, color=colour, lw=1.4, label=label)
         axes.axvline(median, color=colour, ls="--", lw=1.2)
-    axes.set(xlabel="distance (1 - similarity, by the judge); dashed: medians", ylabel="share", xlim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.3)
-    if known:
-        figure.legend(loc="outside upper left", frameon=False, fontsize=8)
-    figure.savefig(path, dpi=140)
-    pyplot.close(figure)
+    if known:  # above the axes, where it hides nothing
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, frameon=False, fontsize=8)

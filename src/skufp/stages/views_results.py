@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,19 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CropRecord
-from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, ViewRow, read_views, write_views
-from skufp.stages.views_basis import SEEN, THRESHOLDS, load_catalogue, open_pictures, splits
+from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, VIEW, ViewRow, read_views, write_views
+from skufp.stages.device import device, in_batches
+from skufp.stages.views_basis import SEEN, THRESHOLDS, load_catalogue, load_judge, open_pictures, splits
 
 SHARDS, OUTCOME = "shards", "report.json"
+BLURRED = 512  # sources of kept views that are blurred, to see what softness alone does
 
 
 def finish(cfg: DictConfig, inputs: dict[str, Path], out: Path, rows: list[ViewRow]) -> None:
     """Write the tables of ``rows``, index the shards, and write the report, its figure and the contact sheet."""
     from skufp.data.view_shards import write_view_index
+    from skufp.generation.calibration import real_pairs
+    from skufp.generation.judge import joined
     from skufp.stages.views_report import distances_plot, view_distances, views_report
 
     write_views(out / FILE, [row for row in rows if row.kind != COUNTERFACTUAL])
@@ -27,22 +30,42 @@ def finish(cfg: DictConfig, inputs: dict[str, Path], out: Path, rows: list[ViewR
     write_view_index(out / SHARDS)
     catalogues = {split: load_catalogue(inputs, out, split) for split in splits(cfg, inputs["prepare"])}
     real_views = {(split, sku): len(own) for split, c in catalogues.items() for sku, own in c.rows.items()}
-    real = real_pair_distances(catalogues.values())
-    report = views_report(rows, real_views, real, planted(cfg, catalogues, out), train_losses(inputs))
+    pairs = {
+        "blurred": blurred_sources(cfg, inputs, out, catalogues, rows),
+        "real": joined([real_pairs(catalogue.real)[0] for catalogue in catalogues.values()]),
+    }
+    report = views_report(rows, real_views, pairs, planted(cfg, catalogues, out), train_losses(inputs))
     write_json(out / OUTCOME, report)
-    distances_plot(out / "distances.png", view_distances(rows, real))
+    distances_plot(out / "distances.png", view_distances(rows, pairs))
     contact_sheet(cfg, inputs, out, catalogues, report)
     shutil.rmtree(out / SEEN)
 
 
-def real_pair_distances(catalogues: Iterable[Any]) -> np.ndarray:
-    """Return the judge's distances between different real views of one SKU, every pair once."""
-    distances = [np.zeros(0)]
-    for catalogue in catalogues:
-        for own in catalogue.rows.values():
-            similarity = catalogue.real.vectors[own] @ catalogue.real.vectors[own].T
-            distances.append(1 - similarity[np.triu_indices(len(own), 1)])
-    return np.concatenate(distances)
+def blurred_sources(
+    cfg: DictConfig, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], rows: list[ViewRow]
+) -> Any:
+    """Return the Likeness of kept views' sources to themselves, blurred as for structure: of each source once.
+
+    At most BLURRED of them, chosen by chance. What the judge calls far here is no new view, only a softer one.
+    """
+    from skufp.data.view_shards import read_view_shards
+    from skufp.generation.judge import Likeness, blurred, joined, likeness
+    from skufp.generation.pictures import squared
+
+    kept = sorted({(row.split, row.source_view) for row in rows if row.kind == VIEW and row.kept})
+    if not kept:
+        return Likeness(np.zeros(0), np.zeros(0))
+    chosen = {kept[i] for i in np.random.default_rng(cfg.stages.views.seed).permutation(len(kept))[:BLURRED]}
+    _, drawn = next(read_view_shards(sorted((out / SHARDS).glob("*.tar"))))
+    judge = load_judge(inputs, len(drawn), device(cfg))  # a drawn picture says how large the generator draws
+    found = []
+    for split, catalogue in catalogues.items():
+        places = [i for i, record in enumerate(catalogue.records) if (split, record.view_id) in chosen]
+        for part in in_batches(iter(places), judge.batch_size):
+            pictures = open_pictures(inputs["prepare"], [catalogue.records[i] for i in part])
+            looks = judge.look([blurred(squared(picture, judge.size)) for picture in pictures])
+            found.append(likeness(looks, catalogue.real.looks(np.array(part))))
+    return joined(found)
 
 
 def planted(cfg: DictConfig, catalogues: dict[str, Any], out: Path) -> dict[str, Any]:

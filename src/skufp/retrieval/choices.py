@@ -30,14 +30,14 @@ class Choice:
 
 
 def best_action(ranks: np.ndarray) -> np.ndarray:
-    """Return [Q]: the action of the best rank in ``ranks`` [Q, A]; of equal ones the first, so identity if it can be."""
+    """Return [Q]: the action of the best rank in ``ranks`` [Q, A]; of equal ones the first, hence identity."""
     return np.asarray(ranks).argmin(axis=1)
 
 
 def choices(actions: list[str], ranks: np.ndarray, twin_ranks: np.ndarray, policy: np.ndarray) -> list[Choice]:
     """Return what is compared: identity, each fixed action, a random one, the policy's, the oracle's, hindsight's.
 
-    ``ranks`` and ``twin_ranks`` [Q, A] are of the queries and of their noisy twins, ``policy`` [Q] holds action numbers.
+    ``ranks`` and ``twin_ranks`` [Q, A] are of the queries and of their noisy twins, ``policy`` [Q] action numbers.
     The oracle picks by the twin's ranks and gets the query's: best-of-A on the query itself, hindsight, is an upper
     bound that noise flatters. A random action is drawn from all A: its figures are exact expectations.
     """

@@ -67,9 +67,10 @@ def _gap_closed(means: dict[str, np.ndarray], name: str) -> dict[str, float] | N
 
 
 def share_of_gap(ours: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> dict[str, float] | None:
-    """Return (ours - floor) / (ceiling - floor) of resampled means [1 + R], where the denominator's interval is above 0.
+    """Return (ours - floor) / (ceiling - floor) of resampled means [1 + R].
 
-    The few resamples in which it does not are left out: a share of nothing says nothing.
+    None where the denominator's interval is not above 0. The few resamples in which it is not are left out: a share of
+    nothing says nothing.
     """
     gap = ceiling - floor
     if not Interval.of(gap).low > 0:

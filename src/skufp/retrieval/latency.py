@@ -8,7 +8,7 @@ import numpy as np
 
 
 def durations(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> np.ndarray:
-    """Return [N]: the milliseconds of ``call(query)`` for each of ``queries``, after ``warm`` calls that do not count."""
+    """Return [N]: milliseconds of ``call(query)`` for each of ``queries``, after ``warm`` calls that do not count."""
     for i in range(warm if len(queries) else 0):
         call(queries[i % len(queries)])
     times = []

@@ -210,6 +210,14 @@ class Views:
 
 
 @dataclass
+class Actions:
+    """What may be done to a query photo before it is encoded: ``actions``, classes of skufp.actions by name."""
+
+    name: str = MISSING
+    actions: dict[str, Any] = MISSING
+
+
+@dataclass
 class Query:
     """What `stage=search` looks for."""
 
@@ -238,6 +246,7 @@ class Config:
     augmenter: Augmenter = MISSING
     judge: Model = MISSING
     views: Views = field(default_factory=Views)
+    actions: Actions = MISSING
     index: Index = MISSING
     trainer: Trainer = field(default_factory=Trainer)
     logger: dict[str, Any] = MISSING

@@ -43,7 +43,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.stages.device import set_threads
     from skufp.stages.proof import is_proven
 
-    _quiet()
+    quiet()
     set_threads(cfg)
     spec = plain(cfg.stages[cfg.stage])
     pl.seed_everything(spec["seed"], verbose=False)
@@ -141,7 +141,7 @@ def _raise_if_stopped(trainer: Any) -> None:
         raise KeyboardInterrupt
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Silence Lightning's banner and the warnings that ask for what we do on purpose."""
     os.environ.setdefault("WANDB_SILENT", "true")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):

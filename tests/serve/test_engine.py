@@ -216,13 +216,11 @@ def _photo() -> Image.Image:
 
 
 def _learnt(upstream: dict[str, Path], folder: Path, gains: dict[str, float], threshold: float) -> LearntPolicy:
-    """A saved policy that predicts ``gains`` for every photo, whatever it looks like."""
+    """A saved policy that predicts ``gains`` for every photo: untrained, so that they are prices below 0."""
     names, mark = [*SPECS, "adapt"], encoder_marks(upstream["retriever"] / "encoder")["fingerprint"]
     network = ActionPolicy(names, FEATURES, DIM, SPECS, mark, members=2)
-    with torch.no_grad():
-        for member in network.members:
-            member.out.bias.copy_(torch.tensor([gains.get(name, -1.0) for name in names[1:]]))
-        network.threshold.fill_(threshold)
+    network.price.copy_(-torch.tensor([0.0, *(gains.get(name, -1.0) for name in names[1:])]))
+    network.threshold.fill_(threshold)
     folder.mkdir()
     network.save(folder)
     return LearntPolicy(folder, Adapter.unchanged(DIM), mark)

@@ -63,17 +63,20 @@ def _mark(world: SimpleNamespace) -> str:
 
 
 def _policy(mark: str) -> ActionPolicy:
-    """Predicts 0.8 for exposure where the cue is near 1, and for adapt where it is near 2; by hand-set weights."""
-    network = ActionPolicy(ACTIONS, FEATURES, DIM, SPECS, mark, members=1, bottleneck=0, hidden=2, dropout=0.0)
-    member: Any = network.members[0]
-    with torch.no_grad():
-        member.mix[0].weight.zero_()
-        member.mix[0].weight[:, 0] = 40.0  # GELU(40 (cue - 0.5)) and GELU(40 (cue - 1.5)): ramps
-        member.mix[0].bias.copy_(torch.tensor([-20.0, -60.0]))
-        # exposure: 0.8, 0.8 - 0.8 for cues 1 and 2; adapt: 0 and 0.8
-        member.out.weight.copy_(torch.tensor([[0.04, -0.16], [0.0, 0.0], [0.0, 0.04]]))
-        network.price.copy_(torch.tensor([0.0, 0.1, 0.1, 0.0]))
-        network.threshold.fill_(0.2)
+    """Has learnt by heart that exposure gains 0.8 where the cue is 1, and adapt where it is 2."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = ActionPolicy(ACTIONS, FEATURES, DIM, SPECS, mark, members=1, bottleneck=0, hidden=8, dropout=0.0)
+    told = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.8, 0.0, 0.0], [0.0, 0.0, 0.0, 0.8]])
+    features = torch.zeros(3, len(FEATURES))
+    features[:, 0] = torch.arange(3)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.03)
+    for _ in range(300):
+        optimiser.zero_grad()
+        (network(torch.zeros(3, DIM), features) - told).square().sum().backward()
+        optimiser.step()
+    network.price.copy_(torch.tensor([0.0, 0.1, 0.1, 0.0]))
+    network.threshold.fill_(0.2)
     return network
 
 
@@ -145,7 +148,7 @@ def test_ranks_are_kept_query_by_query(folder: Path, report: dict[str, Any], wor
     assert table["view_id"].to_pylist() == asked["view_id"].to_pylist()
     assert table["policy"].to_pylist() == ["identity"] * 7 + ["exposure"] * 5 + ["adapt"] * 3
     assert table["oracle"].to_pylist()[0] == "sharpen"
-    np.testing.assert_allclose(table["predicted_gain"].to_numpy(), [0] * 7 + [0.7] * 5 + [0.8] * 3, atol=1e-5)
+    np.testing.assert_allclose(table["predicted_gain"].to_numpy(), [0] * 7 + [0.7] * 5 + [0.8] * 3, atol=0.02)
     for name, row in report["choices"].items():
         if name != "random":
             assert (1 / table[f"rank_{name}"].to_numpy()).mean() == pytest.approx(row["mrr"])

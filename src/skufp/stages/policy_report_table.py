@@ -66,7 +66,8 @@ def _against_identity(report: dict[str, Any]) -> Table:
     for name, row in _rows(report):
         change = "" if name == "identity" else difference(row["minus_identity"]["mrr"])
         regret = "" if name == "oracle" else difference(row["regret"])
-        table.add_row(label(name), change, regret, share(row["gap_closed"]["mrr"]), style=_style(name))
+        closed = "" if name in ("identity", "oracle") else share(row["gap_closed"]["mrr"])
+        table.add_row(label(name), change, regret, closed, style=_style(name))
     return table
 
 
@@ -74,7 +75,7 @@ def share(closed: dict[str, float] | None) -> str:
     """Return a share with its interval, in per cent."""
     if closed is None:
         return "n/a"
-    mean, low, high = (f"{100 * closed[end]:.0f}" for end in ("mean", "low", "high"))
+    mean, low, high = (round(100 * closed[end]) for end in ("mean", "low", "high"))
     return f"{mean}% \\[{low}, {high}]"
 
 

@@ -118,10 +118,12 @@ def check(cfg: DictConfig) -> None:
 def check_action_of(cfg: DictConfig) -> None:
     """Refuse an action for another policy than fixed, one that there is not, and adapt where it is not learnt."""
     action = cfg.policy.action
-    if cfg.policy.name != FIXED and action is None:
-        return
     if cfg.policy.name != FIXED:
-        raise UserError(f"policy.action={action} is for policy=fixed, not for policy={cfg.policy.name}")
+        if action is not None:
+            raise UserError(f"policy.action={action} is for policy=fixed, not for policy={cfg.policy.name}")
+        return
+    if action is None:
+        raise UserError("policy=fixed needs an action, as in policy.action=exposure")
     from skufp.artifacts.actions import ADAPT
     from skufp.serve.query_policy import check_action
     from skufp.stages.actions import image_actions

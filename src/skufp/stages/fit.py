@@ -79,6 +79,7 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 
+    from skufp.callbacks.random_state import RandomState
     from skufp.config import build, plain
 
     every = max(1, spec["steps"] // cfg.trainer.checks)
@@ -87,7 +88,7 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
         out / "checkpoints", filename="best", monitor=watch, mode="max", save_last=True,
         every_n_train_steps=None if watch else every, save_on_train_epoch_end=False,
     )  # fmt: skip
-    callbacks = [build(c) for c in spec["callbacks"].values()] + [checkpoint]
+    callbacks = [build(c) for c in spec["callbacks"].values()] + [RandomState(), checkpoint]
     if spec["ema"] > 0:
         callbacks.append(EMAWeightAveraging(decay=spec["ema"]))
     if cfg.progress:

@@ -22,7 +22,7 @@ def labelled(chain: Any, skufp: Any, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "runs").mkdir()
     for stage in UPSTREAM:
         (folder / "runs" / stage).symlink_to(chain.folder / "runs" / stage)
-    settings = (*chain.settings, "stage=actions", "upstream=refuse")
+    settings = (*chain.settings, "stage=actions", "stages.actions.folds=2", "upstream=refuse")
     result = skufp(*settings, "workers=2", cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return SimpleNamespace(folder=folder, settings=settings, output=result.stdout)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from skufp.artifacts.folder import write_json
+from skufp.callbacks.random_state import RandomState
 from skufp.callbacks.retrieval import FaissRetrieval
 from skufp.data.shards import INDEX, write_sku_shards
 from skufp.data.sku_collate import META
@@ -235,8 +236,8 @@ def _run(
         )  # fmt: skip
         trainer = pl.Trainer(
             accelerator="cpu", max_steps=STEPS, logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[FaissRetrieval(), checkpoint, *([Kill()] if killed else [])], num_sanity_val_steps=0,
-            val_check_interval=CHECK, limit_val_batches=1.0 if validate or best else 0,
+            callbacks=[FaissRetrieval(), RandomState(), checkpoint, *([Kill()] if killed else [])],
+            num_sanity_val_steps=0, val_check_interval=CHECK, limit_val_batches=1.0 if validate or best else 0,
         )  # fmt: skip
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     return module, trainer
@@ -263,6 +264,7 @@ def _same_weights(a: Fingerprint, b: Fingerprint) -> bool:
         pytest.param({"validate": True}, id="one batch of dev SKUs"),
         pytest.param({"validate": True, "batch": 4}, id="several batches of dev SKUs"),
         pytest.param({"dropout": 0.3}, id="dropout"),
+        pytest.param({"dropout": 0.3, "validate": True}, id="dropout and dev SKUs"),
         pytest.param({"best": True}, id="keep=best"),
     ],
 )

@@ -5,20 +5,30 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from skufp.actions.exposure import Exposure
+from skufp.actions.quality import FEATURES
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
+from skufp.models.adapter import Adapter
+from skufp.models.policy import ActionPolicy
 from skufp.models.siglip import tiny_siglip
-from skufp.modules.encoder_folder import save_encoder
+from skufp.modules.encoder_folder import encoder_marks, save_encoder
 from skufp.retrieval.representations import mean_of_views, normalise
 from skufp.serve.engine import SearchEngine
+from skufp.serve.query_policy import FixedAction, LearntPolicy
 from skufp.stages import index as stage
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "index"
 SKUS, VIEWS, DIM = 300, 4, 16
 OF_VIEW = np.repeat(np.arange(SKUS), VIEWS)
+SPECS = {
+    "identity": {"_target_": "skufp.actions.identity.Identity"},
+    "exposure": {"_target_": "skufp.actions.exposure.Exposure"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +127,100 @@ def test_the_index_of_another_encoder_is_refused(upstream: dict[str, Path], tmp_
     save_encoder(tiny_siglip(16, 8, DIM, 1, 2, 1), tmp_path / "other" / "encoder")
     with pytest.raises(UserError, match="another encoder"):
         SearchEngine(tmp_path, tmp_path / "other", upstream["embed"], tmp_path / "index")
+
+
+def test_without_a_policy_a_photo_is_only_encoded(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    look = engine.look(_photo())
+    assert (look.action, look.predicted_gain, look.edited) == ("identity", None, None)
+    np.testing.assert_array_equal(look.embedding, engine.embed_photo(_photo()))
+
+
+def test_a_fixed_image_action_edits_and_encodes_again(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    engine.policy = FixedAction("exposure", SPECS)
+    look = engine.look(_photo())
+    expected = Exposure()(np.asarray(_photo()))
+    assert (look.action, look.predicted_gain) == ("exposure", None)
+    np.testing.assert_array_equal(np.asarray(look.edited), expected)
+    np.testing.assert_array_equal(look.embedding, engine.embed_photo(Image.fromarray(expected)))
+    assert not np.allclose(look.embedding, engine.embed_photo(_photo()))
+
+
+def test_an_action_that_finds_nothing_to_do_leaves_no_picture(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    engine.policy = FixedAction("exposure", SPECS)
+    grey = Image.new("RGB", (20, 30), (90, 90, 90))  # of a single brightness: exposure leaves it alone
+    look = engine.look(grey)
+    assert (look.action, look.edited) == ("exposure", None)
+    np.testing.assert_array_equal(look.embedding, engine.embed_photo(grey))
+
+
+def test_adapt_moves_the_embedding_alone(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    rng = np.random.default_rng(3)
+    adapter = Adapter(rng.normal(size=(DIM, DIM)).astype(np.float32), rng.normal(size=DIM).astype(np.float32))
+    engine.policy = FixedAction("adapt", SPECS, adapter)
+    look, query = engine.look(_photo()), engine.embed_photo(_photo())
+    moved = query + adapter.weight @ query + adapter.bias
+    assert (look.action, look.edited) == ("adapt", None)
+    np.testing.assert_allclose(look.embedding, moved / np.linalg.norm(moved), atol=1e-5)
+
+
+def test_large_photos_are_looked_at_in_the_size_of_crops(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    engine.policy, engine.max_side = FixedAction("exposure", SPECS), 40
+    large = _photo().resize((120, 160))
+    edited = engine.look(large).edited
+    assert edited is not None
+    assert (edited.size, large.size) == ((30, 40), (120, 160))
+
+
+@pytest.mark.parametrize(
+    ("gains", "threshold", "expected"),
+    [
+        ({"exposure": 0.5, "adapt": 0.3}, 0.1, ("exposure", 0.5)),
+        ({"exposure": 0.2, "adapt": 0.3}, 0.1, ("adapt", 0.3)),
+        ({"exposure": 0.2, "adapt": 0.3}, 0.4, ("identity", 0.0)),
+        ({"exposure": -0.2, "adapt": -0.3}, -1.0, ("identity", 0.0)),
+        ({"exposure": 0.5}, float("inf"), ("identity", 0.0)),
+    ],
+)
+def test_a_learnt_policy_takes_the_best_gain_above_its_threshold(
+    upstream: dict[str, Path], tmp_path: Path, gains: dict[str, float], threshold: float, expected: tuple[str, float]
+) -> None:
+    engine = _engine(upstream, tmp_path / "index", "flat")
+    engine.policy = _learnt(upstream, tmp_path / "policy", gains, threshold)
+    look = engine.look(_photo())
+    assert look.action == expected[0]
+    assert look.predicted_gain == pytest.approx(expected[1])
+    assert (look.edited is not None) == (look.action == "exposure")
+
+
+def test_a_policy_of_another_encoder_is_refused(upstream: dict[str, Path], tmp_path: Path) -> None:
+    _learnt(upstream, tmp_path / "policy", {}, 0.0)
+    with pytest.raises(UserError, match=r"other encoder .*stage=policy"):
+        LearntPolicy(tmp_path / "policy", Adapter.unchanged(DIM), "another mark")
+
+
+def test_an_unknown_action_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"policy\.action=exposre: .* Did you mean 'exposure'\?"):
+        FixedAction("exposre", SPECS)
+    with pytest.raises(UserError, match="learnt by stage=actions"):
+        FixedAction("adapt", SPECS)
+
+
+def _photo() -> Image.Image:
+    """A dark one: there is something for exposure to do."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 90, (40, 30, 3), np.uint8))
+
+
+def _learnt(upstream: dict[str, Path], folder: Path, gains: dict[str, float], threshold: float) -> LearntPolicy:
+    """A saved policy that predicts ``gains`` for every photo: untrained, so that they are prices below 0."""
+    names, mark = [*SPECS, "adapt"], encoder_marks(upstream["retriever"] / "encoder")["fingerprint"]
+    network = ActionPolicy(names, FEATURES, DIM, SPECS, mark, members=2)
+    network.price.copy_(-torch.tensor([0.0, *(gains.get(name, -1.0) for name in names[1:])]))
+    network.threshold.fill_(threshold)
+    folder.mkdir()
+    network.save(folder)
+    return LearntPolicy(folder, Adapter.unchanged(DIM), mark)

@@ -24,7 +24,7 @@ from skufp.data.sku_datamodule import SkuDataModule
 from skufp.data.splits import fold_of_pair
 from skufp.schema import register_schema
 from skufp.stages import fit
-from skufp.stages.proof import cross_fitted, gains, is_proven, reciprocal_ranks
+from skufp.stages.proof import cross_fitted, fit_without, gains, is_proven, reciprocal_ranks
 
 DIM, VIEWS = 16, 5
 Sample = dict[str, Any]
@@ -262,6 +262,19 @@ def test_a_left_out_query_changes_its_own_gain_and_no_other(tmp_path: Path) -> N
     assert (left_out[0] != 0).any()
     assert "train/sku-5" not in learnt[1]
     assert (learnt[0] != learnt_turned[0]).any()
+
+
+def test_any_stage_may_train_another_without_a_fold(tmp_path: Path) -> None:
+    """The module is the one that the proof scores, though the folds are not the spec's own and another stage asks."""
+    inputs = _embedded(tmp_path / "embed", train=_skus("train", 12, useful=True))
+    cfg = _config(*QUICK, "stages.fingerprint.folds=3")
+    found, skus = cross_fitted(cfg, inputs, MEAN, 1)
+    other = _config(*QUICK, "stage=actions", "stages.fingerprint.folds=2")
+    module, data = fit_without(other, plain(other.stages.fingerprint), inputs, (1, 3))
+    again, same = gains(MEAN, module, data, "train", lambda pair, pool: fold_of_pair(pair, 3, 0) == 1)
+    assert same == skus
+    assert (found != 0).any()
+    np.testing.assert_array_equal(again, found)
 
 
 def test_queries_of_other_pools_and_splits_do_not_enter(tmp_path: Path) -> None:

@@ -48,7 +48,6 @@ class Fingerprint(pl.LightningModule):
             )
         self.sizes = prefix_sizes(dim, self.loss["prefix_dims"])
         self.resumed_bank: Tensor | None = None
-        self.resumed_random: Tensor | None = None
         self.lr, self.weight_decay, self.warmup, self.steps = lr, weight_decay, warmup, steps
 
     def forward(self, views: Tensor, mask: Tensor, meta: Tensor) -> Tensor:
@@ -63,18 +62,13 @@ class Fingerprint(pl.LightningModule):
         self.register_buffer("bank_pairs", torch.as_tensor(data.bank_pairs, device=self.device), persistent=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the bank and torch's random numbers while training goes on: a resumed run is the same run."""
+        """Keep the bank while training goes on: a resumed run is the same run."""
         if "bank" in self._buffers and self.trainer.state.status == "running":
-            checkpoint["bank"], checkpoint["random"] = self.bank, torch.get_rng_state()
+            checkpoint["bank"] = self.bank
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the bank and the random numbers back."""
-        self.resumed_bank, self.resumed_random = checkpoint.get("bank"), checkpoint.get("random")
-
-    def on_train_start(self) -> None:
-        """Go on with the random numbers of the run that is resumed."""
-        if self.resumed_random is not None:
-            torch.set_rng_state(self.resumed_random.cpu())
+        """Take the bank back."""
+        self.resumed_bank = checkpoint.get("bank")
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses whose weight is not 0, averaged over the sizes to train."""

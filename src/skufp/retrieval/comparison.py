@@ -60,16 +60,22 @@ def compare(methods: list[Method], sku: np.ndarray, resamples: int, seed: int) -
 
 
 def _gap_closed(means: dict[str, np.ndarray], name: str) -> dict[str, float] | None:
-    """Return (method - mean) / (multi-vector - mean), where the denominator's interval lies above 0.
-
-    The few resamples in which it does not are left out: a share of nothing says nothing.
-    """
+    """Return the share of mean -> multi-vector that method ``name`` covers."""
     if BASELINE not in means or CEILING not in means:
         return None
-    gap = means[CEILING] - means[BASELINE]
+    return share_of_gap(means[name], means[BASELINE], means[CEILING])
+
+
+def share_of_gap(ours: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> dict[str, float] | None:
+    """Return (ours - floor) / (ceiling - floor) of resampled means [1 + R].
+
+    None where the denominator's interval is not above 0. The few resamples in which it is not are left out: a share of
+    nothing says nothing.
+    """
+    gap = ceiling - floor
     if not Interval.of(gap).low > 0:
         return None
-    return asdict(Interval.of((means[name] - means[BASELINE]) / np.where(gap > 0, gap, np.nan)))
+    return asdict(Interval.of((ours - floor) / np.where(gap > 0, gap, np.nan)))
 
 
 def by_stratum(

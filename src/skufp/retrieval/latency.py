@@ -7,15 +7,25 @@ from typing import Any
 import numpy as np
 
 
-def percentiles(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> dict[str, float]:
-    """Return {"p50_ms", "p95_ms"} of ``call(query)`` over ``queries``, after ``warm`` calls that do not count."""
-    if not len(queries):
-        return {}
-    for i in range(warm):
+def durations(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> np.ndarray:
+    """Return [N]: milliseconds of ``call(query)`` for each of ``queries``, after ``warm`` calls that do not count."""
+    for i in range(warm if len(queries) else 0):
         call(queries[i % len(queries)])
     times = []
     for query in queries:
         start = time.perf_counter()
         call(query)
         times.append((time.perf_counter() - start) * 1000)
-    return {"p50_ms": float(np.percentile(times, 50)), "p95_ms": float(np.percentile(times, 95))}
+    return np.array(times)
+
+
+def spread(milliseconds: np.ndarray) -> dict[str, float]:
+    """Return {"p50_ms", "p95_ms"} of ``milliseconds`` [N]; empty for none."""
+    if not len(milliseconds):
+        return {}
+    return {"p50_ms": float(np.percentile(milliseconds, 50)), "p95_ms": float(np.percentile(milliseconds, 95))}
+
+
+def percentiles(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> dict[str, float]:
+    """Return {"p50_ms", "p95_ms"} of ``call(query)`` over ``queries``, after ``warm`` calls that do not count."""
+    return spread(durations(call, queries, warm))

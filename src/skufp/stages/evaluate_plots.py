@@ -20,7 +20,8 @@ MARKERS = {"flat": "o", "int8": "s", "rabitq": "^", "pq": "D", "hnsw": "v"}
 CUTOFFS = (1, 5, 10, 20)
 
 
-def _figure() -> tuple[Any, Any]:
+def new_figure() -> tuple[Any, Any]:
+    """Return a figure and its axes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -32,10 +33,12 @@ def _figure() -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
+    """Return a figure as a data URI, with a legend where something is labelled, and close it."""
     from matplotlib import pyplot
 
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
+        figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")
     pyplot.close(figure)
@@ -44,7 +47,7 @@ def _svg(figure: Any) -> str:
 
 def recall_plot(results: dict[str, Any]) -> str:
     """Draw Recall@k of the telling methods, with the interval of Recall@1."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     shown = [name for name in TELLING if name in results]
     for place, name in enumerate(shown):
         row, colour = results[name], COLOURS[name]
@@ -53,12 +56,12 @@ def recall_plot(results: dict[str, Any]) -> str:
         beside = (place - (len(shown) - 1) / 2) * 0.05  # else the intervals hide one another
         axes.vlines(beside, row["interval"]["recall@1"]["low"], row["interval"]["recall@1"]["high"], color=colour)
     axes.set(xticks=range(4), xticklabels=CUTOFFS, xlabel="k", ylabel="Recall@k", ylim=(None, 1.02))
-    return _svg(figure)
+    return svg(figure)
 
 
 def strata_plot(strata: dict[str, Any]) -> str:
     """Draw the telling methods' MRR by number of catalogue views."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     names = list(strata)
     shown = [name for name in TELLING if name in strata[names[0]]]
     width = 0.8 / len(shown)
@@ -68,12 +71,12 @@ def strata_plot(strata: dict[str, Any]) -> str:
     labels = [f"{n}\n({strata[n]['queries']})" for n in names]
     axes.set(xlabel="catalogue views of the SKU (queries)", ylabel="MRR")
     axes.set_xticks(np.arange(len(names)) + width * (len(shown) - 1) / 2, labels)
-    return _svg(figure)
+    return svg(figure)
 
 
 def sizes_plot(sizes: list[dict[str, Any]], results: dict[str, Any]) -> str:
     """Draw Recall@1 against bytes per SKU: a line per vectors and form, a point per number of dimensions."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in sizes:
         if "skipped" not in row:
@@ -87,4 +90,4 @@ def sizes_plot(sizes: list[dict[str, Any]], results: dict[str, Any]) -> str:
     many = results["multi_vector"]
     axes.plot(many["bytes_per_sku"], many["recall@1"], "*", ms=10, color=COLOURS["multi_vector"], label="multi-vector")
     axes.set(xscale="log", xlabel="bytes per SKU", ylabel="Recall@1")
-    return _svg(figure)
+    return svg(figure)

@@ -79,10 +79,14 @@ def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray
 
 
 def thumbnail(path: Path) -> str:
-    """Return a picture as a data URI."""
+    """Return the picture of a file, made small, as a data URI."""
     from skufp.data.crops import open_image
 
-    image = open_image(path)
+    return data_uri(open_image(path))
+
+
+def data_uri(image: Any) -> str:
+    """Return a Pillow picture, made small, as a data URI."""
     image.thumbnail((THUMB, THUMB))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

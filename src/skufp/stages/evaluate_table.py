@@ -45,7 +45,7 @@ def _against_the_mean(kind: str, metrics: dict[str, Any]) -> Table:
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     for name, row in metrics[kind].items():
         if "minus_mean" in row:
-            differences = (_difference(row["minus_mean"][k]) for k in WITH_INTERVAL)
+            differences = (difference(row["minus_mean"][k]) for k in WITH_INTERVAL)
             table.add_row(NAMES.get(name, name), *differences, _closed(row), style=_style(name, row))
     return table
 
@@ -76,7 +76,8 @@ def _style(name: str, row: dict[str, Any]) -> str:
     return "dim" if row["note"] else "bold" if name == "fingerprint" else ""
 
 
-def _difference(i: dict[str, float]) -> str:
+def difference(i: dict[str, float]) -> str:
+    """Return a difference with its interval, short enough for a table in the terminal."""
     mean, low, high = (f"{i[end]:+.3f}".replace("0.", ".", 1) for end in ("mean", "low", "high"))
     return f"{mean} \\[{low}, {high}]"
 

@@ -35,3 +35,8 @@ def save_fingerprints(module: Any, data: Any, out: Path) -> None:
                 counts = {"views": meta["generated"].count(0), "generated": meta["generated"].count(1)}
                 rows.append({c: meta[c] for c in SKU_COLUMNS} | counts)
     VectorTable(np.concatenate(vectors), pa.Table.from_pylist(rows)).save(out, "fingerprints.npy", "skus.parquet")
+
+
+def save_policy(module: Any, data: Any, out: Path) -> None:
+    """Write the query action policy: policy.json and policy.safetensors."""
+    module.network.save(out)

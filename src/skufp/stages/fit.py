@@ -43,7 +43,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.stages.device import set_threads
     from skufp.stages.proof import is_proven
 
-    _quiet()
+    quiet()
     set_threads(cfg)
     spec = plain(cfg.stages[cfg.stage])
     pl.seed_everything(spec["seed"], verbose=False)
@@ -79,6 +79,7 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 
+    from skufp.callbacks.random_state import RandomState
     from skufp.config import build, plain
 
     every = max(1, spec["steps"] // cfg.trainer.checks)
@@ -87,7 +88,7 @@ def _trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path) -> tup
         out / "checkpoints", filename="best", monitor=watch, mode="max", save_last=True,
         every_n_train_steps=None if watch else every, save_on_train_epoch_end=False,
     )  # fmt: skip
-    callbacks = [build(c) for c in spec["callbacks"].values()] + [checkpoint]
+    callbacks = [build(c) for c in spec["callbacks"].values()] + [RandomState(), checkpoint]
     if spec["ema"] > 0:
         callbacks.append(EMAWeightAveraging(decay=spec["ema"]))
     if cfg.progress:
@@ -141,7 +142,7 @@ def _raise_if_stopped(trainer: Any) -> None:
         raise KeyboardInterrupt
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Silence Lightning's banner and the warnings that ask for what we do on purpose."""
     os.environ.setdefault("WANDB_SILENT", "true")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):

@@ -38,13 +38,25 @@ def is_proven(cfg: DictConfig, inputs: dict[str, str], start: Any, trained: Any,
 
 def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int) -> Evidence:
     """Train anew without the queries of one fold of pairs; return what that gains on just those queries."""
-    import pytorch_lightning as pl
-
-    from skufp.config import build, plain
-    from skufp.modules.optimiser import raise_if_diverged
+    from skufp.config import plain
 
     spec = plain(cfg.stages[cfg.stage])
-    left_out = (fold, spec["folds"])
+    module, data = fit_without(cfg, spec, inputs, (fold, spec["folds"]))
+    return gains(start, module, data, "train", lambda pair, pool: data.is_left_out(pair) and pool in data.query_pools)
+
+
+def fit_without(
+    cfg: DictConfig, spec: dict[str, Any], inputs: dict[str, str], left_out: tuple[int, int]
+) -> tuple[Any, Any]:
+    """Train a training stage's ``spec`` anew without the queries of a fold of pairs, ``left_out`` (fold, folds).
+
+    Return the module with its last weights, and its data; ``inputs`` are the folders that the stage reads.
+    """
+    import pytorch_lightning as pl
+
+    from skufp.config import build
+    from skufp.modules.optimiser import raise_if_diverged
+
     data = build(spec["datamodule"], inputs=inputs, steps=spec["steps"], left_out=left_out)
     pl.seed_everything(spec["seed"], verbose=False)
     module = build(spec["module"], steps=spec["steps"], **data.module_arguments())
@@ -56,7 +68,7 @@ def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int)
     if data.can_train:
         trainer.fit(module, data)
         raise_if_diverged(module)
-    return gains(start, module, data, "train", lambda pair, pool: data.is_left_out(pair) and pool in data.query_pools)
+    return module, data
 
 
 def gains(start: Any, trained: Any, data: Any, split: str, asks: Callable[[int, str], bool]) -> Evidence:

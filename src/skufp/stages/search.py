@@ -1,4 +1,4 @@
-"""stage=search: photos and texts in, a table, results.json and a contact sheet out."""
+"""stage=search: photos and texts in; a table, results.json, a contact sheet and the edited photos out."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,15 +14,14 @@ from rich.table import Table
 from skufp.artifacts.folder import read_json, write_json
 from skufp.errors import UserError
 
-VERSION = 1
+VERSION = 2
 TILE, GAP, LABEL = 200, 10, 34
+NONE, FIXED = "none", "fixed"  # every other policy is a learnt one
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Write results.json and contact_sheet.png."""
-    from skufp.config import build
+    """Write results.json, contact_sheet.png, and a photo in edited/ for each that an action changed."""
     from skufp.data.crops import UnreadableImageError, open_image
-    from skufp.serve.engine import SearchEngine
     from skufp.stages.device import set_threads
 
     set_threads(cfg)
@@ -32,25 +31,69 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
             pictures.append(open_image(Path(path)))
         except UnreadableImageError as error:
             raise UserError(f"--image {path}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
-    engine = SearchEngine(inputs["prepare"], inputs["retriever"], inputs["embed"], inputs["index"])
-    action = build(cfg.query.action)
+    engine = open_engine(cfg, inputs, query_policy(cfg, inputs))
     results: list[dict[str, Any]] = []
-    for path, picture in zip(cfg.query.image, pictures, strict=True):
-        hits = engine.search(engine.embed_photo(action(picture)), cfg.query.top_k)
-        results.append({"image": str(path), "action": action.name, "hits": [asdict(h) for h in hits]})
+    for number, (path, picture) in enumerate(zip(cfg.query.image, pictures, strict=True), 1):
+        look = engine.look(picture)
+        hits = engine.search(look.embedding, cfg.query.top_k)
+        results.append({
+            "image": str(path), "action": look.action, "predicted_gain": look.predicted_gain,
+            "edited": save_edited(look.edited, out, number), "hits": [asdict(h) for h in hits],
+        })  # fmt: skip
     for text in cfg.query.text:
         hits = engine.search(engine.embed_text(text), cfg.query.top_k)
         results.append({"text": text, "hits": [asdict(h) for h in hits]})
     for result in results:
         for hit in result["hits"]:
             hit["image"] = str(inputs["prepare"] / hit["image_path"])
-    contact_sheet(results).save(out / "contact_sheet.png")
+    contact_sheet(results, out).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
     if cfg.query.text and cfg.model.pretrained is None and not pq.read_metadata(words(inputs)).num_rows:
         Console(stderr=True).print(
             f"[yellow]warning:[/] these photos came without titles, so model={cfg.model.name} has learnt no words and"
             " the answer to a text is chance: give titles (data=catalogue), or use model=siglip"
         )
+
+
+def open_engine(cfg: DictConfig, inputs: dict[str, Path], policy: Any) -> Any:
+    """Return the SearchEngine over the folders of ``inputs`` that takes the QueryPolicy's actions; None: no actions."""
+    from skufp.serve.engine import SearchEngine
+
+    prepared, retriever, embedded, index = (inputs[name] for name in ("prepare", "retriever", "embed", "index"))
+    return SearchEngine(prepared, retriever, embedded, index, policy, int(cfg.data.max_side))
+
+
+def query_policy(cfg: DictConfig, inputs: dict[str, Path]) -> Any:
+    """Return the QueryPolicy that ``policy`` asks for; None for policy=none."""
+    if cfg.policy.name == NONE:
+        return None
+    if cfg.policy.name != FIXED:
+        return learnt_policy(inputs)
+    from skufp.models.adapter import Adapter
+    from skufp.serve.query_policy import FixedAction
+    from skufp.stages.actions import image_actions
+
+    adapter = Adapter.load(inputs["actions"]) if "actions" in inputs else None
+    return FixedAction(cfg.policy.action, image_actions(cfg), adapter)
+
+
+def learnt_policy(inputs: dict[str, Path]) -> Any:
+    """Return the policy of stage=policy; UserError if its encoder is not the retriever's."""
+    from skufp.models.adapter import Adapter
+    from skufp.modules.encoder_folder import encoder_marks
+    from skufp.serve.query_policy import LearntPolicy
+
+    mark = encoder_marks(inputs["retriever"] / "encoder")["fingerprint"]
+    return LearntPolicy(inputs["policy"], Adapter.load(inputs["actions"]), mark)
+
+
+def save_edited(edited: Any, out: Path, number: int) -> str | None:
+    """Save an edited photo; return its path in the stage's folder ``out``, None where there is none."""
+    if edited is None:
+        return None
+    (out / "edited").mkdir(exist_ok=True)
+    edited.save(out / f"edited/{number:02d}.jpg", quality=95)
+    return f"edited/{number:02d}.jpg"
 
 
 def words(inputs: dict[str, Path]) -> Path:
@@ -69,33 +112,58 @@ def check(cfg: DictConfig) -> None:
         raise UserError('the text to search for is empty: --text "navy tee"')
     if cfg.query.top_k < 1:
         raise UserError(f"query.top_k={cfg.query.top_k}: ask for at least one SKU")
+    check_action_of(cfg)
 
 
-def contact_sheet(results: list[dict[str, Any]]) -> Any:
-    """Return a picture with one row per query: the query, then its answers with rank, SKU and score."""
+def check_action_of(cfg: DictConfig) -> None:
+    """Refuse an action for another policy than fixed, one that there is not, and adapt where it is not learnt."""
+    action = cfg.policy.action
+    if cfg.policy.name != FIXED:
+        if action is not None:
+            raise UserError(f"policy.action={action} is for policy=fixed, not for policy={cfg.policy.name}")
+        return
+    if action is None:
+        raise UserError("policy=fixed needs an action, as in policy.action=exposure")
+    from skufp.artifacts.actions import ADAPT
+    from skufp.serve.query_policy import check_action
+    from skufp.stages.actions import image_actions
+
+    check_action(action, image_actions(cfg))
+    if action == ADAPT and "actions" not in cfg.policy.needs:
+        needs = ",".join([*cfg.policy.needs, "actions"])
+        raise UserError(f"policy.action=adapt is learnt by stage=actions: add 'policy.needs=[{needs}]'")
+
+
+def contact_sheet(results: list[dict[str, Any]], folder: Path) -> Any:
+    """Return a picture with one row per query: the query, then its answers with rank, SKU and score.
+
+    Where a photo was edited (the file is in ``folder``), a column after the queries shows what was searched with.
+    """
     from PIL import Image, ImageDraw
 
     from skufp.data.crops import open_image
 
+    asked = 2 if any(r.get("edited") for r in results) else 1
     most = max(len(r["hits"]) for r in results)
     step_x, step_y = TILE + GAP, TILE + LABEL + GAP
-    sheet = Image.new("RGB", (GAP + step_x * (most + 1), GAP + step_y * len(results)), "white")
+    sheet = Image.new("RGB", (GAP + step_x * (most + asked), GAP + step_y * len(results)), "white")
     draw = ImageDraw.Draw(sheet)
+
+    def place(path: Path, column: int, top: int, label: str) -> None:
+        left = GAP + column * step_x
+        _tile(sheet, open_image(path), left, top)
+        draw.text((left, top + TILE + 4), label, fill="black")
+
     for row, result in enumerate(results):
         top = GAP + row * step_y
         if "image" in result:
-            _tile(sheet, open_image(Path(result["image"])), GAP, top)
-            draw.text((GAP, top + TILE + 4), "query", fill="black")
+            place(Path(result["image"]), 0, top, "query")
         else:
             draw.multiline_text((GAP, top + TILE // 3), _wrap(result["text"]), fill="black")
-        for column, hit in enumerate(result["hits"], 1):
-            left = GAP + column * step_x
-            _tile(sheet, open_image(Path(hit["image"])), left, top)
-            draw.text(
-                (left, top + TILE + 4),
-                f"{hit['rank']}. {hit['sku_id'][:28]}\n{hit['score']:.3f}",
-                fill="black",
-            )
+        if result.get("edited"):
+            place(folder / result["edited"], 1, top, f"action: {result['action']}")
+        for column, hit in enumerate(result["hits"], asked):
+            place(Path(hit["image"]), column, top, f"{hit['rank']}. {hit['sku_id'][:28]}\n{hit['score']:.3f}")
     return sheet
 
 
@@ -114,7 +182,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     """Print one table per query."""
     for result in read_json(folder / "results.json"):
         asked = result.get("image") or f"“{result['text']}”"
-        console.print(f"\n[bold]query:[/] {escape(asked)}", soft_wrap=True)
+        console.print(f"\n[bold]query:[/] {escape(asked)}{action_taken(cfg, result)}", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("", justify="right")
         table.add_column("SKU", overflow="fold")
@@ -126,3 +194,13 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
             table.add_row(*row, f"{Path(hit['image_path']).name} ({hit['view_score']:.3f})")
         console.print(table)
     console.print(f"pictures: {folder / 'contact_sheet.png'}\nresults:  {folder / 'results.json'}", soft_wrap=True)
+
+
+def action_taken(cfg: DictConfig, result: dict[str, Any]) -> str:
+    """Say which action a photo got; nothing for texts and with policy=none."""
+    if "image" not in result or cfg.policy.name == NONE:
+        return ""
+    gain, left = result["predicted_gain"], result["edited"] is None and result["action"] not in ("identity", "adapt")
+    parts = [f"action: {result['action']}", "nothing to change" if left else ""]
+    parts.append(f"predicted gain {gain:+.2f}" if gain else "")
+    return f" ({', '.join(part for part in parts if part)})"

@@ -1,0 +1,110 @@
+"""Query photos under every action, in the order asked for, by several processes.
+
+Legend: A image actions (identity first), K of them that changed a photo, F features.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from skufp.actions.action import Action
+from skufp.actions.quality import quality
+from skufp.data.crops import UnreadableImageError, open_image
+from skufp.data.twins import noisy_twin
+from skufp.errors import UserError
+from skufp.models.preprocessing import Preprocessing
+
+AHEAD = 4  # photos a process that are edited before their turn: what waits must fit in memory
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo to edit; with ``twin_of``, the noisy twin of that name instead."""
+
+    path: Path
+    twin_of: str = ""
+
+
+@dataclass(frozen=True)
+class EditedPhoto:
+    """``pixels`` [1 + K, 3, S, S]: the photo itself, and what the actions ``changed`` [K] (their numbers) made of it.
+
+    ``quality`` [F] is of the photo itself.
+    """
+
+    pixels: np.ndarray
+    changed: np.ndarray
+    quality: np.ndarray
+
+
+def edit(photo: Photo, actions: Mapping[str, Action], preprocessing: Preprocessing) -> EditedPhoto:
+    """Open a photo as the search engine does, at its full size, and let every action but the first edit it.
+
+    An action that returns its input found nothing to do, and costs no encoding. UserError where one returns no picture,
+    and for a photo that cannot be read.
+    """
+    image = _opened(photo.path)
+    if photo.twin_of:
+        image = noisy_twin(image, photo.twin_of)
+    changed, pictures = [], [image]
+    for number, (name, action) in enumerate(actions.items()):
+        edited = action(image) if number else image
+        if edited is not image:
+            changed.append(number)
+            pictures.append(_checked(name, edited))
+    pixels = np.stack([preprocessing(Image.fromarray(picture)) for picture in pictures])
+    return EditedPhoto(pixels, np.array(changed, np.int64), quality(image))
+
+
+def _opened(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(open_image(path))
+    except UnreadableImageError as error:
+        raise UserError(f"{path}: {error}. It is from stage=prepare: delete its folder to have it made anew") from error
+
+
+def _checked(name: str, edited: Any) -> np.ndarray:
+    is_array = isinstance(edited, np.ndarray)
+    if is_array and edited.dtype == np.uint8 and edited.ndim == 3 and edited.shape[2] == 3 and edited.size:
+        return np.ascontiguousarray(edited)
+    what = f"{edited.dtype} {list(edited.shape)}" if is_array else type(edited).__name__
+    raise UserError(f"actions.actions.{name} returned {what}: an action returns RGB, uint8 [H, W, 3]")
+
+
+def edit_all(
+    photos: Iterable[Photo], actions: Mapping[str, Action], preprocessing: Preprocessing, workers: int
+) -> Iterator[EditedPhoto]:
+    """Yield every photo edited, in order; ``workers`` processes, or none for 0 and 1, make no difference to it."""
+    work = partial(edit, actions=dict(actions), preprocessing=preprocessing)
+    if workers <= 1:
+        yield from map(work, photos)
+        return
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from _in_order(pool, work, photos, AHEAD * workers)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, work: Callable[[Photo], EditedPhoto], photos: Iterable[Photo], ahead: int
+) -> Iterator[EditedPhoto]:
+    """Keep at most ``ahead`` photos waiting: Executor.map would edit them all, whatever the encoder does meanwhile."""
+    waiting: deque[Any] = deque()
+    try:
+        for photo in photos:
+            waiting.append(pool.submit(work, photo))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,108 @@
+"""The DataModule of the policy: queries whose rank under every action is known.
+
+Legend: N queries, B of a batch, D dim, F features, A actions.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from skufp.artifacts.actions import ActionLabels
+from skufp.data.splits import fold_of_pair
+from skufp.errors import UserError
+
+Batch = dict[str, Any]
+
+
+class Draws(Dataset):
+    """``steps`` batches of ``rows``, each drawn by its own number, so that any of them can be had at any time."""
+
+    def __init__(self, rows: Batch, batch_size: int, steps: int, seed: int) -> None:
+        self.rows, self.steps, self.seed = rows, steps, seed
+        self.count = len(rows["fold"])
+        self.batch_size = min(batch_size, self.count)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return the batch of a number."""
+        rng = np.random.default_rng([self.seed, number])
+        chosen = torch.from_numpy(rng.choice(self.count, self.batch_size, replace=False))
+        return {name: value[chosen] for name, value in self.rows.items()}
+
+
+class PolicyDataModule(pl.LightningDataModule):
+    """Holds the labels of the actions stage, ``inputs['actions']``: train queries to learn from, dev to choose by.
+
+    Rows: embedding [N, D], features [N, F], utility [N, A], weight [N] (every SKU's queries weigh 1 together, scaled to
+    a mean of 1) and fold [N]: a pair's of ``folds``, -1 for dev. Noisy twins are left to the report.
+    ``can_train`` is False where there is no train query, or nothing but identity to choose.
+    """
+
+    def __init__(
+        self, inputs: Mapping[str, str], batch_size: int, seed: int, folds: int = 4, steps: int = 1, workers: int = 1
+    ) -> None:
+        super().__init__()
+        if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
+            raise UserError(f"policy.folds={folds}: give 2 or more; each is left out by a member of the policy")
+        self.batch_size, self.seed, self.folds, self.steps = batch_size, seed, folds, steps
+        labels = ActionLabels.load(Path(inputs["actions"]))
+        self.about, self.dim = labels.about, labels.vectors.shape[1]
+        parts = {split: labels.where(split=split, twin=False) for split in ("train", "dev")}
+        self.skus = {split: np.char.add(f"{split}/", p.column("sku_id").astype(str)) for split, p in parts.items()}
+        self.rows = {split: self._rows(split, part) for split, part in parts.items()}
+        choice = len(labels.actions) > 1
+        self.can_train, self.has_dev_queries = (choice and len(parts[split]) > 0 for split in ("train", "dev"))
+        self.expected: dict[str, int] = {}
+
+    def _rows(self, split: str, part: ActionLabels) -> Batch:
+        pairs = part.column("pair_id").tolist()
+        fold = [fold_of_pair(pair, self.folds, self.seed) if split == "train" else -1 for pair in pairs]
+        values = {"embedding": part.vectors, "features": part.quality, "utility": part.utilities(),
+                  "weight": sku_weights(self.skus[split])}  # fmt: skip
+        rows: Batch = {name: torch.tensor(np.asarray(value, np.float32)) for name, value in values.items()}
+        return rows | {"fold": torch.tensor(fold, dtype=torch.long)}
+
+    def module_arguments(self) -> dict[str, Any]:
+        """What the LightningModule must know of the data: names, sizes, and what the labels were made with."""
+        about = self.about
+        return {"actions": about.actions, "features": about.features, "specs": about.specs, "encoder": about.encoder,
+                "dim": self.dim, "folds": self.folds}  # fmt: skip
+
+    def attach(self, module: Any) -> None:
+        """Say so where there is nothing to learn from."""
+        if not self.can_train:
+            print("no labelled train query, or nothing but identity to choose: the policy will never act")
+
+    def first_batches(self) -> Iterator[Batch]:
+        """Yield all train queries, for networks that start from data."""
+        yield self.rows["train"]
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        """Return random batches of train queries; every rank draws its own."""
+        rank = self.trainer.global_rank if self.trainer else 0
+        draws = Draws(self.rows["train"], self.batch_size, self.steps, self.seed + 7919 * rank)
+        return StatefulDataLoader(draws, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return all dev queries as one batch."""
+        return DataLoader([self.rows["dev"]], batch_size=None)  # type: ignore[arg-type]
+
+    def evidence(self) -> tuple[Batch, np.ndarray]:
+        """Return the rows of train and dev together and their SKUs [N]: what a threshold is calibrated on."""
+        both = {name: torch.cat([self.rows[split][name] for split in ("train", "dev")]) for name in self.rows["dev"]}
+        return both, np.concatenate([self.skus["train"], self.skus["dev"]])
+
+
+def sku_weights(sku: np.ndarray) -> np.ndarray:
+    """Return [N]: one over the number of queries of each query's SKU ``sku`` [N], scaled to a mean of 1."""
+    _, group, counts = np.unique(sku, return_inverse=True, return_counts=True)
+    weight = 1 / counts[group]
+    return weight * (len(weight) / max(1.0, float(weight.sum())))

@@ -1,0 +1,88 @@
+"""What is done to a query photo before the search: at most one action, always the same or the one a policy picks.
+
+Legend: D dim, F features.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from skufp.actions.quality import FEATURES, quality
+from skufp.artifacts.actions import ADAPT
+from skufp.config import build
+from skufp.errors import UserError, nearest
+from skufp.models.adapter import Adapter
+from skufp.models.policy import load_policy
+
+Edit = Callable[[np.ndarray], np.ndarray]  # RGB [H, W, 3] uint8 in and out
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action, and its predicted gain (utility less price) where it was predicted."""
+
+    action: str
+    predicted_gain: float | None = None
+
+
+class QueryPolicy(Protocol):
+    """Decides on one action for a photo: one of ``edits``, or adapt, which moves the embedding by ``adapter``."""
+
+    edits: Mapping[str, Edit]
+    adapter: Adapter | None
+
+    def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
+        """Return what to do with the photo [H, W, 3] uint8 whose embedding is [D]."""
+        ...
+
+
+class FixedAction:
+    """The same action for every photo, to try it.
+
+    ``specs`` are the image actions, ``adapter`` the actions stage's or None. Raises UserError for an unknown action.
+    """
+
+    def __init__(self, action: str, specs: Mapping[str, Any], adapter: Adapter | None = None) -> None:
+        check_action(action, specs)
+        if action == ADAPT and adapter is None:
+            raise UserError("policy.action=adapt is learnt by stage=actions, which is not among this run's inputs")
+        self.action, self.adapter = action, adapter
+        self.edits: dict[str, Edit] = {action: build(specs[action])} if action != ADAPT else {}
+
+    def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
+        """Return the action."""
+        return Decision(self.action)
+
+
+class LearntPolicy:
+    """What stage=policy learnt, with the adapter of the labels that it learnt from.
+
+    Raises UserError where ``encoder``, the mark of the encoder in use, is not the one whose embeddings it knows.
+    """
+
+    def __init__(self, folder: Path, adapter: Adapter, encoder: str) -> None:
+        self.network, self.adapter = load_policy(folder), adapter
+        self.network.check(encoder=encoder, features=FEATURES)
+        self.edits: dict[str, Edit] = {name: build(spec) for name, spec in self.network.specs.items()}
+
+    def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
+        """Return the action of the largest predicted gain where that passes the threshold, else identity."""
+        return self.choose(embedding, quality(image))
+
+    @torch.inference_mode()
+    def choose(self, embedding: np.ndarray, features: np.ndarray) -> Decision:
+        """As decide, by the photo's features [F]."""
+        seen = torch.from_numpy(embedding)[None], torch.from_numpy(features)[None]
+        number = int(self.network.decide(*seen))
+        gain = float(self.network.gains(*seen)[0, number]) if number else 0.0
+        return Decision(self.network.actions[number], gain)
+
+
+def check_action(action: str, specs: Mapping[str, Any]) -> None:
+    """Refuse an action that is neither one of ``specs`` nor adapt."""
+    if action not in (names := [*specs, ADAPT]):
+        raise UserError(f"policy.action={action}: there is no such action.{nearest(action, names)}")

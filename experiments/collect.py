@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
@@ -41,7 +42,7 @@ def sweeps(runs: Path) -> dict[tuple[str, ...], dict[str, Variant]]:
     Seeds are joined only where everything else is equal: after a change of settings the seeds from before are out.
     """
     found: dict[tuple[str, ...], dict[str, Variant]] = defaultdict(dict)
-    for sweep in sorted(p for p in (runs / "sweeps").glob("*") if p.is_dir()):
+    for sweep in sweep_folders(runs):
         jobs = finished_jobs(sweep)
         named = [k for k in varied_keys(sweep, [j["overrides"] for j in jobs]) if k not in SEEDS]
         for job in jobs:
@@ -51,18 +52,28 @@ def sweeps(runs: Path) -> dict[tuple[str, ...], dict[str, Variant]]:
             name = job["sweep"] if job["sweep"] != "config" else "-".join(named) or "seeds"
             values = [f"{k.rpartition('.')[2]}={settings[k]}" for k in named if k in settings]
             label = ", ".join(values) or run["ablation"]
-            variants = found[name, run["data"], run["model"], split["split"]]
-            if label not in variants or variants[label].settings != all_settings(folder):
-                variants[label] = Variant(label, all_settings(folder))
-            variants[label].folders["/".join(str(run[k]) for k in SEEDS)] = folder
+            add_seed(found[name, run["data"], run["model"], split["split"]], label, folder, run)
     return dict(found)
 
 
-def finished_jobs(sweep: Path) -> list[dict[str, Any]]:
-    """Return the jobs that evaluated; one whose folder is gone is told."""
+def sweep_folders(runs: Path) -> list[Path]:
+    """Return the folders of all multiruns, the earliest first."""
+    return sorted(p for p in (runs / "sweeps").glob("*") if p.is_dir())
+
+
+def add_seed(variants: dict[str, Variant], label: str, folder: Path, run: dict[str, Any]) -> None:
+    """Let the seed of ``run``, done in ``folder``, join its variant; with other settings it begins that anew."""
+    settings = all_settings(folder)
+    if label not in variants or variants[label].settings != settings:
+        variants[label] = Variant(label, settings)
+    variants[label].folders["/".join(str(run[k]) for k in SEEDS)] = folder
+
+
+def finished_jobs(sweep: Path, stage: str = "evaluate", file: str = "metrics.json") -> list[dict[str, Any]]:
+    """Return the jobs that came to ``stage``, which writes ``file``; one whose folder is gone is told."""
     jobs = [read_json(p) for p in sorted(sweep.glob("job-*.json"))]
-    jobs = [j for j in jobs if j["stage"] == "evaluate"]
-    gone = [j["folder"] for j in jobs if not (Path(j["folder"]) / "metrics.json").exists()]
+    jobs = [j for j in jobs if j["stage"] == stage]
+    gone = [j["folder"] for j in jobs if not (Path(j["folder"]) / file).exists()]
     if gone:
         print(f"{sweep}: {len(gone)} of {len(jobs)} jobs left out, no longer there: {gone[0]} …", file=sys.stderr)
     return [j for j in jobs if j["folder"] not in gone]
@@ -85,12 +96,12 @@ def varied_keys(sweep: Path, overrides: list[list[str]]) -> list[str]:
 
 
 def all_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings and versions of all stages that an evaluation stands on, seeds left out."""
+    """Return the settings and versions of a stage and of all that it stands on, seeds left out."""
 
     def seedless(node: Any) -> Any:
         return {k: seedless(v) for k, v in node.items() if k not in SEEDS} if isinstance(node, dict) else node
 
-    folders = {"evaluate": folder} | upstream_folders(folder)
+    folders = {folder.parent.name: folder} | upstream_folders(folder)
     return {stage: seedless(read_json(f / "manifest.json")["config"]) for stage, f in folders.items()}
 
 
@@ -135,19 +146,25 @@ def summarise_variant(variant: Variant) -> dict[str, Any]:
 
 def joined(folders: list[Path], metrics: list[dict[str, Any]], kind: str, file: str) -> tuple[list[Method], Any, Any]:
     """Return the methods of all seeds with their ranks [seeds, Q], the queries' SKU numbers, and the first table."""
-    tables = [pq.read_table(folder / file) for folder in folders]
-    keys = [c for c in (*QUERY_KEY, "text") if c in tables[0].column_names]
-    tables = [t.sort_by([(c, "ascending") for c in keys]) for t in tables]
-    if any(t.select(keys) != tables[0].select(keys) for t in tables):
-        raise SystemExit(f"the seeds of one setting have different queries: {', '.join(map(str, folders))}")
+    tables, sku = aligned(folders, file)
     methods = []
     shared = [name for name in metrics[0][kind] if all(name in m[kind] for m in metrics)]  # not where no view joined
     for name in shared:
         row = metrics[0][kind][name]
         ranks = np.stack([t[f"rank_{name}"].to_numpy() for t in tables])
         methods.append(Method(name, ranks, row["vectors_per_sku"], row["bytes_per_sku"], row["search"], row["note"]))
+    return methods, sku, tables[0]
+
+
+def aligned(folders: list[Path], file: str) -> tuple[list[pa.Table], np.ndarray]:
+    """Return every seed's table, all in one order of queries, and the queries' SKU numbers [Q]."""
+    tables = [pq.read_table(folder / file) for folder in folders]
+    keys = [c for c in (*QUERY_KEY, "text") if c in tables[0].column_names]
+    tables = [t.sort_by([(c, "ascending") for c in keys]) for t in tables]
+    if any(t.select(keys) != tables[0].select(keys) for t in tables):
+        raise SystemExit(f"the seeds of one setting have different queries: {', '.join(map(str, folders))}")
     skus = ["/".join(map(str, k)) for k in zip(*(tables[0][c].to_pylist() for c in QUERY_KEY[:2]), strict=True)]
-    return methods, np.unique(skus, return_inverse=True)[1], tables[0]
+    return tables, np.unique(skus, return_inverse=True)[1]
 
 
 def mean_sizes(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -161,7 +178,7 @@ def mean_sizes(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def upstream_folders(folder: Path) -> dict[str, Path]:
-    """Return the folders of all stages that an evaluation stands on."""
+    """Return the folders of all stages that the one in ``folder`` stands on."""
     found: dict[str, Path] = {}
     for stage, key in read_json(folder / "manifest.json")["inputs"].items():
         for upstream in (folder.parent.parent / stage).glob(f"*-{key}"):

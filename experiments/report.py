@@ -12,6 +12,8 @@ from typing import Any
 
 import figures
 import generated_views
+import policy_table
+import query_policy
 import tables
 import views_table
 from collect import read_json, summarise, sweeps
@@ -35,6 +37,7 @@ PROMPTS = (
     "Texts are template prompts: DeepFashion2's name a category and how it is seen, not one SKU; the generated"
     " catalogue's also name colours and pattern."
 )
+APART = ("generated_views", "query_policy")  # what has a section of its own kind
 SWEEPS = {
     "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
     "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
@@ -158,6 +161,16 @@ def views_section(settings: list[dict[str, Any]]) -> list[str]:
     return [*parts, bullets(notes)] if notes else parts
 
 
+def policy_section(settings: list[dict[str, Any]]) -> list[str]:
+    """Whether looking at a photo and acting on it raised MRR, against every fixed action, chance and an oracle."""
+    parts = ["## Query action policy", policy_table.INTRO]
+    for s in settings:
+        found = s["query_policy"]
+        parts += [f"### {policy_table.title(s)}", policy_table.asked(found) + "."]
+        parts += [bullets(policy_table.verdicts(found)), policy_table.choices_table(found)]
+    return parts
+
+
 def bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
@@ -165,8 +178,8 @@ def bullets(lines: list[str]) -> str:
 def write(summaries: list[dict[str, Any]]) -> None:
     """Write RESULTS.md, the figures, and the table between README's marks."""
     by_sweep: dict[str, list[dict[str, Any]]] = {}
-    views = [s for s in summaries if "generated_views" in s]
-    for s in (s for s in summaries if "generated_views" not in s):
+    views, policies = ([s for s in summaries if part in s] for part in APART)
+    for s in (s for s in summaries if not any(part in s for part in APART)):
         by_sweep.setdefault(s["sweep"], []).append(s)
     seeds = by_sweep.pop("seeds", [])
     parts = ["# Results", SAID, LEGEND]
@@ -174,6 +187,8 @@ def write(summaries: list[dict[str, Any]]) -> None:
         parts += main_section(seeds)
     if views:
         parts += views_section(views)
+    if policies:
+        parts += policy_section(policies)
     for name, settings in sorted(by_sweep.items(), key=lambda item: [*SWEEPS, item[0]].index(item[0])):
         parts += sweep_section(SWEEPS.get(name, f"## Sweep: {name}"), settings)
     if seeds:
@@ -183,6 +198,9 @@ def write(summaries: list[dict[str, Any]]) -> None:
     if views:
         said = [f"{tables.setting(s)}: {line}" for s in views for line in views_table.in_short(s["generated_views"])]
         lines += ["Generated views against none:", bullets(said)]
+    if policies:
+        said = [f"{policy_table.title(s)}: {policy_table.in_short(s['query_policy'])}" for s in policies]
+        lines += ["The query action policy against identity:", bullets(said)]
     block = "\n\n".join(["", *lines, "More in [experiments/RESULTS.md](experiments/RESULTS.md).", ""])
     readme = README.read_text(encoding="utf-8")
     marks = r"(<!-- results:.*?-->).*?(<!-- /results -->)"
@@ -201,6 +219,10 @@ def main() -> None:
         if found := generated_views.compared(variants):
             summary["generated_views"] = found
         (SUMMARIES / f"{'-'.join(name)}.json").write_text(json.dumps(summary, indent=1) + "\n")
+    for name, variants in query_policy.policies(runs).items():
+        for variant in variants.values():
+            file = f"{query_policy.file_name(name, variant.label)}.json"
+            (SUMMARIES / file).write_text(json.dumps(query_policy.summarise(name, variant), indent=1) + "\n")
     summaries = [read_json(p) for p in sorted(SUMMARIES.glob("*.json"))]
     if not summaries:
         sys.exit(f"no finished sweep under {runs}/sweeps: python -m skufp -m --config-name seeds")

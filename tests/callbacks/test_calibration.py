@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from skufp.callbacks.calibration import Calibration, ThresholdCalibration, calibrate
+from skufp.callbacks.calibration import Calibration, PolicyCalibration, calibrate
 from skufp.errors import UserError
 from skufp.retrieval.bootstrap import standard_error
 
@@ -98,4 +98,4 @@ def test_luck_alone_acts_as_seldom_as_promised() -> None:
 
 def test_a_caution_that_means_nothing_is_refused() -> None:
     with pytest.raises(UserError, match=r"policy\.caution=-1: give a number of standard errors"):
-        ThresholdCalibration(caution=-1)
+        PolicyCalibration(caution=-1)

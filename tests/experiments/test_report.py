@@ -21,7 +21,7 @@ from skufp.retrieval.teacher import PairScores
 from skufp.stages.teacher_report import Choice, summary
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-MODULES = ("collect", "figures", "tables", "generated_views", "views_table", "report")
+MODULES = ("collect", "figures", "tables", "generated_views", "views_table", "query_policy", "policy_table", "report")
 NEEDS: dict[str, list[str]] = {
     "prepare": [], "retriever": ["prepare"], "embed": ["prepare", "retriever"], "teacher": ["embed"],
     "fingerprint": ["embed", "teacher"], "index": ["retriever", "embed", "fingerprint"],

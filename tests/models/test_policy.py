@@ -88,6 +88,35 @@ def test_left_out_takes_the_folds_own_member() -> None:
         assert torch.allclose(found[row], expected, atol=1e-6)
 
 
+def test_a_member_starts_from_the_mean_utility_of_other_folds_than_its_own() -> None:
+    policy = _policy()
+    utility = torch.tensor([[0, 1.0, 0, 0], [0, 3.0, 0, -1.0], [0, -6.0, 0, 0]])
+    policy.start_from(utility, torch.tensor([1.0, 1.0, 2.0]), torch.tensor([0, 1, -1]))
+    expected = [
+        (3 - 12) / 3,
+        (1 - 12) / 3,
+        (1 + 3 - 12) / 4,
+        (1 + 3 - 12) / 4,
+    ]  # the mean of 1, 3, -6 and -6 but one's own
+    assert policy.base[:, 1].tolist() == pytest.approx(expected)
+    assert policy.base[:, 3].tolist() == pytest.approx([-1 / 3, 0, -1 / 4, -1 / 4])
+    assert torch.allclose(policy(*_inputs()), policy.base.mean(dim=0).expand(7, 4))  # networks know nothing yet
+    policy.start_from(utility, torch.zeros(3), torch.tensor([0, 1, -1]))
+    assert not policy.base.any()
+
+
+def test_networks_are_believed_as_far_as_left_out_queries_bear_them_out() -> None:
+    policy, inputs = _awake(), _inputs(200)
+    policy.base.copy_(torch.tensor([0.0, 0.2, -0.1, 0.3]))
+    fold = torch.arange(200) % 4
+    opinion = policy.left_out(*inputs, fold) - policy.base[0]
+    truth = policy.base[0] + opinion * torch.tensor([0.0, 0.6, -1.0, 7.0])  # half-true, the contrary, too timid
+    policy.shrink(*inputs, fold, truth, torch.ones(200))
+    assert policy.strength.tolist() == pytest.approx([0.0, 0.6, 0.0, 1.0], abs=1e-4)
+    expected = policy.base[0] + opinion * torch.tensor([0.0, 0.6, 0.0, 1.0])
+    assert torch.allclose(policy.left_out(*inputs, fold), expected, atol=1e-4)
+
+
 def test_the_best_gain_after_prices_decides_and_must_pass_the_threshold() -> None:
     policy = _told([[0.5, 0.4, 0.1], [0.5, 0.4, 0.35], [0.1, 0.2, 0.15], [-1.0, -0.2, -0.1], [math.nan, 0.9, 0.9]])
     policy.price.copy_(torch.tensor([0.0, 0.2, 0.0, 0.0]))

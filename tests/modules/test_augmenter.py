@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from skufp.__main__ import config_folder
 from skufp.artifacts.records import CATALOG, CropRecord, write_records
+from skufp.callbacks.random_state import RandomState
 from skufp.callbacks.samples import SampleGrid
 from skufp.config import build, plain
 from skufp.data.pair_datamodule import PairDataModule
@@ -319,7 +320,7 @@ def _run(make: Make, catalogue: Path, folder: Path, *callbacks: pl.Callback) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         trainer = _trainer(
-            STEPS, SampleGrid(2, steps=1), checkpoint, EMAWeightAveraging(decay=0.8), *callbacks,
+            STEPS, SampleGrid(2, steps=1), RandomState(), checkpoint, EMAWeightAveraging(decay=0.8), *callbacks,
             val_check_interval=CHECK, default_root_dir=folder, gradient_clip_val=1.0,
         )  # fmt: skip
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)

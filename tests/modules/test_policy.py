@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skufp.callbacks.calibration import ThresholdCalibration
+from skufp.callbacks.calibration import PolicyCalibration
 from skufp.data.policy_datamodule import Batch, PolicyDataModule, sku_weights
 from skufp.errors import UserError
 from skufp.modules.policy import Policy
@@ -75,7 +75,7 @@ def _fit(data: Planted, folder: Path, caution: float = 2.0, **changes: Any) -> t
         module.initialise(data.first_batches())
         trainer = pl.Trainer(
             accelerator="cpu", max_steps=STEPS, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, callbacks=[ThresholdCalibration(caution)], default_root_dir=folder,
+            enable_model_summary=False, callbacks=[PolicyCalibration(caution)], default_root_dir=folder,
             limit_val_batches=0,
         )  # fmt: skip
         trainer.fit(module, data)
@@ -140,7 +140,7 @@ def test_prices_make_marginal_gains_vanish(tmp_path: Path) -> None:
     priced = _decide(_fit(Planted(marginal), tmp_path, price={"reencode": 0.2})[0], rows)
     dear = _decide(_fit(Planted(marginal), tmp_path, price={"reencode": 0.2, "adapt": 0.2})[0], rows)
     assert (free == 1).float().mean() > 0.1
-    assert (priced == 1).float().mean() < 0.01
+    assert (priced == 1).float().mean() < 0.02
     assert (priced == 3).float().mean() > 0.3
     assert (dear > 0).float().mean() < 0.01
 

@@ -1,4 +1,4 @@
-"""The policy's threshold, after training: act only where acting has been seen to pay."""
+"""The policy's strength and threshold, after training: act only where acting has been seen to pay."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -60,8 +60,8 @@ def calibrate(predicted: np.ndarray, realised: np.ndarray, sku: np.ndarray, caut
     return Calibration(threshold, best, gain, error, float(acts.mean()), len(values), skus)
 
 
-class ThresholdCalibration(pl.Callback):
-    """Sets ``module.network.threshold`` from queries that did not teach what predicts them.
+class PolicyCalibration(pl.Callback):
+    """Sets ``strength`` and ``threshold`` of ``module.network`` from queries that did not teach what predicts them.
 
     They are those of the DataModule's ``evidence``: train queries, each predicted by the member that was trained
     without its fold, and dev queries. Writes calibration.json into the stage's folder.
@@ -78,20 +78,24 @@ class ThresholdCalibration(pl.Callback):
         module: Any = pl_module
         network, was_training = module.network, module.training
         network.eval()
-        rows, sku = trainer.datamodule.evidence()  # type: ignore[attr-defined]
-        inputs = [rows[name].to(module.device) for name in ("embedding", "features", "fold")]
-        predicted, action = (network.left_out(*inputs) - network.price).cpu().max(dim=1)
-        realised = (rows["utility"] - network.price.cpu()).gather(1, action[:, None])[:, 0]
-        found = calibrate(predicted.double().numpy(), realised.double().numpy(), sku, self.caution)
+        evidence, sku = trainer.datamodule.evidence()  # type: ignore[attr-defined]
+        rows = {name: value.to(module.device) for name, value in evidence.items()}
+        inputs = [rows[name] for name in ("embedding", "features", "fold")]
+        network.shrink(*inputs, rows["utility"], rows["weight"])
+        predicted, action = (network.left_out(*inputs) - network.price).max(dim=1)
+        realised = (rows["utility"] - network.price).gather(1, action[:, None])[:, 0]
+        promised, brought = (x.double().cpu().numpy() for x in (predicted, realised))
+        found = calibrate(promised, brought, sku, self.caution)
         network.threshold.fill_(found.threshold)
         network.train(was_training)
         if trainer.is_global_zero:
-            self._report(found, Path(trainer.default_root_dir))
+            strength = dict(zip(network.actions, network.strength.tolist(), strict=True))
+            self._report(found, strength, Path(trainer.default_root_dir))
 
-    def _report(self, found: Calibration, folder: Path) -> None:
+    def _report(self, found: Calibration, strength: dict[str, float], folder: Path) -> None:
         acts = math.isfinite(found.threshold)
         values = {name: value if math.isfinite(value) else None for name, value in asdict(found).items()}
-        write_json(folder / FILE, values | {"caution": self.caution, "acts": acts})
+        write_json(folder / FILE, values | {"strength": strength, "caution": self.caution, "acts": acts})
         if not acts:
             print(
                 f"the policy will never act: at its best threshold it would change the log rank of {found.queries}"

@@ -63,7 +63,9 @@ class ActionPolicy(nn.Module):
     every train query has a prediction that knows nothing of it (``left_out``; Breiman 1996, Stacked Regressions).
     ``actions`` are all names, identity first, ``specs`` the settings of the image actions, ``features`` the names of
     the F features and ``encoder`` the mark of the encoder that embeds: inputs of others are refused by ``check``.
-    Buffers: means and deviations of the inputs, the ``price`` [A] of each action in units of log rank, and the
+    A member's prediction is the mean utility of each action over its train queries (``base`` [M, A]), plus ``strength``
+    [A] times what its network makes of this query: 1 in training, then what left-out queries bear out (``shrink``).
+    Further buffers: means and deviations of the inputs, the ``price`` [A] of each action in units of log rank, and the
     ``threshold`` that a predicted gain must pass: infinite, so that nothing is done, until it is calibrated.
     """
 
@@ -71,6 +73,8 @@ class ActionPolicy(nn.Module):
     feature_std: Tensor
     embedding_mean: Tensor
     embedding_std: Tensor
+    base: Tensor
+    strength: Tensor
     price: Tensor
     threshold: Tensor
 
@@ -79,12 +83,8 @@ class ActionPolicy(nn.Module):
         encoder: str = "", members: int = 4, bottleneck: int = 8, hidden: int = 32, dropout: float = 0.5,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.actions, self.features, self.specs, self.encoder = (
-            list(actions),
-            list(features),
-            dict(specs or {}),
-            encoder,
-        )
+        self.actions, self.features = list(actions), list(features)
+        self.specs, self.encoder = dict(specs or {}), encoder
         self.sizes = {"dim": dim, "members": members, "bottleneck": bottleneck, "hidden": hidden, "dropout": dropout}
         outputs = len(self.actions) - 1
         self.members = Members(members, dim, len(self.features), outputs, bottleneck, hidden, dropout)
@@ -92,6 +92,8 @@ class ActionPolicy(nn.Module):
         self.register_buffer("feature_std", torch.ones(len(self.features)))
         self.register_buffer("embedding_mean", torch.zeros(dim))
         self.register_buffer("embedding_std", torch.ones(()))
+        self.register_buffer("base", torch.zeros(members, len(self.actions)))
+        self.register_buffer("strength", torch.ones(len(self.actions)))
         self.register_buffer("price", torch.zeros(len(self.actions)))
         self.register_buffer("threshold", torch.tensor(math.inf))
 
@@ -108,11 +110,18 @@ class ActionPolicy(nn.Module):
         std = (embedding - self.embedding_mean).square().mean().sqrt()
         self.embedding_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
+    @torch.no_grad()
+    def start_from(self, utility: Tensor, weight: Tensor, fold: Tensor) -> None:
+        """Set every member's base by train queries' utilities [B, A] and weights [B], but those of its ``fold`` [B]."""
+        for member, base in enumerate(self.base):
+            own = weight * (fold != member)
+            base.copy_((own[:, None] * utility).sum(dim=0) / own.sum().clamp_min(1e-12))
+
     def each(self, embedding: Tensor, features: Tensor) -> Tensor:
         """[B, D], [B, F] -> every member's predicted utilities [M, B, A], identity's 0."""
         embedding = ((embedding - self.embedding_mean) / self.embedding_std).clamp(-FAR, FAR)
         features = ((features - self.feature_mean) / self.feature_std).clamp(-FAR, FAR)
-        return nn.functional.pad(self.members(embedding, features), (1, 0))
+        return self.base[:, None] + self.strength * nn.functional.pad(self.members(embedding, features), (1, 0))
 
     def forward(self, embedding: Tensor, features: Tensor) -> Tensor:
         """[B, D], [B, F] -> predicted utilities [B, A]."""
@@ -123,6 +132,21 @@ class ActionPolicy(nn.Module):
         each = self.each(embedding, features)
         alone = each[fold.clamp_min(0), torch.arange(len(fold), device=fold.device)]
         return torch.where(fold[:, None] < 0, each.mean(dim=0), alone)
+
+    @torch.no_grad()
+    def shrink(self, embedding: Tensor, features: Tensor, fold: Tensor, utility: Tensor, weight: Tensor) -> None:
+        """Set ``strength`` so that queries of left-out folds have the least squared error, within 0 and 1.
+
+        Inputs [B, D] and [B, F], ``fold`` and ``weight`` [B], ``utility`` [B, A]. One least-squares factor an action
+        (stacking, as above): 0 for what networks know nothing of, and their strong opinions on it mean nothing then.
+        """
+        self.strength.fill_(0.0)
+        base = self.left_out(embedding, features, fold)
+        self.strength.fill_(1.0)
+        opinion = self.left_out(embedding, features, fold) - base
+        fit = (weight[:, None] * opinion * (utility - base)).sum(dim=0)
+        size = (weight[:, None] * opinion.square()).sum(dim=0)
+        self.strength.copy_((fit / size.clamp_min(1e-12)).clamp(0, 1))
 
     def gains(self, embedding: Tensor, features: Tensor) -> Tensor:
         """[B, D], [B, F] -> predicted utilities less prices [B, A], identity's 0."""

@@ -61,7 +61,6 @@ class Augmenter(pl.LightningModule):
         if training["gradient_checkpointing"]:
             self.network.enable_gradient_checkpointing()
         self.latents.requires_grad_(False)
-        self.resumed_random: dict[str, Tensor] = {}
 
     def train(self, mode: bool = True) -> "Augmenter":
         """Set the network's mode; what is frozen stays in evaluation mode."""
@@ -75,24 +74,6 @@ class Augmenter(pl.LightningModule):
         """Let the network see how far views lie from their drafts."""
         pairs = [(self.latents.encode(batch["draft"]), self.latents.encode(batch["target"])) for batch in batches]
         self.network.calibrate(torch.cat([draft for draft, _ in pairs]), torch.cat([target for _, target in pairs]))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep torch's random numbers while training goes on: a resumed run is the same run."""
-        if self.trainer.state.status == "running":
-            checkpoint["random"] = {"cpu": torch.get_rng_state()}
-            if self.device.type == "cuda":
-                checkpoint["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the random numbers back."""
-        self.resumed_random = checkpoint.get("random", {})
-
-    def on_train_start(self) -> None:
-        """Go on with the random numbers of the run that is resumed."""
-        if "cpu" in self.resumed_random:
-            torch.set_rng_state(self.resumed_random["cpu"].cpu())
-        if "cuda" in self.resumed_random and self.device.type == "cuda":
-            torch.cuda.set_rng_state(self.resumed_random["cuda"].cpu(), self.device)
 
     @torch.no_grad()
     def describe(self, batch: dict[str, Any]) -> Given:

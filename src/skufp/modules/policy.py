@@ -37,9 +37,11 @@ class Policy(pl.LightningModule):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
-        """Let the network see the spread of the train queries."""
-        seen = list(batches)
-        self.network.standardise_by(*(torch.cat([batch[name] for batch in seen]) for name in ("embedding", "features")))
+        """Let the network see the train queries: how inputs spread, and what each action is worth on the whole."""
+        parts = list(batches)
+        seen = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        self.network.standardise_by(seen["embedding"], seen["features"])
+        self.network.start_from(seen["utility"], seen["weight"], seen["fold"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the weights of other actions or features, even of the same number."""

@@ -135,7 +135,7 @@ def complete_loss(given: Mapping[str, Any]) -> dict[str, Any]:
 class AugmenterTraining:
     """How the augmenter is trained: ``time_*`` shape the flow's random times, ``drop`` hides conditions by chance."""
 
-    steps: int = 500
+    steps: int = 400
     batch_size: int = 32
     lr: float = 1e-3
     weight_decay: float = 0.01

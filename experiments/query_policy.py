@@ -18,7 +18,7 @@ from skufp.retrieval.bootstrap import interval
 from skufp.retrieval.choices import IDENTITY, ORACLE, POLICY, RANDOM, Choice, compare_choices
 
 NAMED_APART = {*collect.SEEDS, "data", "data.queries", "model", "stage"}
-NO_MATTER = {"data.root", "runs", "upstream", "workers", "threads", "progress", "trainer", "logger", "policy"}
+NO_MATTER = {"judge", "data.root", "runs", "upstream", "workers", "threads", "progress", "trainer", "logger", "policy"}
 NO_MATTER_BELOW = ("hydra.", "logger.", "query.", "stages.policy_report.")
 FROZEN = {"model.training.steps=0": "frozen (training.steps 0)"}
 Row = dict[str, Any]

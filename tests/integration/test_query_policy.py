@@ -59,6 +59,7 @@ def test_a_fixed_action_is_taken_named_and_shown(chain: Any, photo: Path, read: 
     assert Image.open(folder / "contact_sheet.png").width == 10 + 7 * 210  # query, edited photo, five answers
 
 
+@pytest.mark.slow
 def test_without_a_policy_nothing_is_done(chain: Any, photo: Path, read: Any) -> None:
     result = search(chain, "--image", str(photo))
     assert result.code == 0, result.out + result.err
@@ -69,6 +70,7 @@ def test_without_a_policy_nothing_is_done(chain: Any, photo: Path, read: Any) ->
     assert Image.open(folder / "contact_sheet.png").width == 10 + 6 * 210
 
 
+@pytest.mark.slow
 def test_a_learnt_policy_is_planned_with_its_labels(chain: Any, photo: Path) -> None:
     result = search(chain, "--image", str(photo), "policy=default", "upstream=refuse")
     assert result.code == 2

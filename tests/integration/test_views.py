@@ -90,7 +90,7 @@ def test_the_augmenter_leaves_a_diffusers_model_and_sample_grids(drawn: SimpleNa
 
     folder = only(drawn.folder, "augmenter")
     about = read(folder / "augmenter.json")
-    assert set(about) == {"latents", "actions", "image_size", "encoder"}
+    assert set(about) == {"latents", "actions", "image_size", "drafts", "encoder"}
     assert ViewDiT.from_pretrained(folder / "dit").config["actions"] == len(about["actions"])
     assert list((folder / "samples").glob("step-*.png"))
     assert read(folder / "metrics.json")["steps"] == 6

@@ -192,6 +192,7 @@ def test_shown_tables_fit_80_columns(cfg: Any, folder: Path) -> None:
     assert "model=siglip" in text
 
 
+@pytest.mark.slow
 def test_a_policy_that_never_acts_has_a_report(cfg: Any, inputs: dict[str, Path], world: Any, tmp_path: Path) -> None:
     network = _policy(_mark(world))
     network.threshold.fill_(float("inf"))

@@ -13,12 +13,28 @@ SMALL = (
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory, skufp) -> SimpleNamespace:
-    """The finished default chain on a small generated catalogue: folder, settings, output."""
+def chain(tmp_path_factory, skufp, only) -> SimpleNamespace:
+    """The finished default chain on a small generated catalogue: folder, settings, output, and each stage's folder.
+
+    Tests may run further stages in the same folder; ``folders`` are always those of the default chain.
+    """
     folder = tmp_path_factory.mktemp("chain")
     result = skufp(*SMALL, cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr
-    return SimpleNamespace(folder=folder, settings=SMALL, output=result.stdout)
+    folders = {path.name: only(folder, path.name) for path in (folder / "runs").iterdir() if any(path.glob("*"))}
+    return SimpleNamespace(folder=folder, settings=SMALL, output=result.stdout, folders=folders)
+
+
+@pytest.fixture(scope="session")
+def beside(chain):
+    """Lay links to stages of the chain into another folder's runs: they are done there, and what follows is apart."""
+
+    def link(folder: Path, *stages: str) -> None:
+        for stage in stages:
+            (folder / "runs" / stage).mkdir(parents=True)
+            (folder / "runs" / stage / chain.folders[stage].name).symlink_to(chain.folders[stage])
+
+    return link
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,10 @@ UPSTREAM = ("prepare", "retriever", "embed", "teacher", "fingerprint")
 
 
 @pytest.fixture(scope="module")
-def labelled(chain: Any, skufp: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def labelled(chain: Any, beside: Any, skufp: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The finished stage=actions with two processes: folder, settings, output."""
     folder = tmp_path_factory.mktemp("actions")
-    (folder / "runs").mkdir()
-    for stage in UPSTREAM:
-        (folder / "runs" / stage).symlink_to(chain.folder / "runs" / stage)
+    beside(folder, *UPSTREAM)
     settings = (*chain.settings, "stage=actions", "stages.actions.folds=2", "upstream=refuse")
     result = skufp(*settings, "workers=2", cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -59,16 +59,15 @@ def test_a_manifest_without_a_needed_column(skufp, tmp_path):
     refused(skufp(*settings, cwd=tmp_path), "no column 'sku'", "id, picture")
 
 
-def test_missing_weights_name_the_way_out(skufp, tmp_path, chain, only):
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "prepare").symlink_to(chain.folder / "runs" / "prepare")
+def test_missing_weights_name_the_way_out(skufp, tmp_path, chain, beside):
+    beside(tmp_path, "prepare")
     settings = ["stage=retriever", "model=siglip", "model.pretrained=no/such-model", *chain.settings]
     refused(skufp(*settings, cwd=tmp_path), "model.pretrained=<folder>", "HF_HOME")
 
 
 def test_missing_and_unlabelled_splits_are_reported(skufp, tmp_path, chain, only, read):
     root = tmp_path / "df2"
-    shutil.copytree(only(chain.folder, "prepare") / "generated", root)
+    shutil.copytree(chain.folders["prepare"] / "generated", root)
     shutil.rmtree(root / "test" / "annos")
     shutil.rmtree(root / "validation")
     settings = ["stage=prepare", "data=deepfashion2", f"data.root={root}", "progress=false", "workers=1"]
@@ -81,7 +80,7 @@ def test_missing_and_unlabelled_splits_are_reported(skufp, tmp_path, chain, only
 
 
 def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only, read):
-    crops = sorted((only(chain.folder, "prepare") / "train" / "catalog").rglob("*.jpg"))[:24]
+    crops = sorted((chain.folders["prepare"] / "train" / "catalog").rglob("*.jpg"))[:24]
     photos = tmp_path / "my photos, new"
     photos.mkdir()
     rows = ["sku,image,title"]
@@ -108,8 +107,8 @@ def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only
 
 
 @pytest.mark.slow
-def test_flat_folder_of_photos(skufp, tmp_path, chain, only, read):
-    for i, crop in enumerate(sorted((only(chain.folder, "prepare") / "train" / "catalog").rglob("*.jpg"))[:10]):
+def test_flat_folder_of_photos(skufp, tmp_path, chain, read):
+    for i, crop in enumerate(sorted((chain.folders["prepare"] / "train" / "catalog").rglob("*.jpg"))[:10]):
         (tmp_path / "photos").mkdir(exist_ok=True)
         shutil.copy(crop, tmp_path / "photos" / f"shirt #{i} (new).jpg")
     settings = ["data=folder", "data.root=photos", *chain.settings[1:]]

@@ -24,16 +24,16 @@ def test_plan_is_printed_first_and_commands_last(chain):
     assert "--text" in lines[-1]
 
 
-def test_every_stage_left_a_manifest(chain, only, read):
+def test_every_stage_left_a_manifest(chain, read):
     for stage in STAGES:
-        manifest = read(only(chain.folder, stage) / "manifest.json")
+        manifest = read(chain.folders[stage] / "manifest.json")
         assert manifest["stage"] == stage
-        assert only(chain.folder, stage).name.endswith(manifest["key"])
+        assert chain.folders[stage].name.endswith(manifest["key"])
         assert not list((chain.folder / "runs" / stage).glob(".*.building"))
 
 
-def test_methods_share_gallery_and_queries(chain, only, read):
-    folder = only(chain.folder, "evaluate")
+def test_methods_share_gallery_and_queries(chain, read):
+    folder = chain.folders["evaluate"]
     metrics = read(folder / "metrics.json")
     ranks = pq.read_table(folder / "ranks.parquet")
     assert set(metrics["image"]) == set(LABELS)
@@ -46,24 +46,24 @@ def test_methods_share_gallery_and_queries(chain, only, read):
         assert row["interval"]["mrr"]["low"] <= row["mrr"] <= row["interval"]["mrr"]["high"]
 
 
-def test_report_is_self_contained(chain, only):
-    page = (only(chain.folder, "evaluate") / "report.html").read_text()
+def test_report_is_self_contained(chain):
+    page = (chain.folders["evaluate"] / "report.html").read_text()
     assert "data:image/jpeg;base64," in page
     assert 'src="http' not in page
     assert "generated catalogue" in page
 
 
-def test_index_holds_one_vector_per_sku(chain, only, read):
+def test_index_holds_one_vector_per_sku(chain, read):
     from skufp.retrieval.index import SkuIndex
 
-    folder = only(chain.folder, "index")
+    folder = chain.folders["index"]
     skus = pq.read_table(folder / "skus.parquet")
     assert len(SkuIndex.load(folder)) == skus.num_rows == len(set(skus["sku_id"].to_pylist()))
     assert set(skus["split"].to_pylist()) == {"validation"}
 
 
-def test_embedding_rows_match_the_records(chain, only):
-    prepared, embedded = only(chain.folder, "prepare"), only(chain.folder, "embed")
+def test_embedding_rows_match_the_records(chain):
+    prepared, embedded = chain.folders["prepare"], chain.folders["embed"]
     rows = pq.read_table(embedded / "rows.parquet")
     lines = sum(len(p.read_text().splitlines()) for p in prepared.glob("*_image_text.jsonl"))
     vectors = np.load(embedded / "vectors.npy", allow_pickle=False)
@@ -71,17 +71,17 @@ def test_embedding_rows_match_the_records(chain, only):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_teachers_come_from_train_queries_alone(chain, only):
-    table = pq.read_table(only(chain.folder, "teacher") / "teachers.parquet")
+def test_teachers_come_from_train_queries_alone(chain):
+    table = pq.read_table(chain.folders["teacher"] / "teachers.parquet")
     assert set(table["split"].to_pylist()) == {"train"}
 
 
-def test_a_done_stage_is_not_done_again(chain, skufp, only):
-    before = {stage: (only(chain.folder, stage) / "manifest.json").stat().st_mtime_ns for stage in STAGES}
+def test_a_done_stage_is_not_done_again(chain, skufp):
+    before = {stage: (chain.folders[stage] / "manifest.json").stat().st_mtime_ns for stage in STAGES}
     result = skufp(*chain.settings, cwd=chain.folder)
     assert result.returncode == 0
     assert "to run" not in result.stdout
-    assert before == {stage: (only(chain.folder, stage) / "manifest.json").stat().st_mtime_ns for stage in STAGES}
+    assert before == {stage: (chain.folders[stage] / "manifest.json").stat().st_mtime_ns for stage in STAGES}
 
 
 def test_upstream_refuse_names_the_command(chain, skufp):
@@ -91,8 +91,8 @@ def test_upstream_refuse_names_the_command(chain, skufp):
     assert "python -m skufp stage=index" in result.stderr
 
 
-def test_photo_search_with_awkward_names(chain, skufp, only, read):
-    crop = next((only(chain.folder, "prepare") / "validation" / "query").rglob("*.jpg"))
+def test_photo_search_with_awkward_names(chain, skufp, read):
+    crop = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
     names = ["photo.jpg", 'photo (1), men\'s "best".jpg', "back\\slash.jpg", "a=b [c] {d}.png", "${oc.env:HOME}.jpg"]
     photos = [str(chain.folder / "queries" / name) for name in names]
     (chain.folder / "queries").mkdir()
@@ -120,8 +120,8 @@ def test_text_search_answers_with_the_best_view(chain, skufp, read):
     assert scores == sorted(scores, reverse=True)
 
 
-def test_an_index_of_another_encoder_is_refused(chain, skufp, only):
-    index = only(chain.folder, "index")
+def test_an_index_of_another_encoder_is_refused(chain, skufp):
+    index = chain.folders["index"]
     marks = (index / "encoder.json").read_text()
     try:
         (index / "encoder.json").write_text(marks.replace('"fingerprint": "', '"fingerprint": "0'))
@@ -148,7 +148,7 @@ def test_multirun_shares_upstream_work(chain, skufp, read):
 def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
     """Kill in the middle of the retriever's training: the next run resumes and redoes no finished stage."""
     (tmp_path / "runs").mkdir()
-    prepared = only(chain.folder, "prepare")
+    prepared = chain.folders["prepare"]
     os.symlink(prepared.parent, tmp_path / "runs" / "prepare")
     stamp = (prepared / "manifest.json").stat().st_mtime_ns
     settings = [*chain.settings, "model.training.steps=60", "trainer.checks=12", "stage=retriever"]
@@ -173,20 +173,20 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
     assert (prepared / "manifest.json").stat().st_mtime_ns == stamp
 
 
-def test_checkpoint_explains_itself(chain, only):
+def test_checkpoint_explains_itself(chain):
     import torch
 
     from skufp.modules.retriever import Retriever
 
-    path = only(chain.folder, "retriever") / "best.ckpt"
+    path = chain.folders["retriever"] / "best.ckpt"
     torch.load(path, weights_only=True)
     module = Retriever.load_from_checkpoint(path, weights_only=True)
     assert module.encoder.dim == 128
 
 
-def test_transformers_opens_the_encoder_folder(chain, only):
+def test_transformers_opens_the_encoder_folder(chain):
     from transformers import AutoModel, AutoTokenizer
 
-    folder = only(chain.folder, "retriever") / "encoder"
+    folder = chain.folders["retriever"] / "encoder"
     assert AutoModel.from_pretrained(folder).config.model_type == "siglip"
     assert AutoTokenizer.from_pretrained(folder)("red dress")["input_ids"]

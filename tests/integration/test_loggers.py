@@ -20,19 +20,16 @@ def configs(view_type: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("logger", "pattern"), [("wandb", "*.wandb"), ("tensorboard", "events*")])
-def test_logger_writes_beside_the_checkpoint(skufp, chain, tmp_path, only, logger, pattern):
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "prepare").symlink_to(chain.folder / "runs" / "prepare")
+def test_logger_writes_beside_the_checkpoint(skufp, chain, beside, tmp_path, only, logger, pattern):
+    beside(tmp_path, "prepare")
     result = skufp(*chain.settings, f"logger={logger}", "stage=retriever", cwd=tmp_path, WANDB_DATA_DIR=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert list(only(tmp_path, "retriever").rglob(pattern))
 
 
 @pytest.mark.slow
-def test_a_sweep_is_one_group_and_logs_the_lines_of_the_dashboard(skufp, chain, tmp_path):
-    (tmp_path / "runs").mkdir()
-    for stage in ("prepare", "retriever", "embed"):
-        (tmp_path / "runs" / stage).symlink_to(chain.folder / "runs" / stage)
+def test_a_sweep_is_one_group_and_logs_the_lines_of_the_dashboard(skufp, chain, beside, tmp_path):
+    beside(tmp_path, "prepare", "retriever", "embed")
     sweep = ("-m", "stage=fingerprint", "fingerprint_seed=0,1", "stages.fingerprint.steps=10", "logger=wandb")
     result = skufp(*chain.settings, *sweep, cwd=tmp_path, WANDB_DATA_DIR=str(tmp_path))
     assert result.returncode == 0, result.stderr
@@ -50,8 +47,8 @@ def test_a_sweep_is_one_group_and_logs_the_lines_of_the_dashboard(skufp, chain, 
 
 
 @pytest.mark.slow
-def test_the_dashboard_s_bars_of_teachers_are_in_their_report(chain, only, read):
-    logged = figures({"teacher": read(only(chain.folder, "teacher") / "report.json")})
+def test_the_dashboard_s_bars_of_teachers_are_in_their_report(chain, read):
+    logged = figures({"teacher": read(chain.folders["teacher"] / "report.json")})
     bars = {key for config in configs("Bar Chart") for key in config["metrics"] if key.startswith("teacher/")}
     assert bars
     assert bars <= logged.keys()

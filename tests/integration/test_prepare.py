@@ -14,7 +14,7 @@ def rows(folder, split):
 
 
 def test_script_lays_the_dataset_out_and_prepared_reads_it_back(chain, skufp, tmp_path, only, read):
-    root = only(chain.folder, "prepare") / "generated"
+    root = chain.folders["prepare"] / "generated"
     env = os.environ | {"DF2_ROOT": str(root), "SKU_ROOT": str(tmp_path / "sku root"), "PYTHON": sys.executable}
     env["SPLITS"] = "train validation"
     script = REPOSITORY / "scripts" / "prepare_deepfashion2_sku.sh"

@@ -16,9 +16,9 @@ from skufp.actions.exposure import Exposure
 
 
 @pytest.fixture(scope="module")
-def photo(chain: SimpleNamespace, only: Any) -> Path:
+def photo(chain: SimpleNamespace) -> Path:
     """A query photo, made dark, without loss."""
-    crop = next((only(chain.folder, "prepare") / "validation" / "query").rglob("*.jpg"))
+    crop = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
     path = chain.folder / "dark.png"
     Image.open(crop).convert("RGB").point(lambda level: level // 3).save(path)
     return path

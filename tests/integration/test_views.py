@@ -45,12 +45,10 @@ def command(folder: Path, *arguments: str) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def drawn(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def drawn(chain: Any, beside: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The finished stage=views beside the small chain's catalogue and retriever: folder, settings, output."""
     folder = tmp_path_factory.mktemp("views")
-    (folder / "runs").mkdir()
-    for stage in ("prepare", "retriever"):
-        (folder / "runs" / stage).symlink_to(chain.folder / "runs" / stage)
+    beside(folder, "prepare", "retriever")
     settings = (*chain.settings, *SMALL)
     result = command(folder, "stage=views", FEW, *settings)  # implies views=dit
     assert result.code == 0, result.out + result.err

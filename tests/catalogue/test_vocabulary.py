@@ -26,7 +26,8 @@ SMALL: dict[str, Any] = {
     },
     "categories": {
         "dress": {
-            "attributes": ["colour", "dress_length"], "google": "2271 - Clothing > Dresses", "also": {"Gown": {"length": "maxi"}, "frock": {}}
+            "attributes": ["colour", "dress_length"], "google": "2271 - Clothing > Dresses",
+            "also": {"Gown": {"length": "maxi"}, "frock": {}},
         },
         "trousers": {"attributes": ["leg_length"], "plural": True, "words": ["trousers", "pants"]},
     },
@@ -74,6 +75,13 @@ def test_other_spellings_resolve_and_other_names_say_more_than_the_category():
     assert found is not None
     assert (found[0].name, found[1]) == ("dress", {"length": "maxi"})
     assert vocabulary.resolve("kilt") is None
+
+
+def test_ids_in_product_taxonomies():
+    google = small().category("dress").google
+    assert google is not None
+    assert (google.id, google.path) == ("2271", "Clothing > Dresses")
+    assert small().category("trousers").google is None
 
 
 def test_unknown_names_are_refused_with_the_nearest():

@@ -11,6 +11,7 @@ CATEGORY = "category"  # the attribute that every product has: which of the voca
 SETTINGS = ("probe", "overrides", "precision", "threshold")  # beside the vocabulary in its file, for the stage
 _TOP = ("attributes", "categories", "category_prompts", *SETTINGS)
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou](?!ni))")  # an orange top, but a unisex one
+_SEPARATORS = re.compile(r"[\s_®™-]+")
 _FIELDS = re.compile(r"{([^{}]*)}")
 
 
@@ -48,6 +49,11 @@ class Attribute:
     def values(self) -> tuple[str, ...]:
         """The names of its values, in order: the columns [K] of every score."""
         return tuple(self.terms)
+
+    def columns(self, names: Iterable[str]) -> list[str]:
+        """Return those of a manifest's columns that hold this attribute, by its name or another."""
+        own = {_plain(name) for name in (self.name, *self.also)}
+        return [name for name in names if _plain(name) in own]
 
     def resolve(self, label: str) -> str | None:
         """Return the value that ``label`` spells, by name or other spelling, whatever its case; None for no value."""
@@ -268,7 +274,7 @@ def _prompts(value: Any, fields: tuple[str, ...], where: str) -> tuple[str, ...]
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
+    return " ".join(_SEPARATORS.sub(" ", text.casefold()).split())
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

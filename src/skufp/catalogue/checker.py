@@ -5,7 +5,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from skufp.catalogue.facts import Facts
 from skufp.catalogue.lexicon import Lexicon, Unit, load_lexicon

@@ -15,6 +15,7 @@ KINDS = {
     "garments": "kind of product", "numbers": "number",
 }  # fmt: skip
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*")
+_PLURAL_ONLY = ("shorts",)  # a short skirt is no pair of shorts
 _APOSTROPHES = str.maketrans("’‘", "''")
 
 
@@ -50,7 +51,7 @@ def load_lexicon(language: str, root: Path = HERE / "lexicon") -> Lexicon:
     folder = language_folder(root, language, "lexicon")
     same: dict[tuple[str, ...], str] = {}
     for line in _lines(folder / "variants.txt"):
-        words = [tuple(_words(entry)) for entry in line]
+        words = [tuple(map(_stem, _words(entry))) for entry in line]
         same.update({key: " ".join(words[0]) for key in words})
     terms = {}
     for file, kind in KINDS.items():
@@ -79,7 +80,7 @@ def _lines(file: Path) -> list[list[str]]:
 
 
 def _units(text: str, same: dict[tuple[str, ...], str]) -> list[Unit]:
-    spelt = _TOKEN.findall(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES))
+    spelt = _words(text)
     words = [_stem(word) for word in spelt]
     found, at = [], 0
     while at < len(words):
@@ -92,7 +93,7 @@ def _units(text: str, same: dict[tuple[str, ...], str]) -> list[Unit]:
 
 
 def _words(text: str) -> list[str]:
-    return [_stem(word) for word in _TOKEN.findall(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES))]
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES))
 
 
 def _stem(word: str) -> str:
@@ -100,6 +101,8 @@ def _stem(word: str) -> str:
     if word[0].isdigit():
         return number(word)
     word = word.casefold().removesuffix("'s").rstrip("'")
+    if word in _PLURAL_ONLY:
+        return word
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):

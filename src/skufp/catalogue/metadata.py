@@ -50,11 +50,11 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
 
 # What is asked of a model is shorter than what may be published: small models fill whatever room they are given.
 _ASKED: dict[str, dict[str, Any]] = {
-    "title": {"type": "string", "minLength": 3, "maxLength": 120},
+    "title": {"type": "string", "minLength": 3, "maxLength": 100},
     "bullet_points": {
         "type": "array", "minItems": 3, "maxItems": 5, "items": {"type": "string", "minLength": 3, "maxLength": 100},
     },
-    "description": {"type": "string", "minLength": 30, "maxLength": 600},
+    "description": {"type": "string", "minLength": 30, "maxLength": 400},
     "style_summary": {"type": "string", "minLength": 10, "maxLength": 160},
     "seo_tags": {
         "type": "array", "minItems": 5, "maxItems": 8, "items": {"type": "string", "minLength": 3, "maxLength": 40},

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +14,28 @@ from skufp.errors import UserError
 Messages = list[dict[str, str]]
 TOLD = ("title", "brand", "material")  # columns of the manifest that a model is told; the checker knows all of them
 _HEADING = re.compile(r"^## (\w+)[ \t]*$", re.MULTILINE)
+_FACTS = re.compile(r"\{(facts|sentence|draft)\}")
 _ROLES = ("system", "user", "assistant", "again")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The turns of one field's request, and what to add when an answer was refused.
+    """The turns of one field's request, and what to add to the first when an answer was refused.
 
-    In the texts `{facts}`, `{complaint}`, `{tone}` and `{language}` are filled in; other braces stay as they are.
+    In braces are filled in: {facts}, one `name: value` a line, {sentence}, the same as a phrase, {draft}, what the
+    template would write (a list with "; " between its items), {tone}, {language} and, under `## again`, {complaint}.
+    Other braces stay as they are.
     """
 
     turns: tuple[tuple[str, str], ...]
     again: str
 
-    def messages(self, facts: Facts, tone: str, language: str, complaint: str = "") -> Messages:
-        """Return the chat to send; with a ``complaint``, the last turn says what was wrong with the last answer."""
-        known = {"{facts}": told(facts), "{complaint}": complaint, "{tone}": tone, "{language}": language}
+    def messages(self, known: Mapping[str, str], complaint: str = "") -> Messages:
+        """Return the chat to send, ``known`` filled in; a ``complaint`` tells what was wrong with the last answer."""
+        known = {**known, "complaint": complaint}
         turns = [(role, _filled(text, known)) for role, text in self.turns]
         if complaint:
-            turns[-1] = (turns[-1][0], f"{turns[-1][1]}\n\n{_filled(self.again, known)}")
+            turns[0] = (turns[0][0], f"{turns[0][1]}\n\n{_filled(self.again, known)}")
         return [{"role": role, "content": text} for role, text in turns]
 
 
@@ -75,11 +79,11 @@ def _parsed(text: str, file: Path) -> Prompt:
     if unknown := [role for role, _ in turns if role not in _ROLES]:
         raise UserError(f"{file}: '## {unknown[0]}' is no part of a prompt; use {', '.join('## ' + r for r in _ROLES)}")
     said = [(role, part) for role, part in turns if role != "again"]
-    if not said or said[-1][0] != "user" or "{facts}" not in said[-1][1]:
-        raise UserError(f"{file}: the last turn must be a '## user' that holds {{facts}}")
+    if not said or said[-1][0] != "user" or not _FACTS.search(said[-1][1]):
+        raise UserError(f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}} or {{draft}}")
     again = next((part for role, part in turns if role == "again"), "Not right: {complaint}.")
     return Prompt(tuple(said), again)
 
 
-def _filled(text: str, known: dict[str, str]) -> str:
-    return re.sub("|".join(map(re.escape, known)), lambda match: known[match.group()], text)
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: known.get(match.group(1), match.group()), text)

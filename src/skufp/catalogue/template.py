@@ -4,6 +4,7 @@ import re
 import tomllib
 import zlib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,17 @@ class Template:
     def field(self, name: str, facts: Facts) -> Any:
         """Return one field of the copy: a string, or a list of them for bullet_points and seo_tags."""
         return getattr(self, f"_{name}")(_Said(facts, self.phrases))
+
+    def sentence(self, facts: Facts) -> str:
+        """Return the facts as one phrase, "a navy midi dress with a V-neck": what a small model can keep to."""
+        said, parts = _Said(facts, self.phrases), self.phrases["sentence"]
+        details = said.details()
+        known = {"details": said.join(details), "occasion": said.value("occasion"), "brand": said.brand}
+        known["title"] = said.own_title
+        phrase = said.sentence([parts["look"]])
+        return phrase + "".join(
+            parts[name].format(**known) for name in ("details", "occasion", "brand", "title") if known[name]
+        )
 
     def _title(self, said: "_Said") -> str:
         titles = self.phrases["titles"]
@@ -85,13 +97,14 @@ class Template:
         adjectives = said.adjectives()
         tags = [words["one"].format(value=value, category=noun) for value in [*adjectives, *said.qualities()]]
         tags += [
-            words["two"].format(first=first, second=second, category=noun)
-            for first, second in zip(adjectives, adjectives[1:], strict=False)
+            words["two"].format(first=first, second=second, category=noun) for first, second in pairwise(adjectives)
         ]
         if said.brand:
             tags.append(words["branded"].format(brand=said.brand, category=noun))
         spare = [tag.format(category=noun) for tag in words["fallback"]]
-        fit = [t for t in dict.fromkeys(_SPACE.sub(" ", tag).strip().lower() for tag in [*tags, *spare]) if len(t) <= 40]
+        fit = [
+            t for t in dict.fromkeys(_SPACE.sub(" ", tag).strip().lower() for tag in [*tags, *spare]) if len(t) <= 40
+        ]
         distinct = list({frozenset(tag.split()): tag for tag in reversed(fit)}.values())[::-1]
         meant = sum(tag.lower() in distinct for tag in [*tags, noun])
         return distinct[: min(15, max(5, meant))]
@@ -191,7 +204,7 @@ def shorten(text: str, longest: int) -> str:
     """Return ``text`` in at most ``longest`` characters, cut at the end of a word where there is one."""
     if len(text) <= longest:
         return text
-    cut = text[: longest - 1].rsplit(None, 1)[0] if " " in text[: longest - 1] else text[: longest - 1]
+    cut = text[:longest].rpartition(" ")[0] or text[: longest - 1]
     return cut.rstrip(" ,;:-") + "…"
 
 

@@ -42,6 +42,7 @@ def test_pairs_are_plural_and_articles_fit() -> None:
 def test_the_category_is_not_said_twice() -> None:
     title = Template().write(product("short sleeve top", sleeve="short", neckline="crew neck")).title
     assert title == "Short Sleeve Top with Crew Neck"
+    assert Template().write(product("sweater", neckline="turtleneck")).title == "Sweater with Turtleneck"
 
 
 def test_the_manifest_s_own_title_and_brand_are_kept() -> None:

@@ -57,7 +57,7 @@ _ASKED: dict[str, dict[str, Any]] = {
     "description": {"type": "string", "minLength": 30, "maxLength": 400},
     "style_summary": {"type": "string", "minLength": 10, "maxLength": 160},
     "seo_tags": {
-        "type": "array", "minItems": 5, "maxItems": 8, "items": {"type": "string", "minLength": 3, "maxLength": 40},
+        "type": "array", "minItems": 7, "maxItems": 10, "items": {"type": "string", "minLength": 3, "maxLength": 40},
     },
 }  # fmt: skip
 

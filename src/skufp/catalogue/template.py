@@ -181,8 +181,8 @@ class _Said:
 
     def _phrase(self, name: str, pattern: str) -> str:
         value = self._letters(self.value(name))
-        last = re.split(r"[\s-]", value)[-1].lower()
-        if "{value}" in pattern and last in self.phrases["attributes"].get(name, {}).get("complete", []):
+        complete = tuple(self.phrases["attributes"].get(name, {}).get("complete", ()))
+        if complete and "{value}" in pattern and value.lower().endswith(complete):
             pattern = "{a} {value}" if pattern.startswith("{a}") else "{value}"
         follows = pattern.removeprefix("{a} ").format(value=value)
         return pattern.format(value=value, a=self.article(follows))

@@ -1,0 +1,1 @@
+"""From product photos to publishable product data: vocabulary, attributes, copy, exports."""

@@ -1,0 +1,67 @@
+"""What an export wrote, what is wrong with it, and what only the shop can supply."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+NAMED = 5  # products named in a line for people; the JSON has all
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that the receiver of a file would refuse: where, and why. ``row`` is a product's id, or ""."""
+
+    file: str
+    row: str
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.row or 'file'}, {self.column}: {self.reason}"
+
+
+@dataclass
+class ExportReport:
+    """The outcome of an export.
+
+    ``problems`` are invalid rows: there should be none. ``missing`` is file → attribute → products that lack it, and
+    ``supply`` says for each attribute how the shop supplies it: nothing is invented. ``faults`` are values of the
+    manifest that were left out because they cannot be right. ``guarded`` are cells that got an apostrophe against
+    formulas. ``left_out`` are products without copy and their reasons; they are in products.csv only. ``notes`` are
+    other things that a file does not hold.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    supply: dict[str, str] = field(default_factory=dict)
+    faults: list[Problem] = field(default_factory=list)
+    guarded: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the report for people, one line each."""
+        out = [f"{file}: {count} rows" for file, count in self.rows.items()]
+        out += [f"INVALID {problem}" for problem in self.problems]
+        for file, attributes in self.missing.items():
+            for name, skus in attributes.items():
+                out.append(f"{file}: {name} is missing for {len(skus)} ({named(skus)}); supply {self.supply[name]}")
+        out += [f"left out: {fault}" for fault in self.faults]
+        for file, cells in self.guarded.items():
+            where = named(f"{sku} {column}" for sku, column in cells)
+            out.append(f"{file}: {len(cells)} cells begin like a formula and got an apostrophe ({where})")
+        if self.left_out:
+            out.append(f"{len(self.left_out)} products without copy are in products.csv only ({named(self.left_out)})")
+        return out + self.notes
+
+
+def named(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,76 @@
+"""What is known of a product: accepted attributes and the manifest's own fields; nothing else may be said of it."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MANIFEST, OVERRIDE, PROBE, PROMPT, PIXELS = "manifest", "override", "probe", "prompt", "pixels"
+SOURCES = (MANIFEST, OVERRIDE, PROBE, PROMPT, PIXELS)
+_LETTER = r"(?:[^\W_]|[\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e30-\u0e4e])"  # and vowel signs, no \w to Python
+_WORD = re.compile(rf"\d+(?:[.,]\d+)*|{_LETTER}+(?:['-]{_LETTER}+)*")
+_MARKS = str.maketrans({"’": "'", "‘": "'", "‐": "-", "‑": "-", "–": " ", "—": " "})
+
+
+@dataclass(frozen=True)
+class Value:
+    """An accepted value, how sure we are of it (0 to 1), and what it rests on (one of SOURCES)."""
+
+    value: str
+    confidence: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ValueError(f"source '{self.source}': it must be one of {', '.join(SOURCES)}")
+        if not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"confidence {self.confidence} of '{self.value}': it must lie in 0 to 1")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One product's facts.
+
+    ``attributes`` are the accepted ones only; ``fields`` are the manifest's own non-empty columns (title, brand, price,
+    currency, gtin, material, …).
+    """
+
+    sku_id: str
+    category: str
+    attributes: dict[str, Value] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+
+    def words(self) -> set[str]:
+        """Return every word that may be said of the product, as words_of cuts them.
+
+        They are those of the category, of the attributes' names and values, and of the manifest's fields.
+        """
+        said = [self.category, *self.fields.values()]
+        for name, value in self.attributes.items():
+            said += [name.replace("_", " "), value.value]
+        return {word for text in said for word in words_of(text)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as a JSON row."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> "Facts":
+        """Make facts from what to_dict gave."""
+        attributes = {name: Value(**value) for name, value in row["attributes"].items()}
+        return cls(row["sku_id"], row["category"], attributes, dict(row["fields"]))
+
+
+def words_of(text: str) -> list[str]:
+    """Cut ``text`` into lower-case words, in order.
+
+    A word with a hyphen or an apostrophe comes whole and then in its parts ("crew-neck", "crew", "neck"); a number
+    keeps its decimals ("29.90"). Typographic apostrophes and hyphens count as plain ones.
+    """
+    found = []
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text).translate(_MARKS).casefold()):
+        found.append(word)
+        parts = re.split(r"['-]", word)
+        found += parts if len(parts) > 1 else []
+    return found

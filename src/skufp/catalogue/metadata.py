@@ -1,0 +1,94 @@
+"""Product copy: the one schema that a language model, the template and every export keep to."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+FIELDS = ("title", "bullet_points", "description", "style_summary", "seo_tags")
+LISTS = ("bullet_points", "seo_tags")
+_SPACE = re.compile(r"\s+")
+_LIST_MARK = re.compile(r"^(?:[-*•–]\s+|\d+[.)]\s+|#+)")
+
+
+def _lower_case_and_unique(tags: list[str]) -> list[str]:
+    if loud := [tag for tag in tags if tag != tag.lower()]:
+        raise ValueError(f"must be lower case: {', '.join(loud)}")
+    if twice := sorted({tag for tag in tags if tags.count(tag) > 1}):
+        raise ValueError(f"must be unique: {', '.join(twice)}")
+    return tags
+
+
+_Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=150)]
+_Bullet = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+_Bullets = Annotated[list[_Bullet], Field(min_length=3, max_length=6)]
+_Description = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000)]
+_Summary = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+_Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+_Tags = Annotated[list[_Tag], Field(min_length=5, max_length=15), AfterValidator(_lower_case_and_unique)]
+
+
+class ProductCopy(BaseModel):
+    """What is published of a product. Lengths are in characters; tags are unique and lower case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: _Title
+    bullet_points: _Bullets
+    description: _Description
+    style_summary: _Summary
+    seo_tags: _Tags
+
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    "title": TypeAdapter(_Title),
+    "bullet_points": TypeAdapter(_Bullets),
+    "description": TypeAdapter(_Description),
+    "style_summary": TypeAdapter(_Summary),
+    "seo_tags": TypeAdapter(_Tags),
+}
+
+# What is asked of a model is shorter than what may be published: small models fill whatever room they are given.
+_ASKED: dict[str, dict[str, Any]] = {
+    "title": {"type": "string", "minLength": 3, "maxLength": 100},
+    "bullet_points": {
+        "type": "array", "minItems": 3, "maxItems": 5, "items": {"type": "string", "minLength": 3, "maxLength": 100},
+    },
+    "description": {"type": "string", "minLength": 30, "maxLength": 400},
+    "style_summary": {"type": "string", "minLength": 10, "maxLength": 160},
+    "seo_tags": {
+        "type": "array", "minItems": 7, "maxItems": 10, "items": {"type": "string", "minLength": 3, "maxLength": 40},
+    },
+}  # fmt: skip
+
+
+def answer_schema(name: str) -> dict[str, Any]:
+    """Return the JSON schema of an answer that holds the one field ``name``."""
+    return {"type": "object", "properties": {name: _ASKED[name]}, "required": [name], "additionalProperties": False}
+
+
+def valid_field(name: str, value: Any) -> Any:
+    """Return ``value`` as the field ``name`` publishes it; ValueError, in one line, where the schema forbids it."""
+    try:
+        return _ADAPTERS[name].validate_python(value, strict=True)
+    except ValidationError as error:
+        told = []
+        for problem in error.errors():
+            place = "".join(f" {part + 1}" for part in problem["loc"] if isinstance(part, int))
+            told.append(f"{name}{place}: {problem['msg'].removeprefix('Value error, ')}")
+        raise ValueError("; ".join(told)) from error
+
+
+def tidied(name: str, value: Any) -> Any:
+    """Mend what is form, not content: spaces, list marks, the case of tags, tags and bullets said twice.
+
+    What is not a string or a list of strings comes back as it is, for valid_field to refuse.
+    """
+    if isinstance(value, str) and name not in LISTS:
+        return _SPACE.sub(" ", value).strip()
+    if not (isinstance(value, list) and name in LISTS and all(isinstance(item, str) for item in value)):
+        return value
+    items = [_LIST_MARK.sub("", _SPACE.sub(" ", item).strip()).strip() for item in value]
+    if name == "seo_tags":
+        items = [item.lower().rstrip(".,;") for item in items]
+    return list(dict.fromkeys(item for item in items if item))

@@ -1,0 +1,121 @@
+"""Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field."""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from skufp.catalogue.checker import Checker
+from skufp.catalogue.facts import Facts
+from skufp.catalogue.language_model import LanguageModel, ModelError
+from skufp.catalogue.metadata import FIELDS, ProductCopy
+from skufp.catalogue.prompt import Prompts, load_prompts, told
+from skufp.catalogue.template import Template
+from skufp.errors import UserError
+
+MODEL, TEMPLATE = "model", "template"
+_UNANSWERED = ("down", "slow", "limit", "server", "refused")
+
+
+@dataclass(frozen=True)
+class Written:
+    """One product's copy, who wrote each field ("model" or "template"), and why the template had to."""
+
+    sku_id: str
+    copy: ProductCopy
+    written_by: dict[str, str]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+class CopyWriter:
+    """Writes copy with a language model and a template, or (``model`` null) with the template alone.
+
+    ``concurrency`` products are written at once, each field after field, so no more requests than that are open.
+    After ``patience`` fields in a row that the server left unanswered, writing stops with a UserError rather than
+    fill a catalogue with template copy.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        model: LanguageModel | None = None,
+        checker: Checker | None = None,
+        prompts: Prompts | None = None,
+        tone: str = "neutral",
+        language: str = "en",
+        concurrency: int = 1,
+        patience: int = 10,
+    ) -> None:
+        self.template, self.model = template, model
+        self.tone, self.language = tone, language
+        if model is not None:
+            self.checker = checker or Checker(language)
+            self.prompts = prompts or load_prompts(language)
+        self.concurrency, self.patience = max(1, concurrency), patience
+        self._unanswered = 0
+        self._lock = threading.Lock()
+
+    def write(self, facts: Facts) -> Written:
+        """Return the copy of one product."""
+        values: dict[str, Any] = {}
+        written_by, notes = {}, {}
+        for name in FIELDS:
+            value, note = (None, "") if self.model is None else self._asked(name, facts)
+            written_by[name] = TEMPLATE if value is None else MODEL
+            values[name] = self.template.field(name, facts) if value is None else value
+            if note:
+                notes[name] = note
+        return Written(facts.sku_id, ProductCopy(**values), written_by, notes)
+
+    def write_all(self, products: Iterable[Facts]) -> Iterator[Written]:
+        """Yield the copy of ``products`` in their order, ``concurrency`` at a time; they are read when needed."""
+        if self.model is None or self.concurrency == 1:
+            yield from map(self.write, products)
+            return
+        rest = iter(products)
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="copy")
+        try:
+            window = deque(pool.submit(self.write, facts) for facts in itertools.islice(rest, 2 * self.concurrency))
+            while window:
+                done: Future[Written] = window.popleft()
+                yield done.result()
+                window.extend(pool.submit(self.write, facts) for facts in itertools.islice(rest, 1))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _asked(self, name: str, facts: Facts) -> tuple[Any, str]:
+        """Return the model's field and "", or None and why both of its answers were refused."""
+        assert self.model is not None
+        known = {"facts": told(facts), "sentence": self.template.sentence(facts), "tone": self.tone}
+        draft = self.template.field(name, facts)
+        known |= {"language": self.language, "draft": draft if isinstance(draft, str) else "; ".join(draft)}
+        complaint, room = "", 1.0
+        for _ in range(2):
+            messages = self.prompts.fields[name].messages(known, complaint)
+            try:
+                value = self.model.ask(name, messages, room)
+            except ModelError as error:
+                self._count(error)
+                complaint = str(error)
+                if error.kind in _UNANSWERED:  # it was tried again already
+                    break
+                room = 2.0 if error.kind == "length" else room
+                continue
+            self._count(None)
+            problems = self.checker.check(name, value, facts)
+            if not problems:
+                return value, ""
+            complaint = "; ".join(dict.fromkeys(str(problem) for problem in problems[:5]))
+        return None, complaint
+
+    def _count(self, error: ModelError | None) -> None:
+        with self._lock:
+            self._unanswered = self._unanswered + 1 if error is not None and error.kind in _UNANSWERED else 0
+            if self._unanswered >= self.patience and self.model is not None:
+                raise UserError(
+                    f"{self.model.base_url} left {self._unanswered} requests in a row unanswered; the last: {error}."
+                    " Start its server again and repeat the command: it goes on where it stopped. Or use llm=template"
+                ) from error

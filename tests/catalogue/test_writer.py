@@ -1,0 +1,127 @@
+"""Asking, checking, asking again and falling back, over real HTTP."""
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from skufp.catalogue.facts import Facts, Value
+from skufp.catalogue.language_model import LanguageModel
+from skufp.catalogue.metadata import FIELDS
+from skufp.catalogue.template import Template
+from skufp.catalogue.writer import CopyWriter, Written
+from skufp.errors import UserError
+
+pytest.importorskip("openai")
+FACTS = Facts("1", "dress", {"colour": Value("navy", 0.9, "prompt"), "length": Value("midi", 0.9, "prompt")})
+GOOD = {
+    "title": "Navy Midi Dress",
+    "bullet_points": ["Colour: navy", "Midi length", "A dress"],
+    "description": "This navy dress has a midi length. It is easy to style.",
+    "style_summary": "A simple navy midi dress.",
+    "seo_tags": ["navy dress", "midi dress", "dress style", "dress outfit", "dress look"],
+}
+TEMPLATE = Template()
+
+
+def field_of(request: dict[str, Any]) -> str:
+    return request["response_format"]["json_schema"]["name"]
+
+
+def answers(hostile: SimpleNamespace, bad: Callable[[str, bool], Any]) -> Any:
+    """An honest model, but for what ``bad(field, again)`` puts in the answer's place."""
+
+    def answer(handler: Any, request: dict[str, Any]) -> None:
+        name = field_of(request)
+        again = "refused" in request["messages"][0]["content"]
+        value = bad(name, again)
+        hostile.says({name: GOOD[name]} if value is None else {name: value})(handler, request)
+
+    return answer
+
+
+def write(hostile: SimpleNamespace, *how: Any, facts: Facts = FACTS, **settings: Any) -> tuple[Written, list[dict]]:
+    with hostile.Server(*how) as server, LanguageModel(server.base_url, "m", backoff=0.01, retries=1) as model:
+        return CopyWriter(TEMPLATE, model, **settings).write(facts), server.requests
+
+
+def test_an_honest_model_writes_everything(hostile: SimpleNamespace) -> None:
+    written, requests = write(hostile, answers(hostile, lambda name, again: None))
+    assert written.copy.model_dump() == GOOD
+    assert written.written_by == dict.fromkeys(FIELDS, "model")
+    assert written.notes == {}
+    assert [field_of(request) for request in requests] == list(FIELDS)
+
+
+def test_an_invention_is_asked_about_once_again_with_the_complaint(hostile: SimpleNamespace) -> None:
+    lie = lambda name, again: "Navy Silk Dress" if name == "title" and not again else None  # noqa: E731
+    written, requests = write(hostile, answers(hostile, lie))
+    assert written.written_by["title"] == "model"
+    assert written.copy.title == GOOD["title"]
+    first, second = (r["messages"][0]["content"] for r in requests if field_of(r) == "title")
+    assert second.startswith(first)
+    assert "material 'Silk' is not in the facts" in second
+
+
+def test_after_a_second_invention_the_template_writes_and_the_row_says_why(hostile: SimpleNamespace) -> None:
+    lie = lambda name, again: "Gucci Dress" if name == "title" else None  # noqa: E731
+    written, requests = write(hostile, answers(hostile, lie))
+    assert written.written_by == {**dict.fromkeys(FIELDS, "model"), "title": "template"}
+    assert written.copy.title == TEMPLATE.field("title", FACTS) == "Navy Midi Dress"
+    assert written.notes == {"title": "title: brand 'Gucci' is not in the facts"}
+    assert len(requests) == len(FIELDS) + 1
+
+
+def test_a_cut_off_answer_gets_twice_the_room(hostile: SimpleNamespace) -> None:
+    written, requests = write(hostile, hostile.says('{"title": "N', "length"), hostile.says({"title": "Navy Dress"}))
+    assert written.copy.title == "Navy Dress"
+    assert requests[1]["max_tokens"] == 2 * requests[0]["max_tokens"]
+
+
+def test_whatever_a_server_does_the_copy_is_valid(hostile: SimpleNamespace) -> None:
+    for trouble in (hostile.drops, hostile.half, hostile.status(429), hostile.body("<html>"), hostile.says("")):
+        written, _ = write(hostile, trouble)
+        assert written.copy == TEMPLATE.write(FACTS)
+        assert set(written.written_by.values()) == {"template"}
+        assert set(written.notes) == set(FIELDS)
+
+
+def test_a_server_that_stays_away_stops_the_writing(hostile: SimpleNamespace) -> None:
+    with pytest.raises(UserError, match=r"4 requests in a row unanswered.*llm=template"):
+        write(hostile, hostile.drops, patience=4)
+
+
+def test_products_come_in_order_and_requests_are_limited(hostile: SimpleNamespace) -> None:
+    products = [Facts(str(i), "dress", FACTS.attributes) for i in range(9)]
+    read = []
+
+    def source() -> Any:
+        for facts in products:
+            read.append(facts.sku_id)
+            yield facts
+
+    honest = hostile.slowly(answers(hostile, lambda name, again: None))
+    with hostile.Server(honest) as server, LanguageModel(server.base_url, "m") as model:
+        writing = CopyWriter(TEMPLATE, model, concurrency=3).write_all(source())
+        first = next(writing)
+        assert len(read) <= 7  # a window, not the whole catalogue
+        assert [w.sku_id for w in (first, *writing)] == [facts.sku_id for facts in products]
+        assert server.most_open == 3
+
+
+def test_without_a_model_the_template_writes_everything() -> None:
+    (written,) = CopyWriter(TEMPLATE).write_all([FACTS])
+    assert written.copy == TEMPLATE.write(FACTS)
+    assert set(written.written_by.values()) == {"template"}
+
+
+def test_the_prompt_holds_the_facts_and_the_example_answers_are_json(hostile: SimpleNamespace) -> None:
+    _, requests = write(hostile, answers(hostile, lambda name, again: None), tone="elegant")
+    for request in requests:
+        assert "elegant" in request["messages"][0]["content"]
+        assert "navy" in request["messages"][-1]["content"].lower()
+        for message in request["messages"]:
+            if message["role"] == "assistant":
+                assert list(json.loads(message["content"])) == [field_of(request)]

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from skufp.artifacts.products import KEYS, fields_of
 from skufp.artifacts.records import CropRecord, Skipped
 from skufp.data.captions import template_caption
 from skufp.data.deepfashion2 import DeepFashion2
 from skufp.data.sources import Source
 from skufp.data.synthetic import CatalogueParams, generate
+
+STRUCTURE = (*KEYS, "pair_id", "style", "category_id", "category_name")  # of attributes.jsonl: what records have too
 
 
 class Generated(Source):
@@ -29,12 +32,19 @@ class Generated(Source):
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Read what was drawn; prompts also name the colours and the pattern, which are known here."""
         records, skipped = self.layout.read(split)
-        rows = map(json.loads, (self.root / "attributes.jsonl").read_text(encoding="utf-8").splitlines())
-        looks = {row["sku_id"]: _look(row) for row in rows if row["split"] == split}
+        looks = {row["sku_id"]: _look(row) for row in self._rows(split)}
         for r in records:
             if look := looks.get(r.sku_id):
                 r.text = template_caption(r.domain, f"{look} {r.category_name}", r.occlusion, r.viewpoint)
         return records, skipped
+
+    def fields(self, split: str) -> dict[str, dict[str, str]]:
+        """Return what every SKU was drawn with."""
+        return {row["sku_id"]: fields_of(row, STRUCTURE) for row in self._rows(split)}
+
+    def _rows(self, split: str) -> list[dict[str, Any]]:
+        rows = map(json.loads, (self.root / "attributes.jsonl").read_text(encoding="utf-8").splitlines())
+        return [row for row in rows if row["split"] == split]
 
 
 def _look(row: dict[str, Any]) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from skufp.artifacts.products import FILE as PRODUCTS
+from skufp.artifacts.products import fields_of, read_fields
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped, read_records
 from skufp.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 VALIDATION_SHARE = 0.2
+PER_PHOTO = ("image", "domain", "view", "split")  # columns of a manifest that speak of a photo, not of its product
 
 
 class MissingSplitError(Exception):
@@ -31,6 +34,10 @@ class Source:
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Return the records of one split and what was skipped; raise MissingSplitError if it is not there."""
         raise MissingSplitError(split)
+
+    def fields(self, split: str) -> dict[str, dict[str, str]]:
+        """Return what the source says of each SKU of ``split`` in words, by column; SKUs may be missing."""
+        return read_fields(self.root / PRODUCTS, split)
 
 
 def existing_folder(root: str | None, what: str) -> Path:
@@ -62,9 +69,14 @@ class Prepared(Source):
             record.outline = self.root / record.mask_path if record.mask_path else None
         return records, []
 
+    def fields(self, split: str) -> dict[str, dict[str, str]]:
+        """Return what was laid out; dev's with train's."""
+        dev = super().fields("dev") if split == "train" else {}
+        return dev | super().fields(split)
+
 
 class Catalogue(Source):
-    """A table of products: columns sku and image; optionally title, text, domain, view and split."""
+    """A table of products: columns sku and image; optionally title, text, category, domain, view and split, and others."""
 
     def __init__(self, manifest: str | None, root: str | None = None) -> None:
         if not manifest:
@@ -79,7 +91,7 @@ class Catalogue(Source):
         for column in ("sku", "image"):
             if column not in columns:
                 raise UserError(f"{manifest}: there is no column '{column}'; it has {', '.join(columns) or 'none'}."
-                                " Needed: sku, image; optional: title, text, domain, view, split")  # fmt: skip
+                                " Needed: sku, image; optional: title, text, category, domain, view, split")  # fmt: skip
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         suffix = self.manifest.suffix.lower()
@@ -121,10 +133,20 @@ class Catalogue(Source):
                 reason = "no sku" if not sku else "no image" if not image else f"unknown domain '{domain}'"
                 skipped.append(Skipped(split, self.manifest.name, number, reason, "row of the manifest"))
                 continue
-            records.append(whole_image(split, sku, pair, domain, image, number, self._text(row)))
+            records.append(
+                whole_image(split, sku, pair, domain, image, number, self._text(row), _cell(row, "category"))
+            )
         if not records and not skipped:
             raise MissingSplitError("no product falls into it")
         return records, skipped
+
+    def fields(self, split: str) -> dict[str, dict[str, str]]:
+        """Return every SKU's own columns; of several rows, the first that fills a column says it."""
+        found: dict[str, dict[str, str]] = {}
+        for row in self.rows:
+            if (sku := _cell(row, "sku")) and (_cell(row, "split") or split_of(sku)) == split:
+                found[sku] = fields_of(row, PER_PHOTO) | found.get(sku, {})
+        return found
 
     @staticmethod
     def _text(row: dict[str, Any]) -> str:
@@ -167,9 +189,11 @@ def split_of(sku: str) -> str:
     return "validation" if share < VALIDATION_SHARE else "train"
 
 
-def whole_image(split: str, sku: str, pair: int, domain: str, image: str, number: int, text: str) -> CropRecord:
+def whole_image(
+    split: str, sku: str, pair: int, domain: str, image: str, number: int, text: str, category: str = ""
+) -> CropRecord:
     """Return the record of a photo that is used as it is."""
     return CropRecord(
-        split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name="", domain=domain, image_path="",
+        split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name=category, domain=domain, image_path="",
         orig_image_path=image, image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=0, viewpoint=0, text=text,
     )  # fmt: skip

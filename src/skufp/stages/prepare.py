@@ -4,21 +4,26 @@ import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.products import Product, write_products
 from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_records
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 4
+if TYPE_CHECKING:
+    from skufp.data.sources import Source
+
+VERSION = 5
 SPLITS = ("train", "validation", "test")
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Write crops, their masks, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, shards/ and report.json."""
+    """Write crops, their masks, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, products.jsonl, shards/, report.json."""
     from skufp.config import build
     from skufp.data import crops, splits
 
@@ -46,7 +51,10 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         )
     splits.assign_pools(records, cfg.data.held_out_share)
     _write(out, records, cfg.data.shard_size)
-    write_json(out / "report.json", report(records, skipped + failed + unmatched, absent, crops.adjusted(out)))
+    products = describe_products(source, records)
+    write_products(out, products)
+    found = report(records, skipped + failed + unmatched, absent, crops.adjusted(out))
+    write_json(out / "report.json", found | {"products_with_fields": sum(bool(p.fields) for p in products)})
 
 
 def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
@@ -73,6 +81,14 @@ def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], lis
     for name, why in absent.items():
         Console(stderr=True).print(f"[yellow]warning:[/] split {name} is skipped: {why}")
     return records, skipped, absent
+
+
+def describe_products(source: "Source", records: list[CropRecord]) -> list[Product]:
+    """Return every SKU that is left, with what the source says of it in words."""
+    names = {r.sku: r.category_name for r in records}
+    origin = {split: "train" if split == "dev" else split for split, _ in names}  # dev is carved out of train
+    fields = {split: source.fields(split) for split in set(origin.values())}
+    return [Product(*sku, names[sku], fields[origin[sku[0]]].get(sku[1], {})) for sku in sorted(names)]
 
 
 def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:

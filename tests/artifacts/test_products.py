@@ -34,7 +34,7 @@ def test_cells_become_text_and_empty_ones_are_left_out() -> None:
 def test_a_line_that_is_no_product_is_named(tmp_path: Path, line: str) -> None:
     good = json.dumps({"split": "train", "sku_id": "1", "colour": "red"})
     (tmp_path / FILE).write_text(f"{good}\n\n{line}\n")
-    with pytest.raises(UserError, match="products.jsonl, line 3: not a JSON object"):
+    with pytest.raises(UserError, match=r"products\.jsonl, line 3: not a JSON object"):
         read_fields(tmp_path / FILE, "train")
 
 

@@ -76,7 +76,7 @@ class Prepared(Source):
 
 
 class Catalogue(Source):
-    """A table of products: columns sku and image; optionally title, text, category, domain, view and split, and others."""
+    """A table of products: columns sku and image; optionally title, text, category, domain, view, split."""
 
     def __init__(self, manifest: str | None, root: str | None = None) -> None:
         if not manifest:
@@ -90,8 +90,10 @@ class Catalogue(Source):
         columns = self.columns or sorted({key for row in self.rows for key in row if key})
         for column in ("sku", "image"):
             if column not in columns:
-                raise UserError(f"{manifest}: there is no column '{column}'; it has {', '.join(columns) or 'none'}."
-                                " Needed: sku, image; optional: title, text, category, domain, view, split")  # fmt: skip
+                raise UserError(
+                    f"{manifest}: there is no column '{column}'; it has {', '.join(columns) or 'none'}. Needed: sku,"
+                    " image; optional: title, text, category, domain, view, split; others are the product's own"
+                )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         suffix = self.manifest.suffix.lower()
@@ -194,6 +196,6 @@ def whole_image(
 ) -> CropRecord:
     """Return the record of a photo that is used as it is."""
     return CropRecord(
-        split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name=category, domain=domain, image_path="",
-        orig_image_path=image, image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=0, viewpoint=0, text=text,
+        split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name=category, domain=domain,
+        image_path="", orig_image_path=image, image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=0, viewpoint=0, text=text,
     )  # fmt: skip

@@ -23,7 +23,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Write crops, their masks, `<split>_sku_metadata.json`, `<split>_image_text.jsonl`, products.jsonl, shards/, report.json."""
+    """Write crops, masks, `<split>_{sku_metadata.json,image_text.jsonl}`, products.jsonl, shards/ and report.json."""
     from skufp.config import build
     from skufp.data import crops, splits
 

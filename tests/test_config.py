@@ -15,7 +15,8 @@ from skufp.data.augment import PhonePhoto
 from skufp.errors import UserError
 from skufp.models.aggregators.attention import Attention
 from skufp.models.preprocessing import Preprocessing
-from skufp.schema import Config, Loss, LossWeights, complete_loss, register_schema
+from skufp.schema import Config, register_schema
+from skufp.schema.fingerprint import Loss, LossWeights, complete_loss
 
 PREPROCESSING = {"_target_": "skufp.models.preprocessing.Preprocessing", "size": 32}
 

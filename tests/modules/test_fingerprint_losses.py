@@ -19,7 +19,7 @@ from skufp.models.losses.distill import score_kl, teacher_cosine
 from skufp.models.losses.margin import margin_ranking, triplet
 from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
 from skufp.modules.fingerprint import Fingerprint, multi_vector_scores, teacher_scores
-from skufp.schema import Loss, LossWeights
+from skufp.schema.fingerprint import Loss, LossWeights
 
 D = 16
 BANK_INDEX = [4, 0, 2]  # the batch's SKUs are these rows of a bank of six

@@ -14,7 +14,7 @@ from skufp.errors import UserError
 from skufp.models.losses.contrastive import info_nce
 from skufp.models.losses.sigmoid import sigmoid_loss
 from skufp.modules.retriever import Retriever
-from skufp.schema import Training
+from skufp.schema.models import Training
 
 ENCODER = {"_target_": "skufp.models.siglip.tiny_siglip", "image_size": 16, "patch_size": 8, "width": 16, "depth": 1,
            "heads": 2, "seed": 0}  # fmt: skip

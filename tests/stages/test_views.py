@@ -348,6 +348,6 @@ def test_two_devices_make_what_one_makes(inputs: dict[str, Path], finished: Path
 
 def test_the_schema_names_every_setting_of_the_filter_with_its_default():
     from skufp.generation.filter import FilterSettings
-    from skufp.schema import ViewFilter
+    from skufp.schema.views import ViewFilter
 
     assert asdict(ViewFilter()) == asdict(FilterSettings())

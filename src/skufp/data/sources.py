@@ -197,5 +197,6 @@ def whole_image(
     """Return the record of a photo that is used as it is."""
     return CropRecord(
         split=split, sku_id=sku, pair_id=pair, style=1, category_id=0, category_name=category, domain=domain,
-        image_path="", orig_image_path=image, image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=0, viewpoint=0, text=text,
+        image_path="", orig_image_path=image, image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=0, viewpoint=0,
+        text=text,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from skufp.artifacts.views import SEPARATOR
 from skufp.errors import UserError
 from skufp.generation.judge import Looks, colour_distance
 from skufp.retrieval.metrics import ROUNDING
-from skufp.schema import ViewFilter
+from skufp.schema.views import ViewFilter
 
 UNLIKE_SKU = "unlike its SKU"
 NEARER_OTHER = "nearer to another SKU"

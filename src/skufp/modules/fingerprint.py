@@ -19,7 +19,7 @@ from skufp.models.losses.margin import margin_ranking, triplet
 from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
 from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
 from skufp.modules.optimiser import adamw_cosine
-from skufp.schema import complete_loss
+from skufp.schema.fingerprint import complete_loss
 
 
 class Fingerprint(pl.LightningModule):

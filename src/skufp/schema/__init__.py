@@ -1,0 +1,57 @@
+"""The configuration's schema: what may be set, of which type, and what it means. Unknown names are refused."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+
+from skufp.schema.catalogue import Shop
+from skufp.schema.fingerprint import Loss
+from skufp.schema.models import Model, Trainer
+from skufp.schema.policy import Actions, Policy
+from skufp.schema.search import Data, Index, Query
+from skufp.schema.views import Augmenter, Views
+
+
+@dataclass
+class Config:
+    """Everything a run is made of. Unknown keys fail at composition."""
+
+    stage: str = "evaluate"
+    seed: int = 0
+    fingerprint_seed: int = 0
+    runs: str = "runs"
+    upstream: str = "run"
+    workers: int | None = None
+    threads: int | None = None
+    progress: bool = True
+    data: Data = MISSING
+    model: Model = MISSING
+    aggregator: dict[str, Any] = MISSING
+    loss: Loss = MISSING
+    augmenter: Augmenter = MISSING
+    judge: Model = MISSING
+    views: Views = field(default_factory=Views)
+    policy: Policy = field(default_factory=Policy)
+    actions: Actions = MISSING
+    index: Index = MISSING
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: dict[str, Any] = MISSING
+    vocabulary: dict[str, Any] = MISSING
+    llm: dict[str, Any] = MISSING
+    shop: Shop = field(default_factory=Shop)
+    query: Query = field(default_factory=Query)
+    stages: dict[str, Any] = MISSING
+    ablation: str = "none"
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and ``${pid:}`` too.
+
+    Two sweeps that start in the same second tell their folders by the number of their process.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("pid", os.getpid, replace=True)

@@ -1,0 +1,174 @@
+"""Recommendations from one vector per SKU: similar items, other colours, similar styles, and what completes a look.
+
+Legend: N SKUs, D dim; a row is a SKU's number. Search is exact (a flat index); equal cosines go by row, so the same
+vectors give the same answer everywhere.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from skufp.retrieval.body_parts import PARTS, worn_on
+from skufp.retrieval.index import SkuIndex
+from skufp.retrieval.metrics import ROUNDING
+
+DEPTH = 32  # how far down a ranking to look first
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A recommended SKU: its row and its cosine to the one that it is recommended for."""
+
+    row: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """What to show beside one SKU, best first.
+
+    ``similar``: the nearest SKUs, whatever they are. ``same_style``: the same style and category in another colour.
+    ``near_style``: the same category, other styles, each style once, by its nearest SKU. ``complete_the_look``: the
+    nearest SKUs that are worn with it, never two on the same part of the body.
+    """
+
+    similar: list[Hit] = field(default_factory=list)
+    same_style: list[Hit] = field(default_factory=list)
+    near_style: list[Hit] = field(default_factory=list)
+    complete_the_look: list[Hit] = field(default_factory=list)
+
+
+def recommend(
+    vectors: np.ndarray,
+    categories: Sequence[str],
+    styles: Sequence[Hashable | None] | None,
+    colours: Sequence[str | None] | None,
+    k: int,
+) -> list[Recommendations]:
+    """Return up to ``k`` recommendations of each kind for every row of unit-norm ``vectors`` [N, D].
+
+    ``categories`` [N]: "" where unknown, and then there is neither near_style nor complete_the_look. ``styles`` [N]
+    are what a style's colours share; pair ids restart in every split, so pass (split, pair_id). None, for one SKU or
+    for all: it is a style of its own. ``colours`` [N]: two SKUs of one style with the same colour (sizes, say) are not
+    another colour of each other; an unknown colour (None) counts as another. Where k is more than there is, lists are
+    shorter. Raises ValueError for lengths that do not match.
+
+    complete_the_look goes by body_parts.worn_on(category): the best SKU of every part that this one leaves free; the
+    nearest of these first; each is skipped if it covers a part that is taken by then (a dress takes upper and lower).
+    """
+    count = len(vectors)
+    styles = [None] * count if styles is None else styles
+    colours = [None] * count if colours is None else colours
+    if not len(categories) == len(styles) == len(colours) == count:
+        raise ValueError(f"{count} vectors, {len(categories)} categories, {len(styles)} styles, {len(colours)} colours")
+    if count == 0:
+        return []
+    own_style: list[Hashable] = [("", i) if style is None else ("style", style) for i, style in enumerate(styles)]
+    everything = np.arange(count)
+    similar = _nearest(vectors, everything, everything, lambda row, hits: [h for h in hits if h.row != row][:k], k)
+    same = _same_style(vectors, list(zip(own_style, categories, strict=True)), colours, k)
+    near = _near_style(vectors, categories, own_style, k)
+    looks = _looks(vectors, [worn_on(category) for category in categories], k)
+    return [Recommendations(*lists) for lists in zip(similar, same, near, looks, strict=True)]
+
+
+def _same_style(
+    vectors: np.ndarray, keys: Sequence[Hashable], colours: Sequence[str | None], k: int
+) -> list[list[Hit]]:
+    """Rank the other colours among the SKUs with the same key: few, so all of them."""
+
+    def another(a: str | None, b: str | None) -> bool:
+        return a is None or b is None or a.casefold() != b.casefold()
+
+    found: list[list[Hit]] = [[] for _ in keys]
+    for rows in _groups(keys).values():
+        for row in rows:
+            others = np.array([o for o in rows if o != row and another(colours[o], colours[row])], np.int64)
+            found[row] = _ordered(vectors, row, others)[:k]
+    return found
+
+
+def _near_style(vectors: np.ndarray, categories: Sequence[str], styles: Sequence[Hashable], k: int) -> list[list[Hit]]:
+    """Rank each category by itself and keep of every other style its nearest SKU."""
+
+    def one_each(row: int, hits: list[Hit]) -> list[Hit]:
+        seen, kept = {styles[row]}, []
+        for hit in hits:
+            if styles[hit.row] not in seen:
+                seen.add(styles[hit.row])
+                kept.append(hit)
+        return kept[:k]
+
+    found: list[list[Hit]] = [[] for _ in categories]
+    for category, members in _groups(categories).items():
+        if category:
+            rows = np.array(members)
+            for row, hits in zip(members, _nearest(vectors, rows, rows, one_each, k), strict=True):
+                found[row] = hits
+    return found
+
+
+def _looks(vectors: np.ndarray, worn: Sequence[frozenset[str]], k: int) -> list[list[Hit]]:
+    """Find the best SKU of each kind of coverage, then dress from the nearest on, no part of the body twice."""
+    candidates: list[list[Hit]] = [[] for _ in worn]
+    for cover in sorted({w for w in worn if w}, key=lambda w: [part in w for part in PARTS]):
+        pool = np.array([i for i, w in enumerate(worn) if w == cover])
+        asking = np.array([i for i, w in enumerate(worn) if w and not w & cover], np.int64)
+        if len(asking):
+            for row, hits in zip(asking, _nearest(vectors, pool, asking, lambda _, hits: hits[:1], 1), strict=True):
+                candidates[row] += hits
+    return [_dressed(worn, row, hits)[:k] for row, hits in enumerate(candidates)]
+
+
+def _dressed(worn: Sequence[frozenset[str]], row: int, candidates: list[Hit]) -> list[Hit]:
+    taken, kept = set(worn[row]), []
+    for hit in sorted(candidates, key=lambda h: (-h.score, h.row)):
+        if not taken & worn[hit.row]:
+            taken |= worn[hit.row]
+            kept.append(hit)
+    return kept
+
+
+def _nearest(
+    vectors: np.ndarray,
+    pool: np.ndarray,
+    asking: np.ndarray,
+    choose: Callable[[int, list[Hit]], list[Hit]],
+    k: int,
+) -> list[list[Hit]]:
+    """Return for every row of ``asking`` what ``choose`` picks of the rows of ``pool``, which it is shown best first.
+
+    Looks DEPTH deep, and deeper where that gives fewer than ``k``. The last few of a ranking, which are as good as the
+    first one left out, are held back until it is known how they compare.
+    """
+    index = SkuIndex.build(vectors[pool], "Flat")
+    found: list[list[Hit]] = [[] for _ in asking]
+    unfinished, depth = np.arange(len(asking)), DEPTH + k
+    while len(unfinished):
+        depth = min(depth, len(pool))
+        scores, ids = index.search(vectors[asking[unfinished]], depth)
+        settled = (scores > scores[:, -1:] + ROUNDING) | (depth == len(pool))
+        for place, own, sure in zip(unfinished, ids, settled, strict=True):
+            row = int(asking[place])
+            found[place] = choose(row, _ordered(vectors, row, pool[own[sure]]))
+        unfinished = np.array([i for i in unfinished if len(found[i]) < k], np.int64)
+        if depth == len(pool):
+            break
+        depth *= 4
+    return found
+
+
+def _ordered(vectors: np.ndarray, row: int, others: np.ndarray) -> list[Hit]:
+    """Return hits for ``others``, best first; each cosine by itself in double precision, so that equals are equal."""
+    own = np.asarray(vectors[row], np.float64)
+    scores = (np.asarray(vectors[others], np.float64) * own).sum(axis=1)
+    return [Hit(int(others[i]), float(scores[i])) for i in np.lexsort((others, -scores))]
+
+
+def _groups(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """Return the rows of each key, in order."""
+    groups: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    return groups

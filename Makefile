@@ -40,4 +40,4 @@ format: install ## Let ruff rewrite the code
 	$(BIN)/ruff format .
 
 clean: ## Remove runs and caches (not .venv)
-	rm -rf runs outputs multirun dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf runs cache outputs multirun dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

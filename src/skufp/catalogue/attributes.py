@@ -133,24 +133,30 @@ def calibrate_probe(
     return Reader(sharpness=sharpness, threshold=threshold, labels=len(labels), probe=fitted.probe), left_out
 
 
-def from_manifest(fields: Mapping[str, str], category: Category) -> tuple[dict[str, Value], dict[str, str]]:
-    """Return the attributes that a manifest's columns name, and the columns whose text is no value of the vocabulary.
+def manifest_labels(fields: Mapping[str, str], category: Category) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return all values of each attribute that a manifest's columns name, the main one first, and what is no value.
 
-    A list in a column (with , ; / or |) gives the first that is a value, as the main one.
+    A column may hold a list (with , ; / or |). The second dict has the columns whose text is no value.
     """
-    found: dict[str, Value] = {}
+    found: dict[str, list[str]] = {}
     unknown: dict[str, str] = {}
     for attribute in category.attributes.values():
         for column in attribute.columns(fields):
             if not (text := fields[column].strip()):
                 continue
             parts = [text, *text.replace(";", ",").replace("/", ",").replace("|", ",").split(",")]
-            value = next((v for v in map(attribute.resolve, parts) if v is not None), None)
-            if value is None:
-                unknown[column] = text
+            values = list(dict.fromkeys(v for v in map(attribute.resolve, parts) if v is not None))
+            if values:
+                found.setdefault(attribute.name, values)
             else:
-                found.setdefault(attribute.name, Value(value, 1.0, MANIFEST))
+                unknown[column] = text
     return found, unknown
+
+
+def from_manifest(fields: Mapping[str, str], category: Category) -> tuple[dict[str, Value], dict[str, str]]:
+    """Return the main value of each attribute that a manifest's columns name, and what is no value; see above."""
+    found, unknown = manifest_labels(fields, category)
+    return {name: Value(values[0], 1.0, MANIFEST) for name, values in found.items()}, unknown
 
 
 def settle(

@@ -16,8 +16,8 @@ class Described:
 
     ``copy`` is None exactly where ``error`` says why the product could not be described. ``written_by`` tells for each
     field of the copy whether a language ``model`` or the ``template`` wrote it; a field that is not in it is the shop's
-    own words. ``similar`` holds {"sku_id": …, "score": …}, best first. ``images`` are the product's photos, main photo
-    first: paths below the data root, or URLs.
+    own words; ``notes`` say of a field why the template had to write it. ``similar`` holds {"sku_id": …, "score": …},
+    best first. ``images`` are the product's photos, main photo first: paths below the data root, or URLs.
     """
 
     facts: Facts
@@ -26,6 +26,7 @@ class Described:
     similar: list[dict[str, Any]] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     error: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.copy is None) != bool(self.error):
@@ -52,6 +53,7 @@ class Described:
             "similar": self.similar,
             "images": self.images,
             "error": self.error,
+            "notes": self.notes,
         }
 
     @classmethod
@@ -68,4 +70,5 @@ class Described:
             similar=list(row["similar"]),
             images=list(row["images"]),
             error=row["error"],
+            notes=dict(row["notes"]),
         )

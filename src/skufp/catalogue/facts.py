@@ -33,13 +33,14 @@ class Facts:
     """One product's facts.
 
     ``attributes`` are the accepted ones only; ``fields`` are the manifest's own non-empty columns (title, brand, price,
-    currency, gtin, material, …).
+    currency, gtin, material, …). ``category_value`` says what the category rests on, and how surely, where known.
     """
 
     sku_id: str
     category: str
     attributes: dict[str, Value] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
+    category_value: Value | None = None
 
     def words(self) -> set[str]:
         """Return every word that may be said of the product, as words_of cuts them.
@@ -59,7 +60,8 @@ class Facts:
     def from_dict(cls, row: Mapping[str, Any]) -> "Facts":
         """Make facts from what to_dict gave."""
         attributes = {name: Value(**value) for name, value in row["attributes"].items()}
-        return cls(row["sku_id"], row["category"], attributes, dict(row["fields"]))
+        category = Value(**row["category_value"]) if row.get("category_value") else None
+        return cls(row["sku_id"], row["category"], attributes, dict(row["fields"]), category)
 
 
 def words_of(text: str) -> list[str]:

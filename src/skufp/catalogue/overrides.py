@@ -4,10 +4,12 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from skufp.catalogue.exports.cells import unguarded
 from skufp.catalogue.vocabulary import CATEGORY, Category, Vocabulary
 from skufp.errors import UserError, nearest
 
 COLUMNS = ("sku", "attribute", "value")
+MAY_HAVE = ("confidence", "source")  # columns of stage=attributes' own table, which is given back corrected
 SHOWN = 10  # mistakes named in one message
 
 Values = dict[str, dict[str, str]]  # by SKU and attribute; "" for "leave it out"
@@ -50,7 +52,7 @@ def _rows(path: Path) -> list[tuple[int, str, str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.reader(file)
             header = [cell.strip() for cell in next(table, [])]
-            if sorted(header) != sorted(COLUMNS):
+            if sorted(set(header) - set(MAY_HAVE)) != sorted(COLUMNS):
                 raise UserError(
                     f"{path}: the first line must be {','.join(COLUMNS)}, not {','.join(header) or 'empty'}"
                 )
@@ -62,7 +64,7 @@ def _rows(path: Path) -> list[tuple[int, str, str, str]]:
                     raise UserError(
                         f"{path}, line {table.line_num}: {len(cells)} cells, not {len(header)}; quote commas"
                     )
-                row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+                row = dict(zip(header, (unguarded(cell.strip()) for cell in cells), strict=True))
                 rows.append((table.line_num, row["sku"], row["attribute"], row["value"]))
             return rows
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ from skufp.catalogue.facts import Facts
 from skufp.catalogue.language_model import LanguageModel, ModelError
 from skufp.catalogue.metadata import FIELDS, ProductCopy
 from skufp.catalogue.prompt import Prompts, load_prompts, told
-from skufp.catalogue.template import Template
+from skufp.catalogue.template import VERSION, Template
 from skufp.errors import UserError
 
 MODEL, TEMPLATE = "model", "template"
@@ -57,6 +57,12 @@ class CopyWriter:
         self.concurrency, self.patience = max(1, concurrency), patience
         self._unanswered = 0
         self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the copy depends on, beside the facts: part of every cache key."""
+        asked = {"model": self.model.model, "prompts": self.prompts.fingerprint} if self.model else {}
+        return {"template": VERSION, "tone": self.tone, "language": self.language, **asked}
 
     def write(self, facts: Facts) -> Written:
         """Return the copy of one product."""

@@ -22,6 +22,7 @@ class Config:
     seed: int = 0
     fingerprint_seed: int = 0
     runs: str = "runs"
+    cache: str = "cache"
     upstream: str = "run"
     workers: int | None = None
     threads: int | None = None

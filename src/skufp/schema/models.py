@@ -33,11 +33,12 @@ class Training:
 
 @dataclass
 class Model:
-    """An image-text encoder and its training recipe."""
+    """An image-text encoder and its training recipe; ``zero_shot``: it understands words that it was not trained on."""
 
     name: str = MISSING
     encoder: dict[str, Any] = MISSING
     pretrained: str | None = None
+    zero_shot: bool = False
     training: Training = field(default_factory=Training)
     augmentation: dict[str, Any] | None = None
     batch_size: int = 64

@@ -4,7 +4,6 @@ import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -15,11 +14,9 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-if TYPE_CHECKING:
-    from skufp.data.sources import Source
-
 VERSION = 5
 SPLITS = ("train", "validation", "test")
+Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
@@ -36,6 +33,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
             f"data={cfg.data.name}: not one usable photo in {', '.join(cfg.data.splits)} ({_reasons(skipped)})"
         )
     splits.carve_dev(records, cfg.data.dev_share)
+    read = list(records)
     tasks = crops.plan_crops(records, source.root)
     with ProgressBar(cfg, "cropping", len(tasks)) as advance:
         failed = crops.cut_all(tasks, out, cfg.data.margin, cfg.data.max_side, workers, advance)
@@ -51,10 +49,13 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         )
     splits.assign_pools(records, cfg.data.held_out_share)
     _write(out, records, cfg.data.shard_size)
-    products = describe_products(source, records)
+    fields = {(split, sku): own for split in cfg.data.splits for sku, own in source.fields(split).items()}
+    products = describe_products(fields, records)
     write_products(out, products)
     found = report(records, skipped + failed + unmatched, absent, crops.adjusted(out))
-    write_json(out / "report.json", found | {"products_with_fields": sum(bool(p.fields) for p in products)})
+    found["products_with_fields"] = sum(bool(product.fields) for product in products)
+    found["lost_products"] = lost_products(fields, read, products, failed + unmatched)
+    write_json(out / "report.json", found)
 
 
 def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
@@ -83,12 +84,32 @@ def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], lis
     return records, skipped, absent
 
 
-def describe_products(source: "Source", records: list[CropRecord]) -> list[Product]:
+def describe_products(fields: Fields, records: list[CropRecord]) -> list[Product]:
     """Return every SKU that is left, with what the source says of it in words."""
     names = {r.sku: r.category_name for r in records}
-    origin = {split: "train" if split == "dev" else split for split, _ in names}  # dev is carved out of train
-    fields = {split: source.fields(split) for split in set(origin.values())}
-    return [Product(*sku, names[sku], fields[origin[sku[0]]].get(sku[1], {})) for sku in sorted(names)]
+    return [Product(*sku, names[sku], fields.get((source_split(sku[0]), sku[1]), {})) for sku in sorted(names)]
+
+
+def lost_products(
+    fields: Fields, read: list[CropRecord], products: list[Product], lost: list[Skipped]
+) -> list[dict[str, str]]:
+    """Return the SKUs that the source names and no photo is left of, each with the reason of its first lost photo.
+
+    ``split`` is the source's, ``id`` the SKU's own (the manifest's column sku), else its sku_id.
+    """
+    reason = {(s.split, s.file, s.item): f"{s.reason}: {s.file}" for s in reversed(lost)}
+    why = dict.fromkeys(fields, "no photo that can be used")
+    for r in reversed(read):
+        photo = (r.split, r.orig_image_path, r.item_idx)
+        why[source_split(r.split), r.sku_id] = reason.get(photo, "no photo that can be used")
+    left = {(source_split(product.split), product.sku_id) for product in products}
+    gone = sorted(set(why) - left)
+    return [{"split": sku[0], "id": fields.get(sku, {}).get("sku", sku[1]), "reason": why[sku]} for sku in gone]
+
+
+def source_split(split: str) -> str:
+    """Return the source's own split: dev is carved out of its train."""
+    return "train" if split == "dev" else split
 
 
 def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:

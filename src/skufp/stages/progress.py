@@ -8,10 +8,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 
 def worker_count(cfg: DictConfig) -> int:
@@ -19,17 +22,20 @@ def worker_count(cfg: DictConfig) -> int:
     return int(cfg.workers) if cfg.workers is not None else (os.cpu_count() or 1)
 
 
-class ProgressBar:
-    """A rich progress bar as a context that yields advance(n)."""
+class Rate(ProgressColumn):
+    """How many are done a minute."""
 
-    def __init__(self, cfg: DictConfig, label: str, total: int) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
+    def render(self, task: Task) -> Text:
+        """Return the rate; nothing before there is one."""
+        return Text("" if task.speed is None else f"{60 * task.speed:,.0f}/min", style="progress.data.speed")
+
+
+class ProgressBar:
+    """A rich progress bar, with its rate if asked for, as a context that yields advance(n)."""
+
+    def __init__(self, cfg: DictConfig, label: str, total: int, rate: bool = False) -> None:
+        shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (*shown, *((Rate(),) if rate else ()), TimeElapsedColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, disable=not cfg.progress, transient=True)
         self.task = self.progress.add_task(label, total=total)
 

@@ -264,7 +264,8 @@ def test_missing_is_named_once_with_what_to_supply(make: Make, tmp_path: Path) -
     assert report.missing[json_ld.FILE]["availability"] == ["a", "b"]
     assert set(report.supply) == {name for missing in report.missing.values() for name in missing}
     text = "\n".join(report.lines())
-    assert "google_products.tsv: link is missing for 2 (a, b); supply a column 'link', or shop.link=" in text
+    assert "link is missing for all products in google_products.tsv; supply a column 'link', or shop.link=" in text
+    assert "price is missing for 1 products (a) in shopify_products.csv, google_products.tsv, products.jsonld" in text
     assert json.loads(json.dumps(report.to_dict()))["missing"][google.TSV_FILE]["gender"] == ["a", "b"]
 
 

@@ -36,6 +36,11 @@ def guard(cell: str) -> str:
     return "'" + cell if runs_in_a_spreadsheet(cell) else cell
 
 
+def unguarded(cell: str) -> str:
+    """Return the cell that guard was given."""
+    return cell[1:] if cell[:1] == "'" and runs_in_a_spreadsheet(cell[1:]) else cell
+
+
 @dataclass
 class Table:
     """Rows of a CSV or TSV file; ``guarded`` names the cells (row's id, column) that got an apostrophe."""

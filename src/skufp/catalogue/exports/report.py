@@ -48,9 +48,14 @@ class ExportReport:
         """Return the report for people, one line each."""
         out = [f"{file}: {count} rows" for file, count in self.rows.items()]
         out += [f"INVALID {problem}" for problem in self.problems]
+        lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for file, attributes in self.missing.items():
             for name, skus in attributes.items():
-                out.append(f"{file}: {name} is missing for {len(skus)} ({named(skus)}); supply {self.supply[name]}")
+                lacking.setdefault((name, tuple(skus)), []).append(file)
+        every = max(self.rows.values(), default=0)
+        for (name, lacks), files in lacking.items():
+            who = "all products" if len(lacks) == every else f"{len(lacks)} products ({named(lacks)})"
+            out.append(f"{name} is missing for {who} in {', '.join(files)}; supply {self.supply[name]}")
         out += [f"left out: {fault}" for fault in self.faults]
         for file, cells in self.guarded.items():
             where = named(f"{sku} {column}" for sku, column in cells)

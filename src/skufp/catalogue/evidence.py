@@ -1,0 +1,204 @@
+"""What pictures say of products: prompt scores and pixels, attribute by attribute, and the readers that believe them.
+
+Legend: R views, N products, n of them whose category has the attribute, K values, D dim of embeddings.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from skufp.catalogue.attributes import Reader, calibrate, calibrate_probe
+from skufp.catalogue.colour import colour_evidence
+from skufp.catalogue.facts import PROMPT, Value
+from skufp.catalogue.overrides import Values
+from skufp.catalogue.scoring import FEWEST, HOTTEST, nll, scores_by_product, value_vectors
+from skufp.catalogue.vocabulary import CATEGORY, Attribute, Category, Term, Vocabulary, ensemble
+
+COLOUR = "colour"  # the attribute that pixels speak of, too
+UNLIKELY = -30.0  # log probability: a value that no label had, so that one of them does not decide everything
+UNKNOWN = "garment"  # the category of what could be any; a vocabulary may have it, and no prompt asks for it
+
+
+class PromptVectors:
+    """The unit vectors of every value's prompts, each text encoded once; ``encode`` maps P texts to [P, D]."""
+
+    def __init__(self, vocabulary: Vocabulary, encode: Callable[[list[str]], np.ndarray]) -> None:
+        self.vocabulary, self.encode = vocabulary, encode
+        self._known: dict[tuple[str, str], np.ndarray] = {}
+
+    def categories(self) -> np.ndarray:
+        """Return [K, D] of the values of category_attribute."""
+        prompts = self.vocabulary.category_ensemble()
+        return self._vectors((CATEGORY, ""), {name: prompts[name] for name in askable(self.vocabulary)})
+
+    def values(self, attribute: Attribute, category: Category) -> np.ndarray:
+        """Return [K, D] of the attribute's values, said of a garment of ``category``."""
+        return self._vectors((attribute.key, category.name), ensemble(attribute, category))
+
+    def _vectors(self, key: tuple[str, str], prompts: Mapping[str, list[str]]) -> np.ndarray:
+        if key not in self._known:
+            texts = [text for own in prompts.values() for text in own]
+            of_value = np.repeat(np.arange(len(prompts)), [len(own) for own in prompts.values()])
+            self._known[key] = value_vectors(self.encode(texts), of_value, len(prompts))
+        return self._known[key]
+
+
+def askable(vocabulary: Vocabulary) -> list[str]:
+    """Return the categories that a picture can be asked for: all but UNKNOWN."""
+    return [name for name in vocabulary.categories if name != UNKNOWN]
+
+
+def category_attribute(vocabulary: Vocabulary) -> Attribute:
+    """Return the category as an attribute, so that it is read, calibrated and scored as any other."""
+    terms = {name: Term(name, vocabulary.categories[name].words) for name in askable(vocabulary)}
+    return Attribute(CATEGORY, CATEGORY, terms, vocabulary.category_prompts)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Views of N products: unit vectors ``views`` [R, D], whose each is, and their colours' shares [R, K] by pixels."""
+
+    views: np.ndarray
+    product_of_view: np.ndarray
+    products: int
+    shares: np.ndarray | None = None
+
+    @cached_property
+    def embeddings(self) -> np.ndarray:
+        """The unit mean of each product's views [N, D]; zeros without a view."""
+        sums = np.zeros((self.products, self.views.shape[1]))
+        np.add.at(sums, self.product_of_view, self.views)
+        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        """Return [N, K]: each product's mean cosine with ``values`` [K, D]."""
+        return scores_by_product(self.views, self.product_of_view, self.products, values)
+
+    def colours(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return log probabilities [n, K] of the colours of the products ``rows`` [n]; None without pixels."""
+        if self.shares is None:
+            return None
+        return np.stack([colour_evidence(self.shares[self.product_of_view == row]) for row in rows])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the pictures of ``rows`` [n] say of one attribute: prompt scores and pixels [n, K], embeddings [n, D]."""
+
+    attribute: Attribute
+    rows: np.ndarray
+    scores: np.ndarray
+    pixels: np.ndarray | None
+    embeddings: np.ndarray
+
+    def read(self, reader: Reader) -> np.ndarray:
+        """Return the reader's log probabilities [n, K]."""
+        return reader.read(self.attribute, self.scores, self.pixels, self.embeddings)
+
+
+def category_evidence(prompts: PromptVectors, pictures: Pictures) -> Evidence:
+    """Return what the pictures say of every product's category."""
+    rows = np.arange(pictures.products)
+    scores = pictures.scores(prompts.categories())
+    return Evidence(category_attribute(prompts.vocabulary), rows, scores, None, pictures.embeddings)
+
+
+def gather(prompts: PromptVectors, pictures: Pictures, categories: Sequence[Category]) -> dict[str, Evidence]:
+    """Return the evidence of every attribute, by key, for the products whose category [N] has it."""
+    rows_of: dict[str, list[int]] = {}
+    for row, category in enumerate(categories):
+        for attribute in category.attributes.values():
+            rows_of.setdefault(attribute.key, []).append(row)
+    found = {}
+    for key, own in rows_of.items():
+        attribute, rows = prompts.vocabulary.attributes[key], np.array(own)
+        scores = np.zeros((len(rows), len(attribute.values)))
+        for name in dict.fromkeys(categories[row].name for row in own):
+            of_category = np.array([categories[row].name == name for row in own])
+            values = prompts.values(attribute, prompts.vocabulary.categories[name])
+            scores[of_category] = pictures.scores(values)[rows[of_category]]
+        pixels = pictures.colours(rows) if attribute.name == COLOUR and attribute.key == COLOUR else None
+        found[key] = Evidence(attribute, rows, scores, pixels, pictures.embeddings[rows])
+    return found
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How readers are fitted.
+
+    ``precision`` is what the accepted values of labelled products must reach; ``threshold`` is the least confidence
+    where there are no labels. ``zero_shot``: the encoder understands any words; else prompts are asked only where
+    labels say what they are worth.
+    """
+
+    precision: float = 0.8
+    threshold: float = 0.6
+    zero_shot: bool = True
+
+    def untaught(self, evidence: Evidence) -> Reader:
+        """Return the reader of an attribute without labels; it never says a word that nothing vouches for."""
+        pixels = float(evidence.pixels is not None)
+        if self.zero_shot:
+            return Reader(pixel_weight=pixels, threshold=self.threshold)
+        return Reader(HOTTEST, pixels, threshold=self.threshold if pixels else float("inf"))
+
+
+def fit_reader(
+    evidence: Evidence,
+    labels: Sequence[str | None],
+    groups: Sequence[str],
+    teaching: Teaching,
+    must_probe: bool = False,
+) -> tuple[Reader, np.ndarray]:
+    """Return an attribute's reader and its log probabilities [n, K]; labels [n] (None: not known) and groups [n].
+
+    From FEWEST labels on, prompts and pixels are calibrated and a probe is fitted, and what gives the labels the least
+    NLL is kept; the probe's is that of left-out groups, and so are its log probabilities of what it learned from.
+    """
+    seen = ~np.isnan(evidence.scores).any(axis=1)
+    labelled = np.array([i for i, label in enumerate(labels) if label is not None and seen[i]], np.int64)
+    own = [str(labels[i]) for i in labelled]
+    if len(labelled) < FEWEST and not must_probe:
+        reader = teaching.untaught(evidence)
+        return reader, evidence.read(reader)
+    pixels = None if evidence.pixels is None else evidence.pixels[labelled]
+    prompted = calibrate(evidence.attribute, evidence.scores[labelled], own, teaching.precision, pixels)
+    said = evidence.read(prompted)
+    of_label = {int(i): groups[i] for i in labelled}
+    if not must_probe and (len(set(own)) < 2 or len(set(of_label.values())) < 2):
+        return prompted, said
+    probed, left_out = calibrate_probe(
+        evidence.attribute, evidence.embeddings[labelled], own, list(of_label.values()), teaching.precision
+    )
+    target = np.array([evidence.attribute.values.index(label) for label in own])
+    if not must_probe and nll(said[labelled], target) <= nll(np.maximum(left_out, UNLIKELY), target):
+        return prompted, said
+    learnt = evidence.read(probed)
+    learnt[labelled] = left_out
+    return probed, learnt
+
+
+def accepted(evidence: Evidence, reader: Reader, log_probabilities: np.ndarray) -> dict[int, Value | None]:
+    """Return the value that each product gets, by its row; None where the reader abstains."""
+    values = reader.accept(evidence.attribute, log_probabilities, evidence.pixels)
+    return dict(zip(evidence.rows.tolist(), values, strict=True))
+
+
+def choose_category(
+    vocabulary: Vocabulary, evidence: Evidence, reader: Reader, log_probabilities: np.ndarray
+) -> list[Value]:
+    """Return every product's category; where the reader abstains UNKNOWN, or the best guess if there is no such one."""
+    chosen = []
+    for row, value in accepted(evidence, reader, log_probabilities).items():
+        best = int(np.nan_to_num(log_probabilities[row], nan=-np.inf).argmax())
+        confidence = float(np.nan_to_num(np.exp(log_probabilities[row][best])))
+        name = UNKNOWN if UNKNOWN in vocabulary.categories else evidence.attribute.values[best]
+        chosen.append(value or Value(name, min(confidence, 1.0), PROMPT))
+    return chosen
+
+
+def labels_of(values: Values, ids: Sequence[str], name: str) -> list[str | None]:
+    """Return the attribute ``name`` of each product in a table that people wrote; None where it says nothing."""
+    return [values.get(sku, {}).get(name) or None for sku in ids]

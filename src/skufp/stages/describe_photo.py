@@ -1,0 +1,113 @@
+"""stage=describe --image photo.jpg: one photo is one product, described by its pixels and its likes in the index."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from omegaconf import DictConfig
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from skufp.artifacts.folder import read_json, write_json
+from skufp.config import plain
+from skufp.errors import UserError
+from skufp.stages.attributes import READERS, encoding_with, read_facts, teaching
+from skufp.stages.describe_card import PAGE, PHOTO, Card, tile, write_cards
+
+if TYPE_CHECKING:
+    from skufp.catalogue.facts import Facts
+    from skufp.serve.engine import SearchEngine
+
+FILE = "photos.json"
+
+
+def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+    """Write photos.json and cards.html: a product for each photo of query.image."""
+    from skufp.catalogue.described import Described
+    from skufp.catalogue.llm import open_writer
+    from skufp.data.crops import UnreadableImageError, open_image
+    from skufp.serve.engine import SearchEngine
+    from skufp.stages.device import set_threads
+
+    set_threads(cfg)
+    engine = SearchEngine(inputs["prepare"], inputs["retriever"], inputs["embed"], inputs["index"])
+    known = read_facts(inputs["attributes"])
+    found, cards = [], []
+    with open_writer(plain(cfg.llm)) as writer:
+        for path in cfg.query.image:
+            try:
+                photo = open_image(Path(path))
+            except UnreadableImageError as error:
+                raise UserError(f"--image {path}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
+            vector = engine.embed_photo(photo)
+            facts = see(cfg, inputs, engine, Path(path).stem, vector, np.asarray(photo))
+            written = writer.write(facts)
+            hits = engine.search(vector, cfg.query.top_k)
+            ids = [known[hit.split, hit.sku_id].sku_id for hit in hits]
+            similar = [{"sku_id": sku, "score": round(h.score, 4)} for sku, h in zip(ids, hits, strict=True)]
+            product = Described(facts, written.copy, written.written_by, similar, [str(path)], notes=written.notes)
+            found.append(product.to_dict())
+            tiles = [(tile(inputs["prepare"] / h.image_path), sku, h.score) for sku, h in zip(ids, hits, strict=True)]
+            cards.append(Card(product, tile(Path(path), PHOTO), {"similar": tiles}))
+    write_json(out / FILE, found)
+    write_cards(out, ", ".join(Path(path).name for path in cfg.query.image), cards)
+
+
+def see(
+    cfg: DictConfig, inputs: dict[str, Path], engine: "SearchEngine", name: str, vector: np.ndarray, photo: np.ndarray
+) -> "Facts":
+    """Return what the calibrated readers of stage=attributes accept of one photo, RGB [H, W, 3] with its vector [D]."""
+    from skufp.catalogue.attributes import Reader
+    from skufp.catalogue.colour import colour_shares
+    from skufp.catalogue.evidence import (
+        COLOUR,
+        Pictures,
+        PromptVectors,
+        accepted,
+        category_evidence,
+        choose_category,
+        gather,
+    )
+    from skufp.catalogue.facts import Facts
+    from skufp.catalogue.vocabulary import CATEGORY, Vocabulary
+
+    vocabulary = Vocabulary.of(plain(cfg.vocabulary))
+    rows = read_json(inputs["attributes"] / READERS)
+    readers = {key: Reader.from_dict(row) for key, row in rows.items()}
+    colour = vocabulary.attributes.get(COLOUR)
+    shares = colour_shares(photo, colour)[None] if colour else None
+    pictures = Pictures(vector[None], np.zeros(1, np.int64), 1, shares)
+    prompts = PromptVectors(vocabulary, encoding_with(cfg, engine.encoder))
+    asked = category_evidence(prompts, pictures)
+    category = choose_category(vocabulary, asked, readers[CATEGORY], asked.read(readers[CATEGORY]))[0]
+    attributes = {}
+    for key, evidence in gather(prompts, pictures, [vocabulary.categories[category.value]]).items():
+        reader = readers.get(key) or teaching(cfg).untaught(evidence)
+        value = accepted(evidence, reader, evidence.read(reader))[0]
+        if value is not None:
+            attributes[evidence.attribute.name] = value
+    return Facts(name, category.value, attributes, {}, category)
+
+
+def show(folder: Path, console: Console) -> None:
+    """Print a table for each photo."""
+    for row in read_json(folder / FILE):
+        facts, copy = row["facts"], row["copy"]
+        table = Table(title=f"{row['images'][0]}: {copy['title']}", title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("", style="bold")
+        table.add_column("", overflow="fold")
+        table.add_column("", justify="right", style="dim")
+        said = {"category": facts["category_value"]} | facts["attributes"]
+        for name, value in said.items():
+            table.add_row(name, value["value"], f"{value['confidence']:.0%} {value['source']}")
+        for name, value in copy.items():
+            text = (
+                "\n".join(value) if name == "bullet_points" else ", ".join(value) if isinstance(value, list) else value
+            )
+            table.add_row(name.replace("_", " "), escape(text), row["written_by"].get(name, ""))
+        similar = [f"{hit['sku_id']} ({hit['score']:.3f})" for hit in row["similar"]]
+        table.add_row("similar", escape("\n".join(similar)), "")
+        console.print(table)
+    console.print(f"{folder / PAGE}\n{folder / FILE}", soft_wrap=True)

@@ -1,0 +1,161 @@
+"""Attributes and product data through the real command line, beside the small chain."""
+
+import csv
+import io
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from skufp.__main__ import main
+from skufp.catalogue.exports import VALIDATORS
+from skufp.catalogue.metadata import FIELDS, ProductCopy
+
+UPSTREAM = ("prepare", "retriever", "embed", "teacher", "fingerprint", "index")
+
+
+def command(folder: Path, *arguments: str) -> SimpleNamespace:
+    """Run the command line in this process: its imports are paid already."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "120")
+        patch.setattr(sys, "argv", ["skufp", *arguments])
+        try:
+            main()
+        except SystemExit as leaving:
+            code = int(leaving.code or 0)
+    return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def described(chain: Any, beside: Any, only: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The finished stage=describe: working folder, settings, the stage's folder, output."""
+    folder = tmp_path_factory.mktemp("describe")
+    beside(folder, *UPSTREAM)
+    settings = (*chain.settings, "stage=describe", "shop.currency=EUR")
+    result = command(folder, *settings)
+    assert result.code == 0, result.out + result.err
+    return SimpleNamespace(folder=folder, settings=settings, made=only(folder, "describe"), output=result.out)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_product_of_the_gallery_is_described_once(described: Any, chain: Any) -> None:
+    skus = [
+        row["sku_id"] for row in rows_of(chain.folders["prepare"] / "products.jsonl") if row["split"] == "validation"
+    ]
+    rows = rows_of(described.made / "products.jsonl")
+    assert [row["facts"]["sku_id"] for row in rows] == [f"validation/{sku}" for sku in sorted(skus)]
+    for row in rows:
+        ProductCopy.model_validate(row["copy"])
+        assert row["written_by"] == dict.fromkeys(FIELDS, "template")
+        assert len(row["similar"]) == min(5, len(skus) - 1)
+        assert row["facts"]["sku_id"] not in {hit["sku_id"] for hit in row["similar"]}
+
+
+def test_every_export_reads_back_without_a_fault(described: Any, read: Any) -> None:
+    report = read(described.made / "report.json")
+    assert report["exports"]["problems"] == []
+    for file, validate in VALIDATORS.items():
+        assert (described.made / file).exists()
+        assert validate(described.made / file) == []
+        assert report["exports"]["rows"][file] == report["products"] == report["described"]
+    assert report["fields_by_model"] == 0
+    assert "report.json" in described.output.replace("\n", "")
+
+
+def test_labels_are_scored_by_pictures_alone_and_said_by_the_manifest(described: Any, only: Any, read: Any) -> None:
+    folder = only(described.folder, "attributes")
+    report = read(folder / "report.json")
+    assert {"category", "colour", "pattern"} <= set(report["attributes"])
+    labelled = [r for r in rows_of(folder / "facts.jsonl") if r["split"] == "validation"]
+    assert report["attributes"]["colour"]["labelled"] <= len(labelled)
+    assert all(
+        row["attributes"]["colour"]["source"] == "manifest" for row in labelled if row["fields"]["colour"] == "red"
+    )
+    complete = report["completeness"]
+    assert 0 < complete["before"] <= complete["after"] <= 1
+    assert "macro-F1" in described.output
+
+
+def test_a_card_shows_photo_copy_and_what_to_wear_with_it(described: Any) -> None:
+    page = (described.made / "cards.html").read_text(encoding="utf-8")
+    rows = rows_of(described.made / "products.jsonl")
+    assert page.count("<article") == len(rows)
+    assert "data:image/jpeg;base64," in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert rows[0]["copy"]["seo_tags"][0] in page
+    assert "Complete the look" in page
+
+
+def test_a_rerun_reads_its_cache_and_says_the_same(described: Any, tmp_path: Path, read: Any, only: Any) -> None:
+    (tmp_path / "runs").mkdir()
+    for stage in (*UPSTREAM, "attributes"):
+        (tmp_path / "runs" / stage).symlink_to(described.folder / "runs" / stage)
+    (tmp_path / "cache").symlink_to(described.folder / "cache")
+    result = command(tmp_path, *described.settings)
+    assert result.code == 0, result.err
+    again = only(tmp_path, "describe")
+    assert read(again / "report.json")["timing"]["cache"] == len(rows_of(again / "products.jsonl"))
+    for file in VALIDATORS:
+        assert (again / file).read_bytes() == (described.made / file).read_bytes()
+
+
+def test_a_person_s_correction_wins(described: Any, beside: Any, tmp_path: Path, only: Any) -> None:
+    beside(tmp_path, *UPSTREAM)
+    table = only(described.folder, "attributes") / "attributes.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    first = next(row for row in rows if row["sku"].startswith("validation/") and row["attribute"] == "colour")
+    first["value"] = "purple"
+    with (tmp_path / "mine.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(first))
+        writer.writeheader()
+        writer.writerow(first)
+    result = command(tmp_path, *described.settings, "vocabulary.overrides=mine.csv")
+    assert result.code == 0, result.err
+    products = {row["facts"]["sku_id"]: row for row in rows_of(only(tmp_path, "describe") / "products.jsonl")}
+    assert products[first["sku"]]["facts"]["attributes"]["colour"] == {
+        "value": "purple", "confidence": 1.0, "source": "override",
+    }  # fmt: skip
+    assert "purple" in products[first["sku"]]["copy"]["title"].lower()
+
+
+def test_one_photo_is_one_product(described: Any, chain: Any, read: Any) -> None:
+    photo = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
+    result = command(described.folder, *described.settings, "--image", str(photo))
+    assert result.code == 0, result.out + result.err
+    folder = next(p.parent for p in (described.folder / "runs" / "describe").glob("*/photos.json"))
+    (row,) = read(folder / "photos.json")
+    ProductCopy.model_validate(row["copy"])
+    assert len(row["similar"]) == 5
+    assert row["copy"]["title"] in result.out
+    assert (folder / "cards.html").read_text().count("<article") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["--image", "nowhere.jpg"], "--image nowhere.jpg: there is no such file"),
+        (["vocabulary.overrides=mine.csv"], "vocabulary.overrides=mine.csv: there is no such file"),
+        (["shop.availability=in_stok"], "Did you mean 'in_stock'"),
+        (["llm.tone=frendly"], "friendly"),
+        (["vocabulary.precision=80"], "vocabulary.precision=80"),
+        (["vocabulary=starter", "+vocabulary.attributes.colour.valeus={}"], "values"),
+        (["llm=local", "llm.gguf=none.gguf"], "llm.gguf=none.gguf: there is no such file"),
+        (["--text", "navy tee"], "stage=search"),
+    ],
+)
+def test_mistakes_get_a_line(described: Any, tmp_path: Path, settings: list[str], said: str) -> None:
+    result = command(tmp_path, *described.settings, *settings)
+    assert result.code == 2
+    assert said in result.err, result.err
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "runs").exists()

@@ -1,33 +1,28 @@
 """stage=attributes: what is known of every product, by its manifest, by people's tables and by its pictures."""
 
-import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.products import Product, read_products
-from skufp.artifacts.records import CATALOG, CropRecord, read_records
-from skufp.artifacts.vectors import VectorTable
 from skufp.config import plain
 from skufp.errors import UserError
+from skufp.stages.attributes_files import FACTS, READERS, REPORT, TABLE, write_facts, write_table
+from skufp.stages.attributes_pictures import load_pictures, prompt_vectors
 from skufp.stages.attributes_report import Reading, print_report, report
-from skufp.stages.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from skufp.catalogue.evidence import Evidence, Pictures, PromptVectors, Teaching
+    from skufp.catalogue.evidence import Evidence, Teaching
     from skufp.catalogue.facts import Facts, Value
     from skufp.catalogue.overrides import Values
     from skufp.catalogue.vocabulary import Category, Vocabulary
 
 VERSION = 1
-FACTS, READERS, TABLE, REPORT = "facts.jsonl", "readers.json", "attributes.csv", "report.json"
 LEARN = ("train", "dev")  # the splits whose labels calibrate; validation and test are for measuring
 TABLES = ("probe", "overrides")
 
@@ -100,72 +95,6 @@ def product_ids(products: list[Product]) -> list[str]:
         if all(ids) and len(set(ids)) == len(ids):
             return ids
     return [f"{p.split}/{p.sku_id}" for p in products]
-
-
-def prompt_vectors(cfg: DictConfig, vocabulary: "Vocabulary", retriever: Path) -> "PromptVectors":
-    """Return what encodes the vocabulary's prompts with the retriever's text tower."""
-    from skufp.catalogue.evidence import PromptVectors
-    from skufp.modules.encoder_folder import load_encoder
-    from skufp.stages.device import device
-
-    return PromptVectors(vocabulary, encoding_with(cfg, load_encoder(retriever / "encoder").to(device(cfg))))
-
-
-def encoding_with(cfg: DictConfig, encoder: Any) -> "Callable[[list[str]], np.ndarray]":
-    """Return what maps texts to their vectors [P, D]."""
-    import torch
-
-    from skufp.stages.device import autocast
-
-    def encode(texts: list[str]) -> np.ndarray:
-        with torch.inference_mode(), autocast(cfg):
-            size = int(cfg.model.batch_size)
-            parts = [encoder.encode_text(texts[i : i + size]).float().cpu() for i in range(0, len(texts), size)]
-        return np.concatenate([part.numpy() for part in parts])
-
-    return encode
-
-
-def load_pictures(
-    cfg: DictConfig, vocabulary: "Vocabulary", inputs: dict[str, Path], products: list[Product]
-) -> "Pictures":
-    """Return the real catalogue views of all products, with the colours of their pixels."""
-    from skufp.catalogue.evidence import Pictures
-
-    table = VectorTable.load(inputs["embed"]).where(domain=CATALOG)
-    table = table.take(np.flatnonzero(~table.column("generated").astype(bool)))
-    number = {product.sku: i for i, product in enumerate(products)}
-    of_view = np.array([number[key] for key in table.sku_keys()], np.int64)
-    record_of = {(r.split, r.view_id): r for r in all_records(inputs["prepare"])}
-    keys = zip(table.rows["split"].to_pylist(), table.rows["view_id"].to_pylist(), strict=True)
-    shares = colours_of(cfg, vocabulary, inputs["prepare"], [record_of[key] for key in keys])
-    return Pictures(np.asarray(table.vectors), of_view, len(products), shares)
-
-
-def all_records(prepared: Path) -> list[CropRecord]:
-    """Return the records of all splits."""
-    return [r for path in sorted(prepared.glob("*_image_text.jsonl")) for r in read_records(path)]
-
-
-def colours_of(
-    cfg: DictConfig, vocabulary: "Vocabulary", prepared: Path, records: list[CropRecord]
-) -> np.ndarray | None:
-    """Return the shares of colours [R, K] in the pictures of ``records``; None where the vocabulary has no colours."""
-    from PIL import Image
-
-    from skufp.catalogue.colour import colour_shares
-    from skufp.catalogue.evidence import COLOUR
-    from skufp.data.crops import open_image
-
-    if (colour := vocabulary.attributes.get(COLOUR)) is None or not any(t.rgb for t in colour.terms.values()):
-        return None
-    shares = []
-    with ProgressBar(cfg, "reading colours", len(records)) as advance:
-        for record in records:
-            mask = np.asarray(Image.open(prepared / record.mask_path).convert("L")) if record.mask_path else None
-            shares.append(colour_shares(np.asarray(open_image(prepared / record.image_path)), colour, mask))
-            advance(1)
-    return np.stack(shares)
 
 
 def categorise(cfg: DictConfig, vocabulary: "Vocabulary", catalogue: Catalogue, evidence: "Evidence") -> Reading:
@@ -264,35 +193,6 @@ def settle_all(catalogue: Catalogue, seen: "list[dict[str, Value | None]]") -> "
         title = {"title": name} if (name := product.fields.get("name")) else {}
         facts.append(Facts(catalogue.ids[row], category.value, ordered, title | product.fields, category))
     return facts
-
-
-def write_facts(path: Path, products: list[Product], facts: "list[Facts]") -> None:
-    """Write facts.jsonl: one product a line, with its split and sku_id."""
-    rows: list[dict[str, Any]] = [
-        {"split": p.split, "of": p.sku_id} | f.to_dict() for p, f in zip(products, facts, strict=True)
-    ]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-
-
-def read_facts(folder: Path) -> "dict[tuple[str, str], Facts]":
-    """Return the facts of every product in a folder of this stage, by (split, sku_id)."""
-    from skufp.catalogue.facts import Facts
-
-    rows = [json.loads(line) for line in (folder / FACTS).read_text(encoding="utf-8").splitlines()]
-    return {(row["split"], row["of"]): Facts.from_dict(row) for row in rows}
-
-
-def write_table(path: Path, facts: "list[Facts]") -> None:
-    """Write attributes.csv: sku, attribute, value, and what each rests on; safe to open in a spreadsheet."""
-    from skufp.catalogue.exports.cells import Table
-
-    table = Table(("sku", "attribute", "value", "confidence", "source"), "sku")
-    for product in facts:
-        for name, value in ({"category": product.category_value} | product.attributes).items():
-            if value is not None:
-                row = {"sku": product.sku_id, "attribute": name, "value": value.value, "source": value.source}
-                table.add(row | {"confidence": f"{value.confidence:.2f}"})
-    table.write(path)
 
 
 def show(cfg: DictConfig, folder: Path, console: Console) -> None:

@@ -17,7 +17,8 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.config import plain
 from skufp.errors import UserError, nearest
 from skufp.stages import describe_photo
-from skufp.stages.attributes import all_records, read_facts
+from skufp.stages.attributes_files import read_facts
+from skufp.stages.attributes_pictures import all_records
 from skufp.stages.describe_card import PHOTO, Card, tile, write_cards
 from skufp.stages.describe_report import print_report, report
 from skufp.stages.progress import ProgressBar

@@ -13,7 +13,9 @@ from rich.table import Table
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import plain
 from skufp.errors import UserError
-from skufp.stages.attributes import READERS, encoding_with, read_facts, teaching
+from skufp.stages.attributes import teaching
+from skufp.stages.attributes_files import READERS, read_facts
+from skufp.stages.attributes_pictures import encoding_with
 from skufp.stages.describe_card import PAGE, PHOTO, Card, tile, write_cards
 
 if TYPE_CHECKING:

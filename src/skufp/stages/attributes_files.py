@@ -1,0 +1,41 @@
+"""What stage=attributes leaves, and how others read it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skufp.artifacts.products import Product
+
+if TYPE_CHECKING:
+    from skufp.catalogue.facts import Facts
+
+FACTS, READERS, TABLE, REPORT = "facts.jsonl", "readers.json", "attributes.csv", "report.json"
+
+
+def write_facts(path: Path, products: list[Product], facts: "list[Facts]") -> None:
+    """Write facts.jsonl: one product a line, with its split and sku_id."""
+    rows: list[dict[str, Any]] = [
+        {"split": p.split, "of": p.sku_id} | f.to_dict() for p, f in zip(products, facts, strict=True)
+    ]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_facts(folder: Path) -> "dict[tuple[str, str], Facts]":
+    """Return the facts of every product in a folder of this stage, by (split, sku_id)."""
+    from skufp.catalogue.facts import Facts
+
+    rows = [json.loads(line) for line in (folder / FACTS).read_text(encoding="utf-8").splitlines()]
+    return {(row["split"], row["of"]): Facts.from_dict(row) for row in rows}
+
+
+def write_table(path: Path, facts: "list[Facts]") -> None:
+    """Write attributes.csv: sku, attribute, value, and what each rests on; safe to open in a spreadsheet."""
+    from skufp.catalogue.exports.cells import Table
+
+    table = Table(("sku", "attribute", "value", "confidence", "source"), "sku")
+    for product in facts:
+        for name, value in ({"category": product.category_value} | product.attributes).items():
+            if value is not None:
+                row = {"sku": product.sku_id, "attribute": name, "value": value.value, "source": value.source}
+                table.add(row | {"confidence": f"{value.confidence:.2f}"})
+    table.write(path)

@@ -13,6 +13,7 @@ from typing import Any
 import figures
 import generated_views
 import policy_table
+import product_data
 import query_policy
 import tables
 import views_table
@@ -37,7 +38,7 @@ PROMPTS = (
     "Texts are template prompts: DeepFashion2's name a category and how it is seen, not one SKU; the generated"
     " catalogue's also name colours and pattern."
 )
-APART = ("generated_views", "query_policy")  # what has a section of its own kind
+APART = ("generated_views", "query_policy", "product_data")  # what has a section of its own kind
 SWEEPS = {
     "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
     "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
@@ -178,7 +179,7 @@ def bullets(lines: list[str]) -> str:
 def write(summaries: list[dict[str, Any]]) -> None:
     """Write RESULTS.md, the figures, and the table between README's marks."""
     by_sweep: dict[str, list[dict[str, Any]]] = {}
-    views, policies = ([s for s in summaries if part in s] for part in APART)
+    views, policies, catalogues = ([s for s in summaries if part in s] for part in APART)
     for s in (s for s in summaries if not any(part in s for part in APART)):
         by_sweep.setdefault(s["sweep"], []).append(s)
     seeds = by_sweep.pop("seeds", [])
@@ -189,6 +190,8 @@ def write(summaries: list[dict[str, Any]]) -> None:
         parts += views_section(views)
     if policies:
         parts += policy_section(policies)
+    if catalogues:
+        parts += product_data.section(catalogues)
     for name, settings in sorted(by_sweep.items(), key=lambda item: [*SWEEPS, item[0]].index(item[0])):
         parts += sweep_section(SWEEPS.get(name, f"## Sweep: {name}"), settings)
     if seeds:
@@ -201,6 +204,8 @@ def write(summaries: list[dict[str, Any]]) -> None:
     if policies:
         said = [f"{policy_table.title(s)}: {policy_table.in_short(s['query_policy'])}" for s in policies]
         lines += ["The query action policy against identity:", bullets(said)]
+    if catalogues:
+        lines += ["Product data:", bullets([product_data.in_short(s) for s in catalogues])]
     block = "\n\n".join(["", *lines, "More in [experiments/RESULTS.md](experiments/RESULTS.md).", ""])
     readme = README.read_text(encoding="utf-8")
     marks = r"(<!-- results:.*?-->).*?(<!-- /results -->)"
@@ -223,6 +228,8 @@ def main() -> None:
         for variant in variants.values():
             file = f"{query_policy.file_name(name, variant.label)}.json"
             (SUMMARIES / file).write_text(json.dumps(query_policy.summarise(name, variant), indent=1) + "\n")
+    for name, summary in product_data.described(runs).items():
+        (SUMMARIES / f"{name}.json").write_text(json.dumps(summary, indent=1) + "\n")
     summaries = [read_json(p) for p in sorted(SUMMARIES.glob("*.json"))]
     if not summaries:
         sys.exit(f"no finished sweep under {runs}/sweeps: python -m skufp -m --config-name seeds")

@@ -93,7 +93,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_cards(out, str(cfg.data.root or cfg.data.manifest or cfg.data.name), cards(cfg, inputs, products, beside))
     timing = {"seconds": seconds, "concurrency": concurrency, **{k: bulk.tally[k] for k in sorted(bulk.tally)}}
     attributes = read_json(inputs["attributes"] / "report.json")
-    write_json(out / REPORT, report(vocabulary, products, timing, exported, attributes))
+    names = {part: str(cfg[part].name) for part in ("data", "model", "llm")}
+    write_json(out / REPORT, {"run": names, **report(vocabulary, products, timing, exported, attributes)})
 
 
 def to_describe(prepared: Path, facts: "dict[Sku, Facts]") -> "list[Item]":

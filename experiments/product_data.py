@@ -1,0 +1,97 @@
+"""What product data is worth: reports of stage=describe, kept as summaries, in a section of RESULTS.md."""
+
+from pathlib import Path
+from typing import Any
+
+import collect
+import tables
+
+INTRO = (
+    "`stage=describe` writes every product's attributes, copy and feeds. Attributes are scored by what the pictures"
+    " alone say, on products whose labels calibrated nothing, beside the majority of the labels; *said* is the share of"
+    " products that got a value, *right* the share of these that fits the label. A field of the copy counts as the"
+    " model's where the fact checker let its answer pass; the template wrote the others. Times are those of the run,"
+    " on a noisy two-core machine."
+)
+WRITERS = {"local": "llama.cpp on this machine", "openai": "a language model's server", "template": "the template"}
+Row = dict[str, Any]
+
+
+def described(runs: Path) -> dict[str, Row]:
+    """Return {file name: summary} of every catalogue that a sweep described; of two the latest counts."""
+    found = {}
+    for sweep in collect.sweep_folders(runs):
+        for job in collect.finished_jobs(sweep, "describe", "report.json"):
+            report = collect.read_json(Path(job["folder"]) / "report.json")
+            exports = report.pop("exports")
+            report["exports"] = {"rows": exports["rows"], "invalid": len(exports["problems"])}
+            name = "-".join(("product_data", *report["run"].values()))
+            found[name] = {"sweep": "product_data", "product_data": report}
+    return found
+
+
+def section(summaries: list[Row]) -> list[str]:
+    """Return the parts of RESULTS.md: attributes once for each catalogue and model, then each writer's copy."""
+    parts = ["## Product data", INTRO]
+    of_encoder: dict[tuple[str, str], list[Row]] = {}
+    for s in summaries:
+        found = s["product_data"]
+        of_encoder.setdefault((found["run"]["data"], found["run"]["model"]), []).append(found)
+    for (data, model), reports in of_encoder.items():
+        parts += [f"### {data} · {model}", attributes_table(reports[0]["attributes"]), copy_table(reports)]
+    return parts
+
+
+def attributes_table(found: Row) -> str:
+    """Every labelled attribute's scores beside the majority's."""
+    rows = []
+    for name, row in found["attributes"].items():
+        base = row["majority"]
+        right = f"{row['precision']:.0%}" if row["coverage"] else "-"
+        rows.append([
+            name, str(row["labelled"]), row["evidence"], f"{row['coverage']:.0%}", right, f"{row['macro_f1']:.2f}",
+            f"{base['value']}: {base['accuracy']:.0%}", f"{base['macro_f1']:.2f}",
+        ])  # fmt: skip
+    head = ["attribute", "labelled", "evidence", "said", "right", "macro-F1", "majority: right", "its macro-F1"]
+    return tables.table(head, rows)
+
+
+def copy_table(reports: list[Row]) -> str:
+    """Who wrote how much, how long it took, and how complete the products became."""
+    fields = list(reports[0]["written_by"])
+    rows = [
+        ["products described", *(f"{r['described']} of {r['products']}" for r in reports)],
+        [
+            "rows of exports, invalid",
+            *(f"{sum(e['rows'].values())}, {e['invalid']}" for e in (r["exports"] for r in reports)),
+        ],
+        ["fields by the model", *(f"{r['fields_by_model']:.0%}" for r in reports)],
+    ]
+    for name in fields:
+        rows.append([f"… {name.replace('_', ' ')}", *(share(r["written_by"][name]) for r in reports)])
+    rows += [
+        ["seconds a product", *(f"{r['timing'].get('seconds_per_product', float('nan')):.2f}" for r in reports)],
+        ["schema filled before", *(f"{r['completeness']['before']:.0%}" for r in reports)],
+        ["schema filled after", *(f"{r['completeness']['after']:.0%}" for r in reports)],
+    ]
+    return tables.table(["", *(r["run"]["llm"] for r in reports)], rows)
+
+
+def share(written: dict[str, int]) -> str:
+    return f"{written.get('model', 0) / max(sum(written.values()), 1):.0%}"
+
+
+def in_short(summary: Row) -> str:
+    """Say in a line what one catalogue's description came to."""
+    found = summary["product_data"]
+    run, timing = found["run"], found["timing"]
+    best = ", ".join(
+        f"{name} {row['macro_f1']:.2f} ({row['majority']['macro_f1']:.2f})"
+        for name, row in found["attributes"]["attributes"].items()
+    )
+    said = f"{run['data']} · {run['model']}, copy by {WRITERS[run['llm']]}: {found['described']} products,"
+    said += f" {found['exports']['invalid']} invalid rows"
+    if run["llm"] == "template":
+        return f"{said}; macro-F1 of attributes from pictures (of the majority): {best}"
+    share_of_model, seconds = found["fields_by_model"], timing["seconds_per_product"]
+    return f"{said}; {share_of_model:.0%} of the copy's fields are the model's, {seconds:.1f} s a product"

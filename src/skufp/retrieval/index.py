@@ -142,6 +142,22 @@ class SkuIndex:
         return self.skus
 
 
+def write_flat(path: Path, vectors: np.ndarray) -> None:
+    """Write ``vectors`` [N, D] as a plain faiss IndexFlatIP, ids are rows: any program's faiss.read_index opens it."""
+    faiss = _faiss()
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors, np.float32))
+    faiss.write_index(index, str(path))
+
+
+def read_flat(path: Path) -> Any:
+    """Read a faiss index that write_flat wrote; UserError if the file holds none."""
+    try:
+        return _faiss().read_index(str(path))
+    except RuntimeError as error:
+        raise UserError(f"{path} is no faiss index: {str(error).split(': ')[-1]}") from error
+
+
 def ranks(index: SkuIndex, queries: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the rank [Q] of each query's SKU ``target`` [Q] in what the index answers to ``queries`` [Q, D].
 

@@ -23,6 +23,7 @@ class Config:
     fingerprint_seed: int = 0
     runs: str = "runs"
     upstream: str = "run"
+    export_to: str | None = None
     workers: int | None = None
     threads: int | None = None
     progress: bool = True

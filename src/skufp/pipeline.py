@@ -41,9 +41,11 @@ class Planned:
 def execute(cfg: DictConfig, console: Console) -> Path:
     """Run ``cfg.stage`` and whatever upstream of it is missing; return its folder.
 
-    Raises UserError for an unknown stage and, with ``upstream=refuse``, for an unfinished input.
+    With ``export_to``, a stage module's lay_out() puts the result there too. Raises UserError for an unknown stage, for
+    ``export_to`` with a stage that lays nothing out and, with ``upstream=refuse``, for an unfinished input.
     """
     steps = plan(cfg)
+    check_export(cfg)
     print_plan(steps, console)
     target = steps[-1]
     missing = [step for step in steps[:-1] if not step.done]
@@ -61,7 +63,17 @@ def execute(cfg: DictConfig, console: Console) -> Path:
     module = stage_module(cfg, target.name)
     if hasattr(module, "show"):
         module.show(cfg, target.folder, console)
+    if cfg.get("export_to"):
+        inputs = {step.name: step.folder for step in steps}
+        module.lay_out(cfg, inputs, target.folder, Path(cfg.export_to), console)
     return target.folder
+
+
+def check_export(cfg: DictConfig) -> None:
+    """Refuse ``export_to`` for a stage that lays nothing out, before anything runs."""
+    if cfg.get("export_to") and not hasattr(stage_module(cfg, cfg.stage), "lay_out"):
+        able = [f"stage={name}" for name in cfg.stages if hasattr(stage_module(cfg, name), "lay_out")]
+        raise UserError(f"export_to={cfg.export_to}: stage={cfg.stage} lays nothing out; {', '.join(able)} can")
 
 
 def plan(cfg: DictConfig) -> list[Planned]:

@@ -62,6 +62,23 @@ def test_a_dress_wins_over_separates_where_it_is_nearest() -> None:
     assert _rows(found[0].complete_the_look) == [2]
 
 
+def test_styles_and_looks_are_for_one_person() -> None:
+    categories = ["top", "top", "top", "trousers", "trousers", "coat"]
+    genders = ["men", "women", "Unisex", "women", "Men", None]
+    found = recommend(_at(0, 1, 2, 3, 4, 5), categories, None, None, 5, genders)
+    assert _rows(found[0].near_style) == [2]
+    assert _rows(found[2].near_style) == [1, 0]
+    assert _rows(found[0].complete_the_look) == [4, 5]
+    assert _rows(found[1].complete_the_look) == [3, 5]
+    assert _rows(found[5].complete_the_look) == [4, 2]
+    assert _rows(found[0].similar) == [1, 2, 3, 4, 5]
+
+
+def test_what_is_shown_together_fits_together() -> None:
+    found = recommend(_at(0, 1, 2), ["top", "trousers", "coat"], None, None, 5, ["unisex", "women", "men"])
+    assert _rows(found[0].complete_the_look) == [1]
+
+
 def test_equals_naive_double_loops() -> None:
     rng = np.random.default_rng(0)
     count, k = 120, 4

@@ -9,7 +9,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.records import write_records
 from skufp.artifacts.vectors import VectorTable
+from skufp.data.sources import whole_image
 from skufp.errors import UserError
 from skufp.modules.encoder_folder import ENCODER_FILE
 from skufp.retrieval.index import SkuIndex
@@ -123,3 +125,27 @@ def test_mistakes_are_told_before_anything_runs(changes: dict[str, object], mess
 def test_every_choice_passes_the_check(name: str) -> None:
     stage.check(_settings(name))
     stage.check(_settings(name, dims=64))
+
+
+def test_export_to_wants_the_exact_index_and_another_folder_than_the_photos(tmp_path: Path) -> None:
+    cfg = _settings("flat")
+    cfg.data.root, cfg.export_to = str(tmp_path), str(tmp_path) + " laid out"
+    stage.check(cfg)
+    cfg.export_to = str(tmp_path / "similar")
+    with pytest.raises(UserError, match="choose another folder"):
+        stage.check(cfg)
+    for index in (_settings("int8"), _settings("flat", dims=8)):
+        index.export_to = "similar"
+        with pytest.raises(UserError, match="leave these out"):
+            stage.check(index)
+
+
+def test_a_sku_is_named_by_its_first_catalogue_photo(tmp_path: Path) -> None:
+    photos = [
+        ("train", "a", "a/2.jpg", "catalog"), ("train", "a", "a/1.jpg", "catalog"), ("train", "a", "a/0.jpg", "query"),
+        ("train", "b", "b.jpg", "catalog"), ("test", "c", "c.jpg", "catalog"),
+    ]  # fmt: skip
+    for split in ("train", "test"):
+        rows = [whole_image(s, sku, 1, domain, image, 1, "") for s, sku, image, domain in photos if s == split]
+        write_records(tmp_path / f"{split}_image_text.jsonl", rows)
+    assert stage.first_photos(tmp_path, ["train", "dev"]) == {("train", "a"): "a/1.jpg", ("train", "b"): "b.jpg"}

@@ -142,6 +142,22 @@ class SkuIndex:
         return self.skus
 
 
+def write_flat(path: Path, vectors: np.ndarray) -> None:
+    """Write ``vectors`` [N, D] as a plain faiss IndexFlatIP, ids are rows: any program's faiss.read_index opens it."""
+    faiss = _faiss()
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors, np.float32))
+    faiss.write_index(index, str(path))
+
+
+def read_flat(path: Path) -> Any:
+    """Read a faiss index that write_flat wrote; UserError if the file holds none."""
+    try:
+        return _faiss().read_index(str(path))
+    except RuntimeError as error:
+        raise UserError(f"{path} is no faiss index: {str(error).split(': ')[-1]}") from error
+
+
 def ranks(index: SkuIndex, queries: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the rank [Q] of each query's SKU ``target`` [Q] in what the index answers to ``queries`` [Q, D].
 
@@ -181,6 +197,22 @@ def advised_vectors(kind: str, dims: int) -> int:
     """Return how many vectors faiss would like to see before it trains ``kind``; 0 if it learns no centroids."""
     wishes = (training.min_points_per_centroid * centroids for training, centroids in _clusterings(_empty(kind, dims)))
     return max(wishes, default=0)
+
+
+def spherical_kmeans(vectors: np.ndarray, k: int, seed: int, rounds: int = 25, starts: int = 3) -> np.ndarray:
+    """Return the nearest of ``k`` centres [N] for unit-norm ``vectors`` [N, D]; a centre may be nobody's.
+
+    Spherical k-means (Dhillon & Modha, 2001): centres are unit vectors, the best of ``starts`` seeded starts is kept.
+    """
+    faiss = _faiss()
+    data = np.ascontiguousarray(vectors, np.float32)
+    kmeans = faiss.Kmeans(
+        data.shape[1], k, niter=rounds, nredo=starts, seed=seed, spherical=True,
+        min_points_per_centroid=1, max_points_per_centroid=len(data),
+    )  # fmt: skip
+    kmeans.train(data)
+    nearest: np.ndarray = kmeans.index.search(data, 1)[1][:, 0]
+    return nearest
 
 
 def set_threads(count: int) -> None:

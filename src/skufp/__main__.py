@@ -198,19 +198,21 @@ def explain(error: Exception) -> str:
         full = re.search(r"full_key: (\S+)", text)
         where = full[1] if full else match[1]
         parent = where[: where.index(match[1])].rstrip(".")
-        return f"There is no setting '{where}'.{nearest(match[1], _settings(parent))}"
+        return f"There is no setting '{where}'.{nearest(match[1], _settings(parent) or _settings(''))}"
     if match := re.search(r"Could not override '([^']+)'", text):
         parent, _, key = match[1].rpartition(".")
-        return f"There is no setting '{match[1]}'.{nearest(key, _settings(parent))}"
+        while not (known := _settings(parent)):  # it may be wrong further up
+            parent, _, key = parent.rpartition(".")
+        return f"There is no setting '{match[1]}'.{nearest(key, known)}"
     return text.strip().split("\nSee https")[0]
 
 
 def _settings(parent: str) -> list[str]:
-    """Names of the settings under the dotted key ``parent``; of the top level where it names nothing."""
+    """Names of the settings under the dotted key ``parent``, "" for the top level; none where it names nothing."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("config")
     node = OmegaConf.select(cfg, parent) if parent else cfg
-    return [str(key) for key in (node if isinstance(node, DictConfig) else cfg)]
+    return [str(key) for key in node] if isinstance(node, DictConfig) else []
 
 
 def run(cfg: DictConfig) -> None:

@@ -64,7 +64,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         "item_level": item_level(queries, gallery),
         "latency": latency(inputs, queries, gallery),
         "proof": proof(inputs),
-        "try_next": example_search(inputs, queries),
+        "try_next": example_search(cfg, inputs, queries),
     }  # fmt: skip
     write_json(out / "metrics.json", metrics)
     photo = ("view_id", "image_path", "occlusion", "viewpoint")

@@ -98,10 +98,15 @@ def data_uri(image: Any) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def example_search(inputs: dict[str, Path], queries: VectorTable) -> dict[str, str]:
-    """Return a photo and a text worth searching for."""
+def example_search(cfg: DictConfig, inputs: dict[str, Path], queries: VectorTable) -> dict[str, str]:
+    """Return a photo and a text worth searching for, of the kind that the encoder learnt from."""
+    from skufp.data.captions import training_text
+
     row = queries.rows.slice(0, 1).to_pylist()[0]
-    return {"image": str(inputs["prepare"] / row["image_path"]), "text": row["text"] or "navy tee"}
+    return {
+        "image": str(inputs["prepare"] / row["image_path"]),
+        "text": training_text(row, cfg.data.text) or "navy tee",
+    }
 
 
 def try_next(example: dict[str, str]) -> list[str]:
@@ -113,4 +118,6 @@ def try_next(example: dict[str, str]) -> list[str]:
     task = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     settings = [shlex.quote(o) for o in task if not o.startswith(("stage=", "query."))]
     start = " ".join(["python -m skufp stage=search", *settings])
-    return [f"{start} --image {shlex.quote(example['image'])}", f'{start} --text "{example["text"]}"']
+    text = example["text"]
+    quoted = shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'  # the latter serves every shell
+    return [f"{start} --image {shlex.quote(example['image'])}", f"{start} --text {quoted}"]

@@ -135,9 +135,10 @@ def summarise_variant(variant: Variant) -> dict[str, Any]:
         "proof": upstream_report(folders[0], "fingerprint", "proof.json"),
         "wall_seconds_all_stages": wall_seconds(folders[0]),
     }  # fmt: skip
-    if first["text"]:
-        texts, text_sku, _ = joined(folders, metrics, "text", "ranks_text.parquet")
-        row["text"] = compare(texts, text_sku, RESAMPLES, 0)
+    for kind in ("text", "rich_text"):
+        if first.get(kind):
+            texts, text_sku, _ = joined(folders, metrics, kind, f"ranks_{kind}.parquet")
+            row[kind] = compare(texts, text_sku, RESAMPLES, 0)
     ours = next(m for m in photo if m.name == "fingerprint").values()
     keys = ["/".join(map(str, k)) for k in zip(*(table[c].to_pylist() for c in QUERY_KEY), strict=True)]
     row["values"] = {k: ours[k] for k in WITH_INTERVAL} | {"queries": keys, "sku": sku}

@@ -42,7 +42,7 @@ APART = ("generated_views", "query_policy", "product_data")  # what has a sectio
 SWEEPS = {
     "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
     "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
-    "views": "## Views",
+    "views": "## Views", "text": "## Texts to learn from",
 }  # fmt: skip
 
 

@@ -73,6 +73,8 @@ def variants_table(s: Row) -> str:
     """The fingerprint of every variant of a sweep."""
     head = ["variant", "seeds", "R@1", "MRR [95 % over SKUs]", "MRR minus the mean's", "gap closed (MRR)",
             f"MRR minus {s['variants'][0]['label']}", "text MRR"]  # fmt: skip
+    by_labels = any(row.get("rich_text") for row in s["variants"])
+    head += ["text by labels: R@1", "MRR [95 % over SKUs]"] if by_labels else []
     rows = []
     for row in s["variants"]:
         m = row["image"]["fingerprint"]
@@ -82,6 +84,9 @@ def variants_table(s: Row) -> str:
             ranged(m["minus_mean"]["mrr"], "+"), share(m["gap_closed"]["mrr"]),
             ranged(row.get("minus_reference", {}).get("mrr"), "+"), text,
         ])  # fmt: skip
+        if by_labels:
+            m = row.get("rich_text", {}).get("fingerprint")
+            rows[-1] += [f"{m['recall@1']:.3f}", ranged(m["interval"]["mrr"])] if m else ["", ""]
     return table(head, rows)
 
 

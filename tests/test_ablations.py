@@ -152,11 +152,16 @@ def test_plain_attention_differs_from_the_fingerprint_in_aggregator_and_loss_alo
         ("seed=1", ["retriever", "embed", "teacher", "fingerprint", "index"]),
         ("stages.teacher.folds=3", ["teacher", "fingerprint", "index"]),
         ("loss.temperature=0.5", ["fingerprint", "index"]),
+        ("data.text=attributes", ["retriever", "embed", "teacher", "fingerprint", "index"]),
         ("model.training.prefix_dims=[64]", ["retriever", "embed", "teacher", "fingerprint", "index"]),
     ],
 )
 def test_a_setting_runs_again_only_what_it_touches(override: str, changed: list[str]) -> None:
     assert _changed(override) == changed
+
+
+def test_the_judge_of_views_does_not_depend_on_the_texts_that_the_retriever_learns_from() -> None:
+    assert _keys("data.text=attributes", stage="judge") == _keys(stage="judge")
 
 
 @pytest.mark.parametrize("name", _choices("aggregator"))

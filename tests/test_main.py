@@ -72,6 +72,37 @@ def test_a_value_may_look_like_a_flag_or_an_assignment() -> None:
     assert translate_arguments(["--text=a=b"])[0] == 'query.text=["a=b"]'
 
 
+FILTERS = {
+    "query.filter.colour=red": ("colour", "red"),
+    "query.filter.second colour=navy blue": ("second_colour", "navy blue"),
+    'query.filter.quoted="navy blue"': ("quoted", "navy blue"),
+    "query.filter.either=[red, navy blue]": ("either", ["red", "navy blue"]),
+    "query.filter.category=Women/Tops/Bras & Tanks": ("category", "Women/Tops/Bras & Tanks"),
+    "query.filter.price=29": ("price", "29"),  # text, as products have it
+    "query.filter.amount=29,90": ("amount", "29,90"),  # no sweep
+    "query.filter.material=Cocona® (50 %), {x} ${seed}": ("material", "Cocona® (50 %), {x} ${seed}"),
+    "query.filter.size-eu=L=M": ("size-eu", "L=M"),
+    "++query.filter.plus=red": ("plus", "red"),
+    "query.filter={braces: red}": ("braces", "red"),
+}
+
+
+def test_filters_are_written_as_any_setting_and_add_up() -> None:
+    made = translate_arguments(["stage=search", *FILTERS])
+    check_composition(made)
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = compose("config", made)
+    assert plain(cfg.query.filter) == dict(FILTERS.values())
+
+
+@pytest.mark.parametrize(
+    "argument", ["query.filter.=red", "query.filter.a.b=red", "query.filter.1=x", "query.filters.a=b", "query.filter=x"]
+)
+def test_a_filter_without_a_plain_name_is_refused(argument: str) -> None:
+    with pytest.raises(UserError, match=r"write query\.filter\.<field>=<value>, as in query\.filter\.colour=red"):
+        translate_arguments([argument])
+
+
 @pytest.mark.parametrize("arguments", [["--image"], ["--image="], ["--text", "  "], ["--text="], ["seed=1", "--text"]])
 def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
     with pytest.raises(UserError, match=r"needs a value: --(image photo\.jpg|text \"navy tee\")"):

@@ -67,14 +67,17 @@ def quote(value: str) -> str:
 
 
 def translate_arguments(arguments: list[str]) -> list[str]:
-    """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text."""
+    """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text.
+
+    And let `query.filter.colour=navy blue` be written as any setting: its names are the data's, so Hydra knows none.
+    """
     rest: list[str] = []
     queries: dict[str, list[str]] = {key: [] for key in QUERY_FLAGS.values()}
     remaining = iter(arguments)
     for argument in remaining:
         flag, given, value = argument.partition("=")
         if flag not in QUERY_FLAGS:
-            rest.append(argument)
+            rest.append(filter_override(flag, value) if given and flag.startswith("query.filter") else argument)
             continue
         if not given:
             value = next(remaining, "")
@@ -89,6 +92,16 @@ def translate_arguments(arguments: list[str]) -> list[str]:
     if any(queries.values()) and not any(a.startswith("stage=") for a in rest):
         rest.append("stage=search")
     return rest
+
+
+def filter_override(key: str, value: str) -> str:
+    """Return the override that adds a filter; its value is text, as products have it, or a list in brackets."""
+    key, value = re.sub(r"\s+", "_", key.strip()), value.strip()
+    if key == "query.filter" and value.startswith("{"):
+        return f"++{key}={value}"
+    if not re.fullmatch(r"query\.filter\.[A-Za-z_][A-Za-z0-9_-]*", key):
+        raise UserError(f"'{key}={value}': write query.filter.<field>=<value>, as in query.filter.colour=red")
+    return f"++{key}={value if value[:1] in ('[', chr(34), chr(39)) else quote(value)}"
 
 
 def with_implied(arguments: list[str]) -> list[str]:
@@ -201,19 +214,21 @@ def explain(error: Exception) -> str:
         full = re.search(r"full_key: (\S+)", text)
         where = full[1] if full else match[1]
         parent = where[: where.index(match[1])].rstrip(".")
-        return f"There is no setting '{where}'.{nearest(match[1], _settings(parent))}"
+        return f"There is no setting '{where}'.{nearest(match[1], _settings(parent) or _settings(''))}"
     if match := re.search(r"Could not override '([^']+)'", text):
         parent, _, key = match[1].rpartition(".")
-        return f"There is no setting '{match[1]}'.{nearest(key, _settings(parent))}"
+        while not (known := _settings(parent)):  # it may be wrong further up
+            parent, _, key = parent.rpartition(".")
+        return f"There is no setting '{match[1]}'.{nearest(key, known)}"
     return text.strip().split("\nSee https")[0]
 
 
 def _settings(parent: str) -> list[str]:
-    """Names of the settings under the dotted key ``parent``; of the top level where it names nothing."""
+    """Names of the settings under the dotted key ``parent``, "" for the top level; none where it names nothing."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("config")
     node = OmegaConf.select(cfg, parent) if parent else cfg
-    return [str(key) for key in (node if isinstance(node, DictConfig) else cfg)]
+    return [str(key) for key in node] if isinstance(node, DictConfig) else []
 
 
 def run(cfg: DictConfig) -> None:

@@ -34,6 +34,7 @@ def make_record(split: str, pair: int, style: int, domain: str, number: int, poo
         split=split, sku_id=sku, pair_id=pair, style=style, category_id=1, category_name="short sleeve top",
         domain=domain, image_path=f"{split}/{domain}/{sku}/{number:06d}_item1.jpg", orig_image_path=f"{number}.jpg",
         image_id=f"{number:06d}", item_idx=1, bbox=None, occlusion=1, viewpoint=2, text=f"text of {sku}", pool=pool,
+        rich_text=f"labels of {sku}" if pair % 2 else "",
     )  # fmt: skip
 
 

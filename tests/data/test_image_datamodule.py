@@ -1,19 +1,28 @@
 """The image DataModule: counts, pairing, and one preprocessing for all."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from skufp.artifacts.records import write_records
 from skufp.data.image_datamodule import ImageDataModule, paired_shards
+from skufp.data.shards import write_image_shards
+from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
 TRAINING = {"skus_per_batch": 3, "images_per_sku": 2, "siblings": 2}
 
 
+def _module(root: Path, **changes: Any) -> ImageDataModule:
+    return ImageDataModule({"prepare": str(root)}, TRAINING, batch_size=4, seed=0, steps=5, workers=0, **changes)
+
+
 @pytest.fixture
 def data(prepared: Any) -> ImageDataModule:
-    module = ImageDataModule({"prepare": str(prepared.root)}, TRAINING, batch_size=4, seed=0, steps=5, workers=0)
+    module = _module(prepared.root)
     module.attach(SimpleNamespace(encoder=SimpleNamespace(preprocessing=Preprocessing(8))))
     return module
 
@@ -37,6 +46,26 @@ def test_validation_sees_dev_once(data: ImageDataModule, prepared: Any) -> None:
     metas = [m for batch in data.val_dataloader() for m in batch["meta"]]
     assert sorted(m["row"] for m in metas) == list(range(len(prepared.of("dev"))))
     assert {m["split"] for m in metas} == {"dev"}
+
+
+def test_the_kind_of_text_reaches_the_batches(prepared: Any) -> None:
+    module = _module(prepared.root, text="attributes")
+    module.attach(SimpleNamespace(encoder=SimpleNamespace(preprocessing=Preprocessing(8))))
+    texts = {text for batch in module.batches(5) for text in batch["text"]}
+    assert texts <= {r.rich_text or r.text for r in prepared.of("train")}
+    assert any(text.startswith("labels of") for text in texts)
+
+
+def test_labels_that_nobody_gave_are_told(prepared: Any, tmp_path: Path) -> None:
+    records = [replace(r, rich_text="") if r.split == "train" else r for r in prepared.records]
+    for r in records:
+        (tmp_path / r.image_path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / r.image_path).write_bytes((prepared.root / r.image_path).read_bytes())
+    write_records(tmp_path / "train_image_text.jsonl", [r for r in records if r.split == "train"])
+    write_image_shards(tmp_path, records, shard_size=8)
+    with pytest.raises(UserError, match=r"(?s)no SKU of train has labels .*columns of the manifest .*products\.jsonl"):
+        _module(tmp_path, text="attributes")
+    assert _module(tmp_path).can_train
 
 
 def test_shards_are_paired_by_number(prepared: Any) -> None:

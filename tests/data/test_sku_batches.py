@@ -75,6 +75,17 @@ def test_rows_are_what_they_say(prepared: Any, by_number: dict[int, Any]) -> Non
             assert batch["is_query"][i] or record.domain == CATALOG
 
 
+def test_texts_of_labels_and_templates_where_there_are_none(prepared: Any, by_number: dict[int, Any]) -> None:
+    seen = set()
+    for batch, plain in zip(_batches(prepared, text="attributes"), _batches(prepared), strict=True):
+        assert torch.equal(batch["pixels"], plain["pixels"])  # the photos are the same ones
+        for text, number in zip(batch["text"], _image_numbers(batch), strict=True):
+            record = by_number[number]
+            assert text == (record.rich_text or record.text)
+            seen.add(text.split()[0])
+    assert seen == {"labels", "text"}
+
+
 def test_real_queries_are_used_where_there_are_any(prepared: Any, by_number: dict[int, Any]) -> None:
     learnt = {r.sku_id for r in prepared.of("train") if r.pool == "learn"}
     seen = set()

@@ -27,6 +27,7 @@ NEEDS: dict[str, list[str]] = {
     "fingerprint": ["embed", "teacher"], "index": ["retriever", "embed", "fingerprint"],
     "evaluate": ["prepare", "retriever", "embed", "fingerprint", "index"],
 }  # fmt: skip
+KINDS = ("image", "text", "rich_text")
 SKUS = ["a", "a", "b", "b", "c", "d"]  # of the six queries, q0 to q5
 VIEWS = [1, 1, 2, 2, 4, 7]  # real ones
 DRAWN = {
@@ -71,7 +72,7 @@ class Runs:
     def evaluation(
         self, ranks: Ranks, seed: int = 0, data: str = "one", ablation: str = "none", texts: Ranks | None = None,
         queries: list[str] | None = None, version: int = 1, proof: dict[str, Any] | None = None, shuffle: bool = False,
-        views: str = "none", take: str = "generated",
+        views: str = "none", take: str = "generated", labels: Ranks | None = None,
     ) -> Path:  # fmt: skip
         """A finished evaluation and all that it stands on; return its folder. Drawn views: one joins each SKU."""
         self.count += 1
@@ -97,17 +98,17 @@ class Runs:
                 write_json(folder / "report.json", {"choose": "best", "folds": 2, "seed": 0} | _teachers())
             if stage == "fingerprint" and proof:
                 write_json(folder / "proof.json", proof)
-        self._write(folder, ranks, texts, queries or [f"q{i}" for i in range(6)], seed, data, ablation, shuffle)
+        self._write(folder, ranks, texts, queries or [f"q{i}" for i in range(6)], seed, data, ablation, shuffle, labels)
         return folder
 
     def _write(
         self, folder: Path, ranks: Ranks, texts: Ranks | None, queries: list[str], seed: int, data: str, ablation: str,
-        shuffle: bool,
+        shuffle: bool, labels: Ranks | None,
     ) -> None:  # fmt: skip
         sku = np.unique(SKUS, return_inverse=True)[1]
-        photo, text = (_methods(r) if r else [] for r in (ranks, texts))
+        photo, text, rich = (_methods(r) if r else [] for r in (ranks, texts, labels))
         strata = by_stratum(photo, view_count_stratum(np.array(VIEWS)), sku, 10, 0)
-        rows = {kind: compare(m, sku, 10, 0) if m else {} for kind, m in (("image", photo), ("text", text))}
+        rows = {kind: compare(m, sku, 10, 0) if m else {} for kind, m in zip(KINDS, (photo, text, rich), strict=True)}
         times = {"p50_ms": 20.0 + seed, "p95_ms": 30.0}
         metrics: dict[str, Any] = {
             "run": {
@@ -128,10 +129,11 @@ class Runs:
         write_json(folder / "metrics.json", metrics)
         columns = {"split": ["validation"] * 6, "sku_id": SKUS, "views": VIEWS, "sibling": [False] * 6}
         order = [3, 0, 5, 1, 4, 2] if shuffle else range(6)
-        for file, name, of in (("ranks.parquet", "view_id", ranks), ("ranks_text.parquet", "text", texts)):
+        files = (("ranks", "view_id", ranks), ("ranks_text", "text", texts), ("ranks_rich_text", "text", labels))
+        for file, name, of in files:
             if of:
                 table = pa.table(columns | {name: queries} | {f"rank_{m}": r for m, r in of.items()})
-                pq.write_table(table.take(list(order)), folder / file)
+                pq.write_table(table.take(list(order)), folder / f"{file}.parquet")
 
     def sweep(self, time: str, name: str, jobs: dict[Path, list[str]], params: dict[str, str] | None = None) -> None:
         """A finished multirun: its jobs' evaluations and overrides."""
@@ -418,6 +420,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Runs:
                            ("dit_control", "dit", "control", [2] * 6)) for s in range(2)
     }  # fmt: skip
     runs.sweep("2026-01-06_00-00-00-1", "views", jobs, {"views": "none,dit,dit_control"})
+    jobs = {
+        runs.evaluation(_ranks(MULTI), s, ablation=t, texts=texts, labels=_ranks(r)): [
+            f"data.text={t}", f"fingerprint_seed={s}",
+        ]
+        for t, r in (("template", [4] * 6), ("attributes", [1, 1, 1, 1, 1, 2])) for s in range(2)
+    }  # fmt: skip
+    runs.sweep("2026-01-07_00-00-00-1", "text", jobs, {"data.text": "template,attributes"})
     return runs
 
 
@@ -460,6 +469,15 @@ def test_the_tables_by_hand(written: SimpleNamespace) -> None:
     assert said.count("### two · tiny · validation") == 2  # photos and views: it has no texts
     assert "all stages 9 s; one query on one CPU thread, medians: encode 20.0 ms, search 0.125 ms" in said
     assert _row(said, "prefix_dims=[64,128] | fingerprint")[2:] == ["64", "flat", "256", "0.500", "0.100"]
+
+
+def test_texts_of_labels_have_columns_of_their_own(written: SimpleNamespace) -> None:
+    said = written.said[written.said.index("## Texts to learn from") :]
+    assert "text by labels: R@1 | MRR [95 % over SKUs] |" in said
+    assert _row(said, "text=template")[-3:] == ["0.667", "0.000", "0.250 [0.250, 0.250]"]
+    assert _row(said, "text=attributes")[-2] == "0.833"
+    assert _row(said, "text=attributes")[-1].startswith("0.917 [")  # (5 + 1/2) / 6
+    assert written.said.count("text by labels") == 1  # other sweeps were evaluated without
 
 
 def test_the_section_on_generated_views(written: SimpleNamespace) -> None:

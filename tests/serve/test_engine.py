@@ -103,6 +103,34 @@ def test_every_form_answers_each_sku_once(
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize("index", ["flat", "views", "int8", "pq", "rabitq", "hnsw"])
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_a_filter_leaves_the_order_of_those_that_fit(
+    upstream: dict[str, Path], tmp_path: Path, index: str, count: int
+) -> None:
+    engine = _engine(upstream, tmp_path / "index", index, dims=8)
+    chosen = np.random.default_rng(count).choice(SKUS, count, replace=False)
+    facts = {(str(engine.skus[i]["split"]), str(engine.skus[i]["sku_id"])): {"colour": "red"} for i in chosen}
+    facts["validation", "s0"] = facts.get(("validation", "s0"), {"colour": "blue"})
+    facts["train", "of another gallery"] = {"colour": "red"}
+    among = engine.matching(facts, {"colour": "red"})
+    assert sorted(among.tolist()) == sorted(chosen.tolist())
+    hits = engine.search(_query(), 5, among)
+    of_all = [(h.split, h.sku_id) for h in engine.search(_query(), SKUS) if (h.split, h.sku_id) in facts]
+    expected = [key for key in of_all if facts[key]["colour"] == "red"][:5]
+    assert [(h.split, h.sku_id) for h in hits] == expected
+    assert [h.rank for h in hits] == list(range(1, len(expected) + 1))
+    assert len(hits) == min(5, count)
+
+
+def test_a_filtered_search_scores_as_brute_force(upstream: dict[str, Path], tmp_path: Path) -> None:
+    engine, query = _engine(upstream, tmp_path / "index", "flat"), _query()
+    scores = _scores_by_hand(upstream, "flat", query, DIM)
+    among = np.flatnonzero(scores < np.quantile(scores, 0.1))  # the worst tenth: found only at the very depth
+    hits = engine.search(query, 4, among)
+    np.testing.assert_allclose([h.score for h in hits], np.sort(scores[among])[::-1][:4], atol=1e-5)
+
+
 def test_what_an_approximate_index_does_not_find_is_left_out(upstream: dict[str, Path], tmp_path: Path) -> None:
     engine = _engine(upstream, tmp_path / "index", "flat", kind="IVF10,Flat")  # searches one list of ten
     hits = engine.search(_query(), SKUS)

@@ -10,9 +10,11 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from skufp.artifacts.products import Product, write_products
 from skufp.artifacts.vectors import VectorTable
 
 DIM = 32
+COLOURS = {"a_1": "red", "a_2": "Blue", "b_1": "red", "c_1": "blue", "d_1": "RED", "e_1": "green"}  # c_2, f_1: none
 VIEWS = {"a_1": 1, "a_2": 3, "b_1": 2, "c_1": 6, "c_2": 4, "d_1": 2, "e_1": 5, "f_1": 3}  # pair and style -> views
 QUERIES = {"a_1": 2, "a_2": 3, "b_1": 1, "c_1": 4, "c_2": 2, "e_1": 3}  # d_1 and f_1 are in the gallery alone
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,6 +31,7 @@ def _row(sku: str, number: int, domain: str) -> dict[str, object]:
         "pair_id": ord(pair), "style": int(style), "category_name": "skirt", "occlusion": 1 + number % 2,
         "viewpoint": 1 + number % 3, "image_path": f"{domain}-{sku}-{number}.jpg",
         "text": f"{pair} skirt" if number % 2 else "", "generated": False,
+        "rich_text": f"{COLOURS[sku]} skirt" if sku in COLOURS else "",
     }  # fmt: skip
 
 
@@ -64,7 +67,8 @@ def _settings() -> DictConfig:
     own = {key: stage[key] for key in ("fde", "sizes")}
     return OmegaConf.create({
         "seed": 3, "fingerprint_seed": 4, "ablation": "none", "stage": "evaluate",
-        "data": {"name": "tiny", "gallery": ["validation"], "queries": "validation"}, "model": {"name": "siglip_tiny"},
+        "data": {"name": "tiny", "gallery": ["validation"], "queries": "validation", "text": "template"},
+        "model": {"name": "siglip_tiny"},
         "aggregator": {"name": "mean"}, "index": {"name": "flat"}, "loss": {"name": "default"},
         "logger": {"_target_": "pytorch_lightning.loggers.CSVLogger"},
         "stages": {"evaluate": own | {"bootstrap": 50, "examples": 3}},
@@ -88,9 +92,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     rng = np.random.default_rng(1)
     for i, path in enumerate(table.rows["image_path"].to_pylist()):
         Image.new("RGB", (24, 32), (7 * i % 256, 90, 120)).save(inputs["prepare"] / path)
-    texts = sorted(set(table.rows["text"].to_pylist()) - {""})
+    texts = sorted({*table.rows["text"].to_pylist(), *table.rows["rich_text"].to_pylist()} - {""})
     words = VectorTable(unit(rng.normal(size=(len(texts), DIM))), pa.table({"text": texts}))
     words.save(inputs["embed"] / "text")
+    own = {sku: {"Color": COLOURS[sku]} if sku in COLOURS else {} for sku in VIEWS}
+    write_products(inputs["prepare"], [Product("validation", sku, "skirt", own[sku]) for sku in VIEWS])
     kept = fingerprints(table)
     kept.save(inputs["fingerprint"], "fingerprints.npy", "skus.parquet")
     backwards = kept.take(np.arange(len(kept))[::-1])

@@ -40,6 +40,7 @@ def _records() -> list[CropRecord]:
                 split=split, sku_id=_sku(pair), pair_id=pair, style=1, category_id=7, category_name="skirt",
                 domain=domain, image_path=f"{name}.png", orig_image_path=f"{name}.png", image_id=name, item_idx=1,
                 bbox=None, occlusion=1, viewpoint=2, text=f"a skirt {pair}", scale=2,
+                rich_text=f"red skirt {pair}" if pair != 2 else "",
                 pool="held_out" if (split, domain) == ("train", "query") else "",
             ))  # fmt: skip
     return sorted(result, key=lambda r: (r.split, r.domain, r.pair_id, r.view_id))
@@ -137,6 +138,17 @@ def test_real_rows_and_texts_are_the_same_with_and_without_views(plain: Path, mi
     assert all(both.rows["generated"].to_pylist()[12:])
     for name in ("rows.parquet", "vectors.npy"):
         assert (plain / "text" / name).read_bytes() == (mixed / "text" / name).read_bytes()
+
+
+def test_texts_of_both_kinds_are_encoded_once(inputs: dict[str, Path], plain: Path) -> None:
+    texts = VectorTable.load(plain / "text")
+    expected = [f"a skirt {pair}" for pair in (1, 2, 3)] + ["red skirt 1", "red skirt 3"]
+    assert texts.rows["text"].to_pylist() == expected
+    with torch.inference_mode():
+        encoded = load_encoder(inputs["retriever"] / "encoder").encode_text(expected).numpy()
+    np.testing.assert_allclose(texts.vectors, encoded, atol=1e-5)
+    rows = VectorTable.load(plain).rows.to_pylist()
+    assert all(row["rich_text"] == ("" if row["pair_id"] == 2 else f"red skirt {row['pair_id']}") for row in rows)
 
 
 def test_without_views_the_shards_hold_no_negatives_and_nothing_is_reported(plain: Path) -> None:

@@ -15,6 +15,7 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.stages import evaluate
 from skufp.stages.evaluate_methods import LABELS, fingerprints_of
+from skufp.stages.evaluate_table import SAME
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +24,23 @@ def metrics(evaluated: Path) -> dict[str, Any]:
 
 
 def test_all_methods_are_there_in_order(metrics: dict[str, Any]) -> None:
-    assert list(metrics["image"]) == list(metrics["text"]) == list(LABELS)
+    assert list(metrics["image"]) == list(metrics["text"]) == list(metrics["rich_text"]) == list(LABELS)
     notes = {name: row["note"] for name, row in metrics["image"].items() if row["note"]}
     assert notes == {"best_view_semi_oracle": "semi-oracle", "best_view_oracle": "oracle"}
 
 
 def test_keys_that_others_read(metrics: dict[str, Any]) -> None:
     keys = {"run", "gallery", "queries", "image", "text", "strata", "item_level", "latency", "proof", "try_next"}
-    assert keys | {"gap", "only_query_share", "sizes", "gain_of_generated"} == set(metrics)
+    keys |= {"gap", "only_query_share", "sizes", "gain_of_generated", "texts", "rich_text", "relevance"}
+    assert keys == set(metrics)
+    assert metrics["run"]["text"] == "template"
     assert (metrics["run"]["seed"], metrics["run"]["fingerprint_seed"]) == (3, 4)
     assert metrics["gallery"] == {"splits": ["validation"], "skus": 8, "views": 26, "generated": 0}
     assert metrics["gain_of_generated"] == {}
     assert metrics["queries"] == {
         "split": "validation", "images": 15, "skus": 6, "texts": 5, "distinct_texts": 3,
     }  # fmt: skip
-    assert metrics["only_query_share"] == {"image": 1 / 6, "text": 1.0}
+    assert metrics["only_query_share"] == {"image": 1 / 6, "text": 1.0, "rich_text": 1.0}
     columns = {"recall@1", "recall@5", "recall@10", "recall@20", "map", "mrr", "ndcg@10", "vectors_per_sku"}
     columns |= {"bytes_per_sku", "search", "note", "interval", "gap_closed"}
     for name, row in metrics["image"].items():
@@ -82,7 +85,10 @@ def test_strata_sum_to_all_queries(metrics: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "kind"), [("ranks.parquet", "image"), ("ranks_text.parquet", "text")])
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [("ranks.parquet", "image"), ("ranks_text.parquet", "text"), ("ranks_rich_text.parquet", "rich_text")],
+)
 def test_ranks_are_kept_for_every_method(evaluated: Path, metrics: dict[str, Any], file: str, kind: str) -> None:
     ranks = pq.read_table(evaluated / file)
     assert {"split", "sku_id", "views", "sibling"} <= set(ranks.column_names)
@@ -105,6 +111,42 @@ def test_ranks_say_whose_they_are(evaluated: Path, world: SimpleNamespace) -> No
     ]  # fmt: skip
 
 
+def test_rich_texts_ask_for_the_skus_that_have_labels(evaluated: Path, metrics: dict[str, Any]) -> None:
+    rows = pq.read_table(evaluated / "ranks_rich_text.parquet").to_pylist()
+    assert sorted((r["sku_id"], r["text"]) for r in rows) == [
+        ("a_1", "red skirt"), ("a_2", "Blue skirt"), ("b_1", "red skirt"), ("c_1", "blue skirt"),
+        ("e_1", "green skirt"),
+    ]  # fmt: skip
+    # d_1 is "RED skirt": nobody asks for it, and it is spelt otherwise; template texts are shared by siblings.
+    told = metrics["texts"]["rich_text"]
+    assert told == {"texts": 5, "distinct": 4, "skus": 5, "shared": 2 / 5, "best": pytest.approx((3 + 2 / 2) / 5)}
+    told = metrics["texts"]["text"]
+    assert told == {"texts": 5, "distinct": 3, "skus": 5, "shared": 4 / 5, "best": pytest.approx((1 + 4 / 2) / 5)}
+
+
+def test_relevance_of_similar_items_is_that_of_a_double_loop(metrics: dict[str, Any], world: SimpleNamespace) -> None:
+    table = VectorTable.load(world.inputs["fingerprint"], "fingerprints.npy", "skus.parquet")
+    skus = table.column("sku_id").tolist()
+    colour = {"a_1": "red", "a_2": "blue", "b_1": "red", "c_1": "blue", "d_1": "red", "e_1": "green"}
+    alike = {
+        "category": (skus, lambda a, b: True),
+        "category_and_colour": (list(colour), lambda a, b: colour[a] == colour[b]),
+        "style": (skus, lambda a, b: a[0] == b[0]),
+    }
+    assert list(metrics["relevance"]) == list(alike)
+    for name, (known, relevant) in alike.items():
+        shares = []
+        for sku in known:
+            scores = table.vectors @ table.vectors[skus.index(sku)]
+            best = sorted((-scores[skus.index(other)], other) for other in known if other != sku)[:5]
+            if any(relevant(sku, other) for other in known if other != sku):
+                shares.append(np.mean([relevant(sku, other) for _, other in best]))
+        row = metrics["relevance"][name]
+        assert (row["skus"], row["of"]) == (len(shares), len(known))
+        assert row["fingerprint"]["mean"] == pytest.approx(np.mean(shares)), name
+        assert row["mean"]["mean"] == pytest.approx(np.mean(shares)), name  # these fingerprints are means of views
+
+
 def test_sizes_hold_fingerprint_and_mean_at_full_length(metrics: dict[str, Any]) -> None:
     assert {row["vectors"] for row in metrics["sizes"]} == {"fingerprint", "mean"}
     assert {row["dims"] for row in metrics["sizes"]} == {32}  # 64, 128 and 256 are longer than the vectors
@@ -117,7 +159,9 @@ def test_report_stands_alone(evaluated: Path) -> None:
     assert 'src="http' not in page
     assert page.count("data:image/svg+xml;base64,") == 3
     assert page.count('class="example"') == 3
-    assert page.count('class="oracle"') == 4
+    assert page.count('class="oracle"') == 6
+    assert "no higher than the last column" in page
+    assert all(f"<td>{name}</td>" in page for name in SAME.values())
     assert all(label in page for label in LABELS.values())
 
 
@@ -125,7 +169,8 @@ def test_shown_tables_fit_80_columns(evaluated: Path, world: SimpleNamespace) ->
     lines = _shown(evaluated, world)
     assert all(len(line) <= 80 for line in lines if "report" not in line and "python -m" not in line)
     assert not any("…" in line for line in lines)
-    assert sum(line.strip().startswith("best view (oracle)") for line in lines) == 4
+    assert sum(line.strip().startswith("best view (oracle)") for line in lines) == 3  # texts stand side by side
+    assert sum(line.strip().startswith(tuple(SAME.values())) for line in lines) == 3
 
 
 def _shown(evaluated: Path, world: SimpleNamespace) -> list[str]:

@@ -88,6 +88,30 @@ def test_masks_reach_the_shards_and_what_has_none_is_reported(tree: Path, tmp_pa
     assert "polygon" not in (folder / "validation_image_text.jsonl").read_text()
 
 
+def test_labels_become_rich_texts_of_all_photos_of_a_sku(tree: Path, tmp_path: Path) -> None:
+    rows = [
+        {"split": "validation", "sku_id": "000001_01_01", "colour": "Red", "title": "The red one"},
+        {"split": "validation", "sku_id": "000001_02_01", "title": "No label"},
+        {"split": "train", "sku_id": "000001_03_01", "colour": "blue"},
+    ]
+    (tree / "products.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = _run({"_target_": "skufp.data.deepfashion2.DeepFashion2", "root": str(tree)}, tmp_path / "first")
+    expected = {
+        ("catalog", 1): "red short sleeve top", ("query", 1): "red short sleeve top",
+        ("catalog", 2): "", ("catalog", 3): "", ("catalog", 4): "",
+    }  # fmt: skip
+    records = read_records(folder / "validation_image_text.jsonl")
+    assert {(r.domain, r.style): r.rich_text for r in records} == expected
+    for domain in ("catalog", "query"):
+        for style, sample in _samples(folder, f"validation-{domain}").items():
+            assert json.loads(sample["json"])["rich_text"] == expected[domain, style]
+    report = read_json(folder / "report.json")
+    assert (report["products_with_fields"], report["products_with_rich_text"]) == (2, 1)
+    laid = tmp_path / "first laid out"
+    again = _run({"_target_": "skufp.data.sources.Prepared", "root": str(laid)}, tmp_path / "second")
+    assert [r.rich_text for r in read_records(again / "validation_image_text.jsonl")] == [r.rich_text for r in records]
+
+
 def test_an_exported_folder_comes_back_with_its_masks(tree: Path, tmp_path: Path) -> None:
     _run({"_target_": "skufp.data.deepfashion2.DeepFashion2", "root": str(tree)}, tmp_path / "first")
     laid = tmp_path / "first laid out"

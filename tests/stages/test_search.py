@@ -3,19 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
 from skufp.errors import UserError
-from skufp.stages.search import action_taken, check, contact_sheet, query_policy
+from skufp.stages.search import action_taken, check, contact_sheet, has_learnt_words, query_policy
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDS = ["prepare", "retriever", "embed", "index"]
 
 
 def _settings(name: str, action: str | None = None, needs: list[str] = NEEDS) -> Any:
-    query = {"image": [], "text": ["navy tee"], "top_k": 5}
+    query = {"image": [], "text": ["navy tee"], "top_k": 5, "filter": {}}
     policy = {"name": name, "action": action, "needs": needs}
     return OmegaConf.create({
         "query": query, "policy": policy, "actions": OmegaConf.load(CONF / "actions" / "default.yaml"),
@@ -35,6 +37,26 @@ def _settings(name: str, action: str | None = None, needs: list[str] = NEEDS) ->
 def test_actions_that_cannot_be_taken_are_refused(policy: str, action: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         check(_settings(policy, action))
+
+
+@pytest.mark.parametrize("value", ["", None, []])
+def test_a_filter_without_a_value_is_refused(value: Any) -> None:
+    cfg = _settings("none")
+    cfg.query.filter = {"colour": value}
+    with pytest.raises(UserError, match=r"query\.filter\.colour has no value: query\.filter\.colour=red"):
+        check(cfg)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "rich_text", "learnt"),
+    [("template", "", "red top", False), ("attributes", "", "red top", True), ("attributes", "a top", "", True)],
+)
+def test_words_are_learnt_from_the_texts_that_training_read(
+    tmp_path: Path, kind: str, text: str, rich_text: str, learnt: bool
+) -> None:
+    pq.write_table(pa.table({"text": ["", text], "rich_text": ["", rich_text]}), tmp_path / "rows.parquet")
+    cfg = OmegaConf.create({"data": {"text": kind}})
+    assert has_learnt_words(cfg, {"embed": tmp_path}) is learnt
 
 
 def test_what_can_be_done_passes() -> None:

@@ -1,6 +1,7 @@
 """One row per SKU: what its source says of it in words, as every later stage reads it (`products.jsonl`)."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -71,6 +72,11 @@ def fields_of(row: Mapping[str, Any], without: Iterable[str] = ()) -> dict[str, 
     left_out = set(without)
     cells = {str(name).strip(): _text(value) for name, value in row.items() if name and name not in left_out}
     return {name: text for name, text in cells.items() if text}
+
+
+def same(text: str) -> str:
+    """Return ``text`` as names and values are compared: capitals, _ and further spaces make no difference."""
+    return " ".join(re.sub(r"[\s_]+", " ", text).casefold().split())
 
 
 def _text(value: Any) -> str:

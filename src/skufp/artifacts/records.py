@@ -17,6 +17,8 @@ class CropRecord:
 
     ``sku_id`` means nothing without ``split``: pair ids restart in every split. ``pool`` is where a train
     query is used: ``learn`` (by the retriever), ``held_out`` (to pick teachers and label actions).
+    ``text`` says what kind of thing is seen and how; ``rich_text`` is what the SKU's labels say, the same for all its
+    photos and read off none of them, "" where it has none.
     ``bbox`` is [x1, y1, x2, y2] in pixels of the original image, None for a whole image. ``mask_path`` is the
     garment's mask in the crop's frame, "" where there is none. ``outline`` is where the mask comes from, and is not
     written: polygons in pixels of the original image, or the file (a Path) of its mask; None where there is neither.
@@ -37,6 +39,7 @@ class CropRecord:
     occlusion: int
     viewpoint: int
     text: str
+    rich_text: str = ""
     scale: int = 0
     zoom_in: int = 0
     pool: str = ""

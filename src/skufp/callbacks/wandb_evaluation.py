@@ -2,9 +2,10 @@
 
 The one file that imports wandb; training logs through Lightning's own logger (conf/logger/wandb.yaml). The keys:
 
-- eval/<method>/<figure>: a single number of a photo search, eval_text/… of a text search, by which the UI compares
+- eval/<method>/<figure>: a single number of a photo search, eval_text/… of a text search,
+  eval_rich_text/… of one by labels, by which the UI compares
   runs; ``minus_mean/mrr/low`` is a figure too. Other numbers of metrics.json keep their path: latency/encode/p50_ms.
-- table/image, table/text: a row per method. table/strata/<by what>: a row per stratum and method.
+- table/image, table/text, table/rich_text: a row per method. table/strata/<by what>: a row per stratum and method.
 - table/sizes: a row per form of index, measured or, in ``skipped``, why not.
 - curve/…: recall@k by k, recall@1 by bytes per SKU.
 - examples: pictures of a query, its true SKU, and what was answered.
@@ -22,7 +23,7 @@ from PIL import Image, ImageDraw
 from skufp.errors import UserError
 from skufp.retrieval.metrics import CUTOFFS
 
-KINDS = {"image": "eval", "text": "eval_text"}
+KINDS = {"image": "eval", "text": "eval_text", "rich_text": "eval_rich_text"}
 IN_TABLES = (*KINDS, "strata", "sizes")
 EXAMPLES = "examples"
 RECALL_BY_CUTOFF = "curve/recall_by_cutoff"

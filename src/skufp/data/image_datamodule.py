@@ -11,11 +11,19 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.data.augment import PhonePhoto
+from skufp.data.captions import ATTRIBUTES, TEMPLATE
 from skufp.data.counterfactuals import read_counterfactuals
 from skufp.data.full_pass import full_pass
 from skufp.data.shards import INDEX, sample_count
 from skufp.data.sku_batches import SkuBatches
+from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
+
+NO_LABELS = (
+    "data.text=attributes: no SKU of train has labels (colour, sleeve, neckline, pattern, fabric, …) to make a text of."
+    "\nGive them as columns of the manifest (data=catalogue), or as products.jsonl in data.root, a line per SKU:"
+    ' {"split": "train", "sku_id": "…", "colour": "red", "fabric": "cotton"}. Or learn from data.text=template'
+)
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -23,12 +31,13 @@ class ImageDataModule(pl.LightningDataModule):
 
     ``inputs['prepare']`` is its folder; ``training`` holds the batch settings of the model's recipe and, maybe, in
     ``negatives`` a views folder whose counterfactuals join training; ``augmentation`` is None for none. Validation
-    passes over dev, where there is one.
+    passes over dev, where there is one. ``text`` is data.text: a SKU without labels keeps its template. Raises
+    UserError if attributes are asked for and no SKU that there is to learn from has any.
     """
 
     def __init__(
         self, inputs: Mapping[str, str], training: Mapping[str, Any], batch_size: int, seed: int, steps: int,
-        workers: int = 2, augmentation: PhonePhoto | None = None,
+        workers: int = 2, augmentation: PhonePhoto | None = None, text: str = TEMPLATE,
     ) -> None:  # fmt: skip
         super().__init__()
         self.prepared = Path(inputs["prepare"])
@@ -39,6 +48,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.expected = {"gallery": sample_count(self.shards, f"dev-{CATALOG}"),
                          "query": sample_count(self.shards, f"dev-{QUERY}")}  # fmt: skip
         self.has_dev_queries = self.expected["query"] > 0
+        self.text = text
+        if text == ATTRIBUTES and self.can_train and not any(r.rich_text for r in self._records("train")):
+            raise UserError(NO_LABELS)
         self.counterfactuals: dict[str, list[bytes]] | None = None
         if training.get("negatives"):
             skus = {r.sku_id for r in self._records("train")}
@@ -67,6 +79,7 @@ class ImageDataModule(pl.LightningDataModule):
         return SkuBatches(
             paired_shards(self.shards, "train"), self.preprocessing, self.augmentation, t["skus_per_batch"],
             t["images_per_sku"], t["siblings"], steps, self.seed, skus, rank, world, self.counterfactuals,
+            self.text,
         )  # fmt: skip
 
     def train_dataloader(self) -> StatefulDataLoader:

@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.data.augment import PhonePhoto
+from skufp.data.captions import TEMPLATE, training_text
 from skufp.data.counterfactuals import decode_png
 from skufp.data.shards import decode_sample, raw_samples
 from skufp.data.splits import HELD_OUT
@@ -50,7 +51,8 @@ class SkuBatches(IterableDataset):
     With ``counterfactuals``, PNG files by SKU id, a batch also holds one of every SKU that has any, ``negative_pixels``
     [N, 3, H, W], and the SKU that each was drawn from, ``negative_sku`` [N]; the rest of the batch is as without them.
 
-    ``buffer_skus`` is how many SKUs are shuffled together, at most the number there are.
+    ``text`` is the kind of text (data.text) that photos come with. ``buffer_skus`` is how many SKUs are shuffled
+    together, at most the number there are.
 
     Its state is (epoch, batches done): a resumed stream skips what was used without decoding it.
     """
@@ -59,12 +61,13 @@ class SkuBatches(IterableDataset):
         self, shards: list[list[Path]], transform: Preprocessing, augment: PhonePhoto | None,
         skus_per_batch: int, images_per_sku: int, siblings: int, steps: int, seed: int, buffer_skus: int = BUFFER_SKUS,
         rank: int = 0, world: int = 1, counterfactuals: Mapping[str, list[bytes]] | None = None,
+        text: str = TEMPLATE,
     ) -> None:  # fmt: skip
         self.shards, self.transform, self.augment = shards, transform, augment
         self.skus_per_batch, self.images_per_sku, self.siblings = skus_per_batch, images_per_sku, siblings
         self.buffer_skus = max(skus_per_batch, min(buffer_skus, BUFFER_SKUS))
         self.steps, self.seed, self.rank, self.world = steps, seed, rank, world
-        self.counterfactuals = counterfactuals
+        self.counterfactuals, self.text = counterfactuals, text
         self.epoch = self.batches_done = 0
 
     def __len__(self) -> int:
@@ -141,7 +144,7 @@ class SkuBatches(IterableDataset):
                 labels.append(group.label)
                 pairs.append(group.pair_id)
                 is_query.append(as_query)
-                texts.append(meta["text"])
+                texts.append(training_text(meta, self.text))
         batch = {
             "pixels": torch.from_numpy(np.stack(pixels)), "sku": torch.tensor(labels), "pair": torch.tensor(pairs),
             "is_query": torch.tensor(is_query), "text": texts,

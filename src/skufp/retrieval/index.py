@@ -79,12 +79,15 @@ class SkuIndex:
         index.add_with_ids(data, np.ascontiguousarray(ids, np.int64))
         return cls(index)
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (scores [Q, k], SKU numbers [Q, k]) of the k best SKUs of ``queries`` [Q, D], best first.
 
         A SKU's score is that of its best vector. ``k`` is cut to the number of SKUs. Where an approximate index
-        finds fewer, or a query is NaN, the rest are -inf and -1.
+        finds fewer, or a query is NaN, the rest are -inf and -1. With ``among`` [A], SKU numbers, the answers are the
+        k best of those, as the index ranks all.
         """
+        if among is not None:
+            return self._among(queries, min(k, len(among)), among)
         queries = np.ascontiguousarray(queries, np.float32)
         k = min(k, self.skus)
         return self._vectors(queries, k) if self.skus == self.index.ntotal else self._distinct(queries, k)
@@ -112,6 +115,22 @@ class SkuIndex:
             unfinished = unfinished[np.bincount(row, minlength=len(unfinished)) < k]
             fetch *= 2
         return scores, ids
+
+    def _among(self, queries: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look deeper and deeper until every query has k SKUs of ``among``, or has seen all: any form of index can.
+
+        faiss's own selectors are refused by product quantisation, and thin out what a graph finds.
+        """
+        depth = 4 * k
+        while True:
+            scores, ids = self.search(queries, depth)
+            inside = np.isin(ids, among)
+            if depth >= self.skus or (inside.sum(axis=1) >= k).all():
+                break
+            depth *= 8
+        first = np.argsort(~inside, axis=1, kind="stable")[:, :k]
+        inside, scores, ids = (np.take_along_axis(a, first, axis=1) for a in (inside, scores, ids))
+        return np.where(inside, scores, -np.inf), np.where(inside, ids, -1)
 
     def save(self, folder: Path) -> None:
         """Write `index.faiss`."""

@@ -25,6 +25,7 @@ class Data:
     max_side: int = 640
     shard_size: int = 1000
     export_to: str | None = None
+    text: str = "template"  # which text the retriever learns from: template | attributes
 
 
 @dataclass
@@ -44,3 +45,4 @@ class Query:
     image: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     top_k: int = 5
+    filter: dict[str, Any] = field(default_factory=dict)

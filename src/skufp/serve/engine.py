@@ -1,5 +1,6 @@
 """The search engine: a photo or a few words in, SKUs with their best-matching views out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks, load_encoder
 from skufp.retrieval.index import SkuIndex
+from skufp.serve.filters import Facts, matching
 from skufp.serve.query_policy import Decision, QueryPolicy
 
 
@@ -106,14 +108,26 @@ class SearchEngine:
             raise UserError('the text to search for is empty: --text "navy tee"')
         return self.encoder.encode_text([text])[0].float().numpy()
 
-    def search(self, query: np.ndarray, top_k: int) -> list[Hit]:
-        """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer where the index finds no more."""
-        scores, ids = self.index.search(query[None], top_k)
+    def search(self, query: np.ndarray, top_k: int, among: np.ndarray | None = None) -> list[Hit]:
+        """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer where the index finds no more.
+
+        ``among`` are the numbers of the SKUs that may answer, as matching returns them; None: all.
+        """
+        scores, ids = self.index.search(query[None], top_k, among)
         return [
             self._hit(query, rank, self.skus[i], float(s))
             for rank, (i, s) in enumerate(zip(ids[0], scores[0], strict=True), 1)
             if i >= 0
         ]
+
+    def matching(self, facts: Facts, wanted: Mapping[str, Any]) -> np.ndarray:
+        """Return the numbers of the SKUs here that fit ``wanted``, by ``facts`` of SKUs, here or not: see filters.
+
+        Raises UserError where a filter, or all together, fit none.
+        """
+        number = {(str(sku["split"]), str(sku["sku_id"])): i for i, sku in enumerate(self.skus)}
+        here = {key: facts.get(key, {}) for key in number}
+        return np.array([number[key] for key in matching(here, wanted)], np.int64)
 
     def best_view(self, query: np.ndarray, split: str, sku_id: str) -> tuple[dict[str, Any], float]:
         """Return the row of the SKU's view nearest to ``query`` [D], and its cosine."""

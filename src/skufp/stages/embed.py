@@ -18,10 +18,10 @@ from skufp.errors import UserError, nearest
 from skufp.stages.device import autocast, device, in_batches, set_threads
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 3
+VERSION = 4
 SPLITS = ("train", "dev", "validation", "test")
 COLUMNS = ("split", "sku_id", "view_id", "domain", "pool", "pair_id", "style", "category_id", "category_name",
-           "occlusion", "viewpoint", "zoom_in", "scale", "image_path", "text")  # fmt: skip
+           "occlusion", "viewpoint", "zoom_in", "scale", "image_path", "text", "rich_text")  # fmt: skip
 Records = dict[str, list[CropRecord]]
 Negatives = Mapping[tuple[str, str], np.ndarray]  # of a SKU, [N, D]
 
@@ -159,10 +159,10 @@ def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Pa
 
 
 def encode_texts(cfg: DictConfig, encoder: Any, records: Records) -> VectorTable:
-    """Return one vector for every distinct text."""
+    """Return one vector for every distinct text, templates and rich captions alike, whichever were learnt from."""
     import torch
 
-    texts = sorted({r.text for rows in records.values() for r in rows if r.text})
+    texts = sorted({t for rows in records.values() for r in rows for t in (r.text, r.rich_text) if t})
     size = cfg.model.batch_size
     parts = [texts[start : start + size] for start in range(0, len(texts), size)]
     vectors = [np.zeros((0, encoder.dim), np.float32)]

@@ -13,26 +13,37 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError
-from skufp.stages.evaluate_measures import gain_of_generated, has_sibling, item_level, latency, sizes, strata
+from skufp.stages.evaluate_measures import (
+    gain_of_generated,
+    has_sibling,
+    item_level,
+    latency,
+    relevance_of_similar,
+    sizes,
+    strata,
+)
 from skufp.stages.evaluate_methods import Gallery, keep_skus, rank_all, search_times
 from skufp.stages.evaluate_report import example_queries, example_search, try_next, write_report
-from skufp.stages.evaluate_table import gain_lines, tables
+from skufp.stages.evaluate_table import gain_lines, relevance_table, tables, texts_table
+from skufp.stages.evaluate_texts import TEXTS, text_queries, told_apart
 from skufp.stages.wandb_group import log_evaluation_if_asked
 
-VERSION = 2
+VERSION = 3
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Write metrics.json, ranks.parquet, ranks_text.parquet and report.html."""
+    """Write metrics.json, ranks.parquet, ranks_text.parquet, ranks_rich_text.parquet and report.html."""
     table = VectorTable.load(inputs["embed"])
     gallery = load_gallery(cfg, inputs, table)
     queries, target = load_queries(cfg, table, gallery)
-    texts, text_target = text_queries(inputs, queries, target)
+    texts = {kind: text_queries(inputs, queries, target, kind) for kind in TEXTS}
     vectors = np.asarray(queries.vectors)
     kept = keep_skus(cfg, inputs, gallery)
     times = search_times(gallery, kept, vectors)
     methods = rank_all(gallery, kept, times, vectors, target)
-    text_methods = rank_all(gallery, kept, times, np.asarray(texts.vectors), text_target) if len(texts) else []
+    kinds = {"image": (methods, target)}
+    for kind, (asked, sku) in texts.items():
+        kinds[kind] = (rank_all(gallery, kept, times, np.asarray(asked.vectors), sku) if len(asked) else [], sku)
     resamples, means = cfg.stages.evaluate.bootstrap, next(r.vectors for r in kept if r.name == "mean")
     metrics: dict[str, Any] = {
         "run": run_names(cfg),
@@ -42,22 +53,25 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         },
         "queries": {
             "split": cfg.data.queries, "images": len(queries), "skus": len(np.unique(target)),
-            "texts": len(texts), "distinct_texts": len(set(texts.rows["text"].to_pylist())),
+            "texts": len(texts["text"][0]), "distinct_texts": len(set(texts["text"][0].rows["text"].to_pylist())),
         },
-        **compared(cfg, {"image": (methods, target), "text": (text_methods, text_target)}),
+        "texts": {kind: told_apart(*asked, queries, target, gallery, kind) for kind, asked in texts.items()},
+        **compared(cfg, kinds),
         "strata": strata(methods, queries, target, gallery, resamples, cfg.seed),
         "gain_of_generated": gain_of_generated(methods, target, gallery, resamples, cfg.seed),
+        "relevance": relevance_of_similar(inputs, gallery, means, resamples, cfg.seed),
         "sizes": sizes(cfg, gallery, means, vectors, target),
         "item_level": item_level(queries, gallery),
         "latency": latency(inputs, queries, gallery),
         "proof": proof(inputs),
-        "try_next": example_search(inputs, queries),
+        "try_next": example_search(cfg, inputs, queries),
     }  # fmt: skip
     write_json(out / "metrics.json", metrics)
     photo = ("view_id", "image_path", "occlusion", "viewpoint")
     write_ranks(out / "ranks.parquet", methods, target, gallery, {c: queries.rows[c] for c in photo})
-    if text_methods:
-        write_ranks(out / "ranks_text.parquet", text_methods, text_target, gallery, {"text": texts.rows["text"]})
+    for kind, (asked, _) in texts.items():
+        if len(asked):
+            write_ranks(out / f"ranks_{kind}.parquet", *kinds[kind], gallery, {"text": asked.rows["text"]})
     examples = example_queries(cfg, inputs, methods, queries, target, gallery)
     write_report(cfg, out, metrics, examples)
     log_evaluation_if_asked(cfg, inputs, out, metrics, examples)
@@ -67,7 +81,7 @@ def run_names(cfg: DictConfig) -> dict[str, Any]:
     """Return what tells this run from others."""
     names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "index")}
     seeds = {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
-    return names | {"ablation": str(cfg.ablation)} | seeds
+    return names | {"text": str(cfg.data.text), "ablation": str(cfg.ablation)} | seeds
 
 
 def proof(inputs: dict[str, Path]) -> dict[str, Any]:
@@ -110,16 +124,6 @@ def load_queries(cfg: DictConfig, table: VectorTable, gallery: Gallery) -> tuple
     return queries, np.array([number[key] for key in keys])
 
 
-def text_queries(inputs: dict[str, Path], queries: VectorTable, target: np.ndarray) -> tuple[VectorTable, np.ndarray]:
-    """Return one text query per (SKU, text of one of its query photos) and each one's SKU number."""
-    table = VectorTable.load(inputs["embed"] / "text")
-    row_of = {text: i for i, text in enumerate(table.rows["text"].to_pylist())}
-    pairs = sorted({(int(t), text) for t, text in zip(target, queries.rows["text"].to_pylist(), strict=True) if text})
-    return table.take(np.array([row_of[text] for _, text in pairs], np.int64)), np.array(
-        [t for t, _ in pairs], np.int64
-    )
-
-
 def compared(cfg: DictConfig, kinds: dict[str, tuple[list[Any], np.ndarray]]) -> dict[str, Any]:
     """Return the rows of every kind of query, and of each kind the gap mean -> multi-vector and only_query_share.
 
@@ -154,9 +158,13 @@ def write_ranks(
 def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     """Print the result tables and what to try next."""
     metrics = read_json(folder / "metrics.json")
-    for kind in ("image", "text"):
+    for kind in ("image",) if metrics["rich_text"] else ("image", "text"):
         if metrics[kind]:
             console.print(*tables(kind, metrics))
+    if metrics["rich_text"]:
+        console.print(texts_table(metrics))
+    if metrics["relevance"]:
+        console.print(relevance_table(metrics))
     for line in gain_lines(metrics.get("gain_of_generated", {})):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if found := metrics.get("proof"):

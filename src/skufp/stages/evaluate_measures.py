@@ -1,4 +1,4 @@
-"""What stage=evaluate measures beside the comparison: strata, the item-level protocol, latency, smaller vectors."""
+"""What stage=evaluate measures beside the comparison: strata, item level, relevance, latency, smaller vectors."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -80,6 +80,33 @@ def item_level(queries: VectorTable, gallery: Gallery) -> dict[str, float]:
         for name, hits in item_hits(scores, of_query[part, None] == of_view).items():
             found[name] = found.get(name, 0.0) + float(hits.sum())
     return {name: count / len(queries) for name, count in found.items()}
+
+
+def relevance_of_similar(
+    inputs: dict[str, Path], gallery: Gallery, means: np.ndarray, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return the relevance@5 of each SKU's nearest other SKUs, by fingerprint and by mean of views [S, D].
+
+    Of equal category, of equal category and colour (by the SKU's own label: spelling counts, capitals do not), and of
+    one design: same pair and category, so another colour. What has no labels, or no SKU with a relevant other, is not
+    there.
+    """
+    from skufp.artifacts.products import read_products, same
+    from skufp.data.captions import attributes_of
+    from skufp.retrieval.relevance import relevance
+
+    colours = {p.sku: attributes_of(p.fields).get("colour") for p in read_products(inputs["prepare"])}
+    rows = gallery.fingerprints.rows.to_pylist()
+    category = [same(row["category_name"]) or None for row in rows]
+    colour = [colours.get((row["split"], row["sku_id"])) for row in rows]
+    labels: dict[str, list[Any]] = {
+        "category": category,
+        "category_and_colour": [pair if all(pair) else None for pair in zip(category, colour, strict=True)],
+        "style": [(row["split"], row["pair_id"], own) for row, own in zip(rows, category, strict=True)],
+    }
+    vectors = {"fingerprint": np.asarray(gallery.fingerprints.vectors), "mean": means}
+    found = {name: relevance(vectors, label, resamples, seed) for name, label in labels.items()}
+    return {name: row for name, row in found.items() if row}
 
 
 def latency(inputs: dict[str, Path], queries: VectorTable, gallery: Gallery) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
 from skufp.stages.evaluate_plots import TELLING, recall_plot, sizes_plot, strata_plot
-from skufp.stages.evaluate_table import NAMES, gain_lines
+from skufp.stages.evaluate_table import NAMES, SAME, gain_lines
+from skufp.stages.evaluate_texts import TEXTS
 
 THUMB = 168
 STRATA = {
@@ -27,6 +28,8 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
     """Write report.html."""
     import jinja2
 
+    from skufp.data.captions import ATTRIBUTES
+
     template = (Path(__file__).parent / "evaluate_report.html.j2").read_text(encoding="utf-8")
     image = metrics["image"]
     plots = {
@@ -37,7 +40,9 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
         title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
         plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=NAMES, levels=LEVELS,
         telling=[m for m in TELLING if m in image], simulated=str(cfg.data.name).startswith("synthetic"),
-        gains=gain_lines(metrics["gain_of_generated"]),
+        gains=gain_lines(metrics["gain_of_generated"]), text_kinds=TEXTS, alike=SAME,
+        trained="rich_text" if metrics["run"]["text"] == ATTRIBUTES else "text",
+        telling_texts=("mean", "fingerprint", "multi_vector"),
     )  # fmt: skip
     (out / "report.html").write_text(page, encoding="utf-8")
 
@@ -93,10 +98,15 @@ def data_uri(image: Any) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def example_search(inputs: dict[str, Path], queries: VectorTable) -> dict[str, str]:
-    """Return a photo and a text worth searching for."""
+def example_search(cfg: DictConfig, inputs: dict[str, Path], queries: VectorTable) -> dict[str, str]:
+    """Return a photo and a text worth searching for, of the kind that the encoder learnt from."""
+    from skufp.data.captions import training_text
+
     row = queries.rows.slice(0, 1).to_pylist()[0]
-    return {"image": str(inputs["prepare"] / row["image_path"]), "text": row["text"] or "navy tee"}
+    return {
+        "image": str(inputs["prepare"] / row["image_path"]),
+        "text": training_text(row, cfg.data.text) or "navy tee",
+    }
 
 
 def try_next(example: dict[str, str]) -> list[str]:
@@ -108,4 +118,6 @@ def try_next(example: dict[str, str]) -> list[str]:
     task = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     settings = [shlex.quote(o) for o in task if not o.startswith(("stage=", "query."))]
     start = " ".join(["python -m skufp stage=search", *settings])
-    return [f"{start} --image {shlex.quote(example['image'])}", f'{start} --text "{example["text"]}"']
+    text = example["text"]
+    quoted = shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'  # the latter serves every shell
+    return [f"{start} --image {shlex.quote(example['image'])}", f"{start} --text {quoted}"]

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from skufp.stages.evaluate_methods import LABELS, ONLY_REAL
+from skufp.stages.evaluate_texts import TEXTS
 
 STYLE: dict[str, Any] = {
     "title_justify": "left",
@@ -17,6 +18,7 @@ STYLE: dict[str, Any] = {
 SHOWN = ("recall@1", "recall@5", "recall@10", "recall@20", "mrr", "ndcg@10")
 WITH_INTERVAL = ("recall@1", "mrr")
 NAMES = LABELS | ONLY_REAL
+SAME = {"category": "category", "category_and_colour": "category, colour", "style": "design"}
 
 
 def tables(kind: str, metrics: dict[str, Any]) -> list[Table]:
@@ -47,6 +49,43 @@ def _against_the_mean(kind: str, metrics: dict[str, Any]) -> Table:
         if "minus_mean" in row:
             differences = (difference(row["minus_mean"][k]) for k in WITH_INTERVAL)
             table.add_row(NAMES.get(name, name), *differences, _closed(row), style=_style(name, row))
+    return table
+
+
+def texts_table(metrics: dict[str, Any]) -> Table:
+    """Return the figures of texts made of labels beside those of template prompts, on one gallery."""
+    table = Table(title=f"Text → SKU, gallery of {metrics['gallery']['skus']} SKUs", **STYLE)
+    table.caption = "\n".join([*text_lines(metrics), ""])
+    table.add_column("method", no_wrap=True)
+    for name in TEXTS.values():
+        for figure in (f"{name.split()[0]}: R@1", "R@5", "MRR"):
+            table.add_column(figure, justify="right", no_wrap=True)
+    for name, row in metrics["rich_text"].items():
+        rows = [metrics[kind].get(name) for kind in TEXTS]
+        cells = [f"{r[k]:.3f}" if r else "" for r in rows for k in ("recall@1", "recall@5", "mrr")]
+        table.add_row(NAMES.get(name, name), *cells, style=_style(name, row))
+    return table
+
+
+def text_lines(metrics: dict[str, Any]) -> list[str]:
+    """Say of each kind of text what it is, how many there are, and what a perfect reader could make of them."""
+    asked = {kind: t for kind in TEXTS if (t := metrics["texts"][kind])["texts"]}
+    return ["labels: ground truth of the query's SKU, read off no photo"] + [
+        f"{TEXTS[kind].split()[0]}: {t['texts']} texts of {t['skus']} SKUs, {t['distinct']} distinct: R@1"
+        f" {t['best']:.3f} at best"
+        for kind, t in asked.items()
+    ]
+
+
+def relevance_table(metrics: dict[str, Any]) -> Table:
+    """Return the relevance@5 of similar items."""
+    table = Table(title="Relevance@5 of similar items: 95 % intervals over SKUs", **STYLE)
+    table.caption = "the share of a SKU's five nearest others that are alike; best: all there are\n"
+    for name in ("same", "SKUs", "chance", "best", "mean of views", "fingerprint"):
+        table.add_column(name, justify="left" if name == "same" else "right", no_wrap=True)
+    for name, row in metrics["relevance"].items():
+        shares = (f"{i['mean']:.2f} \\[{i['low']:.2f}, {i['high']:.2f}]" for i in (row["mean"], row["fingerprint"]))
+        table.add_row(SAME[name], str(row["skus"]), f"{row['chance']:.3f}", f"{row['possible']:.2f}", *shares)
     return table
 
 

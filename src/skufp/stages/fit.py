@@ -19,7 +19,11 @@ KEEP = ("last", "best", "proven")
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse a ``keep`` or a number of folds that means nothing, before anything runs."""
+    """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
+    from skufp.data.captions import TEXTS
+
+    if cfg.data.text not in TEXTS:
+        raise UserError(f"data.text={cfg.data.text}: there is no such choice.{nearest(str(cfg.data.text), TEXTS)}")
     for name, spec in cfg.stages.items():
         if spec.run == __name__ and spec.keep not in KEEP:
             raise UserError(f"stages.{name}.keep={spec.keep}: there is no such choice.{nearest(spec.keep, KEEP)}")

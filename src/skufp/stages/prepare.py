@@ -14,7 +14,7 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 5
+VERSION = 7
 SPLITS = ("train", "validation", "test")
 Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
 
@@ -48,12 +48,14 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
             f"data={cfg.data.name}: not one usable photo was left ({_reasons(skipped + failed + unmatched)})"
         )
     splits.assign_pools(records, cfg.data.held_out_share)
-    _write(out, records, cfg.data.shard_size)
     fields = {(split, sku): own for split in cfg.data.splits for sku, own in source.fields(split).items()}
     products = describe_products(fields, records)
     write_products(out, products)
+    add_rich_texts(records, products)
+    _write(out, records, cfg.data.shard_size)
     found = report(records, skipped + failed + unmatched, absent, crops.adjusted(out))
     found["products_with_fields"] = sum(bool(product.fields) for product in products)
+    found["products_with_rich_text"] = len({r.sku for r in records if r.rich_text})
     found["lost_products"] = lost_products(fields, read, products, failed + unmatched)
     write_json(out / "report.json", found)
 
@@ -112,6 +114,15 @@ def source_split(split: str) -> str:
     return "train" if split == "dev" else split
 
 
+def add_rich_texts(records: list[CropRecord], products: list[Product]) -> None:
+    """Give every photo of a SKU, query or not, the caption that the SKU's fields make; "" where they make none."""
+    from skufp.data.captions import rich_caption
+
+    said = {p.sku: rich_caption(p.category_name, p.fields) for p in products}
+    for r in records:
+        r.rich_text = said[r.sku]
+
+
 def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:
     from skufp.data import shards
 
@@ -151,6 +162,8 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     result = read_json(folder / "report.json")
     for split, row in result["splits"].items():
         console.print(f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries")
+    described, skus = result["products_with_rich_text"], sum(row["skus"] for row in result["splits"].values())
+    console.print(f"{described} of {skus} SKUs have labels (colour, sleeve, fabric, …) that make a rich caption")
     for reason, count in result["skipped_by_reason"].items():
         console.print(f"  skipped {count} x {reason}")
     for reason, count in result["adjusted_by_reason"].items():

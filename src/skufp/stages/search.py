@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich import box
@@ -12,9 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.products import read_products
+from skufp.config import plain
 from skufp.errors import UserError
 
-VERSION = 2
+VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34
 NONE, FIXED = "none", "fixed"  # every other policy is a learnt one
 
@@ -32,26 +35,30 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         except UnreadableImageError as error:
             raise UserError(f"--image {path}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
     engine = open_engine(cfg, inputs, query_policy(cfg, inputs))
+    among = allowed(cfg, inputs, engine)
     results: list[dict[str, Any]] = []
     for number, (path, picture) in enumerate(zip(cfg.query.image, pictures, strict=True), 1):
         look = engine.look(picture)
-        hits = engine.search(look.embedding, cfg.query.top_k)
+        hits = engine.search(look.embedding, cfg.query.top_k, among)
         results.append({
             "image": str(path), "action": look.action, "predicted_gain": look.predicted_gain,
             "edited": save_edited(look.edited, out, number), "hits": [asdict(h) for h in hits],
         })  # fmt: skip
     for text in cfg.query.text:
-        hits = engine.search(engine.embed_text(text), cfg.query.top_k)
+        hits = engine.search(engine.embed_text(text), cfg.query.top_k, among)
         results.append({"text": text, "hits": [asdict(h) for h in hits]})
     for result in results:
+        if among is not None:
+            result["filter"] = {"wanted": plain(cfg.query.filter), "skus": len(among), "of": len(engine.skus)}
         for hit in result["hits"]:
             hit["image"] = str(inputs["prepare"] / hit["image_path"])
     contact_sheet(results, out).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
-    if cfg.query.text and cfg.model.pretrained is None and not pq.read_metadata(words(inputs)).num_rows:
+    if cfg.query.text and cfg.model.pretrained is None and not has_learnt_words(cfg, inputs):
         Console(stderr=True).print(
             f"[yellow]warning:[/] these photos came without titles, so model={cfg.model.name} has learnt no words and"
-            " the answer to a text is chance: give titles (data=catalogue), or use model=siglip"
+            " the answer to a text is chance: give titles (data=catalogue), learn from labels (data.text=attributes),"
+            " or use model=siglip"
         )
 
 
@@ -96,9 +103,22 @@ def save_edited(edited: Any, out: Path, number: int) -> str | None:
     return f"edited/{number:02d}.jpg"
 
 
-def words(inputs: dict[str, Path]) -> Path:
-    """Return the table of the texts that the encoder was shown."""
-    return inputs["embed"] / "text" / "rows.parquet"
+def allowed(cfg: DictConfig, inputs: dict[str, Path], engine: Any) -> np.ndarray | None:
+    """Return the numbers of the SKUs that ``query.filter`` lets answer; None where it filters nothing."""
+    from skufp.serve.filters import facts_of
+
+    if not cfg.query.filter:
+        return None
+    found: np.ndarray = engine.matching(facts_of(read_products(inputs["prepare"])), plain(cfg.query.filter))
+    return found
+
+
+def has_learnt_words(cfg: DictConfig, inputs: dict[str, Path]) -> bool:
+    """Return whether photos that an encoder trained here was shown came with texts."""
+    from skufp.data.captions import training_text
+
+    rows = pq.read_table(inputs["embed"] / "rows.parquet", columns=["text", "rich_text"]).to_pylist()
+    return any(training_text(row, cfg.data.text) for row in rows)
 
 
 def check(cfg: DictConfig) -> None:
@@ -110,6 +130,9 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"--image {path}: there is no such file (looked in {Path.cwd()})")
     if any(not text.strip() for text in cfg.query.text):
         raise UserError('the text to search for is empty: --text "navy tee"')
+    for name, value in cfg.query.filter.items():
+        if value is None or value in ("", []):
+            raise UserError(f"query.filter.{name} has no value: query.filter.{name}=red")
     if cfg.query.top_k < 1:
         raise UserError(f"query.top_k={cfg.query.top_k}: ask for at least one SKU")
     check_action_of(cfg)
@@ -183,6 +206,9 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     for result in read_json(folder / "results.json"):
         asked = result.get("image") or f"“{result['text']}”"
         console.print(f"\n[bold]query:[/] {escape(asked)}{action_taken(cfg, result)}", soft_wrap=True)
+        if told := result.get("filter"):
+            wanted = ", ".join(f"{name} = {value}" for name, value in told["wanted"].items())
+            console.print(f"filter: {escape(wanted)}: {told['skus']} of {told['of']} SKUs", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("", justify="right")
         table.add_column("SKU", overflow="fold")

@@ -1,0 +1,67 @@
+"""Filters at search time: which SKUs may answer, by what is known of them in words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from skufp.artifacts.products import Product, same
+from skufp.data.captions import attributes_of
+from skufp.errors import UserError, nearest
+
+Facts = Mapping[tuple[str, str], Mapping[str, str]]  # of a SKU, by (split, sku_id): name -> value
+SHOWN = 12  # values that a message names
+
+
+def facts_of(products: Iterable[Product]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return what is known of every SKU: its fields, its attributes by their standard names, and its category.
+
+    So ``colour`` also finds a column Color; a field of that very name counts first. The category is the one searches
+    show (category_name) and, where the source has a field category, either of the two.
+    """
+    facts = {}
+    for p in products:
+        known = attributes_of(p.fields) | {same(name): value for name, value in p.fields.items()}
+        known["category name"] = p.category_name
+        known["category"] = ", ".join(dict.fromkeys(c for c in (known.get("category", ""), p.category_name) if c))
+        facts[p.sku] = {name: value for name, value in known.items() if value}
+    return facts
+
+
+def matching(facts: Facts, wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the SKUs of ``facts`` that fit every filter of ``wanted``, in their order.
+
+    A filter is a name and a value, or a list of which any will do; a fact that is a list in one text ("cotton, wool")
+    fits by each of its parts. Capitals, _ and further spaces make no difference. Raises UserError for a name that no
+    SKU has and for a value that none has, with the nearest; and where every filter fits some SKU, but none fits all.
+    """
+    names = {same(name).replace(" ", "_") for known in facts.values() for name in known}  # as they are typed
+    left = list(facts)
+    fits: dict[str, int] = {}
+    for name, values in wanted.items():
+        key = same(str(name))
+        if (typed := key.replace(" ", "_")) not in names:
+            raise UserError(f"query.filter.{name}: no SKU of the gallery has such a field.{nearest(typed, names)}")
+        asked = {same(str(value)) for value in (values if isinstance(values, list | tuple) else [values])}
+        own = {sku: _parts(known.get(key, "")) for sku, known in facts.items()}
+        present = {part: part for parts in own.values() for part in parts}
+        for value in asked:
+            if value not in present:
+                raise UserError(f"query.filter.{name}={value}: no SKU of the gallery has it.{_nearest(value, present)}")
+        left = [sku for sku in left if asked & own[sku]]
+        said = ",".join(sorted(asked))
+        fits[f"{name}={f'[{said}]' if len(asked) > 1 else said}"] = sum(bool(asked & parts) for parts in own.values())
+    if not left:
+        each = ", ".join(f"{said} fits {count}" for said, count in fits.items())
+        raise UserError(f"no SKU of the gallery fits all of query.filter ({each} of {len(facts)}): leave one out")
+    return left
+
+
+def _parts(value: str) -> set[str]:
+    return {part for part in (same(value), *(same(part) for part in value.split(","))) if part}
+
+
+def _nearest(value: str, present: Iterable[str]) -> str:
+    """Say the nearest value, or which there are: a few of them where there are many."""
+    said, values = nearest(value, present), sorted(present)
+    if said.startswith(" Valid") and len(values) > SHOWN:
+        return f" Valid: {', '.join(values[:SHOWN])}, … ({len(values)} in all)."
+    return said

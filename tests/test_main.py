@@ -12,8 +12,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
-from skufp.__main__ import Experiments, check_composition, config_folder, quote, translate_arguments, with_implied
+from skufp.__main__ import Experiments, check_composition, config_folder
+from skufp.arguments import literal, quote, translate_arguments, with_implied
 from skufp.config import plain
 from skufp.errors import UserError
 from skufp.schema import register_schema
@@ -138,7 +140,7 @@ def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
 def test_what_a_command_leaves_unsaid(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], implied: list[str]
 ) -> None:
-    monkeypatch.setattr("skufp.__main__._has_lite", lambda: True)
+    monkeypatch.setattr("skufp.arguments._has_lite", lambda: True)
     assert with_implied(arguments) == arguments + implied
 
 
@@ -153,7 +155,7 @@ def test_what_a_command_leaves_unsaid(
 def test_without_the_extra_lite_the_judge_is_the_small_siglip(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], implied: list[str]
 ) -> None:
-    monkeypatch.setattr("skufp.__main__.LITE_PACKAGES", ("json", "no_such_package_at_all"))
+    monkeypatch.setattr("skufp.arguments.LITE_PACKAGES", ("json", "no_such_package_at_all"))
     assert with_implied(arguments) == arguments + implied
 
 
@@ -324,3 +326,23 @@ def test_settings_of_a_sweep_are_checked_as_any_others() -> None:
     Plugins.instance().register(Experiments)
     with pytest.raises(UserError, match=r"no setting 'sede'\. Did you mean 'seed'\?"):
         check_composition(["-m", "--config-name", "seeds", "sede=1"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("shop.link=https://shop.example/p/{handle}", "https://shop.example/p/{handle}"),
+        ("data.root=photos (old), new/", "photos (old), new/"),
+        ("data.manifest=C:\\shop\\a'b.csv", "C:\\shop\\a'b.csv"),
+    ],
+)
+def test_text_that_hydra_cannot_read_is_meant_as_it_is(argument: str, said: str) -> None:
+    register_schema()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = compose("config", [literal(argument)])
+    assert OmegaConf.select(cfg, argument.partition("=")[0]) == said
+
+
+@pytest.mark.parametrize("argument", ["model=lite", "ablation=none,mean_pool", "data.gallery=[train", "stage", "-m"])
+def test_what_hydra_reads_or_nobody_is_left_alone(argument: str) -> None:
+    assert literal(argument) == argument

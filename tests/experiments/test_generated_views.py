@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 
-from skufp.__main__ import quote
+from skufp.arguments import quote
 from skufp.artifacts.folder import Manifest, write_json
 from skufp.pipeline import plan
 from skufp.schema import register_schema

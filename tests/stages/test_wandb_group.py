@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from skufp.__main__ import config_folder, quote
+from skufp.__main__ import config_folder
+from skufp.arguments import quote
 from skufp.artifacts.folder import Manifest, building
 from skufp.schema import register_schema
 from skufp.stages.wandb_group import log_evaluation_if_asked, run_identity, sweep_group

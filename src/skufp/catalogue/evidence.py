@@ -17,6 +17,7 @@ from skufp.catalogue.scoring import FEWEST, HOTTEST, nll, scores_by_product, val
 from skufp.catalogue.vocabulary import CATEGORY, Attribute, Category, Term, Vocabulary, ensemble
 
 COLOUR = "colour"  # the attribute that pixels speak of, too
+PIXELS = 2.0  # their weight where no label says: on real shop photos they are then about as sure as they are right
 UNLIKELY = -30.0  # log probability: a value that no label had, so that one of them does not decide everything
 UNKNOWN = "garment"  # the category of what could be any; a vocabulary may have it, and no prompt asks for it
 
@@ -139,7 +140,7 @@ class Teaching:
 
     def untaught(self, evidence: Evidence) -> Reader:
         """Return the reader of an attribute without labels; it never says a word that nothing vouches for."""
-        pixels = float(evidence.pixels is not None)
+        pixels = PIXELS if evidence.pixels is not None else 0.0
         if self.zero_shot:
             return Reader(pixel_weight=pixels, threshold=self.threshold)
         return Reader(HOTTEST, pixels, threshold=self.threshold if pixels else float("inf"))

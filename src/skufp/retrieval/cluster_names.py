@@ -70,8 +70,8 @@ def names(
     """Return a name for every cluster, such as "blue striped short sleeve top"; no two are alike.
 
     At most WORDS traits of ``fields``, in the order of ``fields``, then the one or two values of the field ``noun``
-    that most have, or MIXED. Where that says nothing, traits of the fields ``otherwise`` (words of titles, say), else "group 3".
-    A trait has to hold for SHARE of the products; of one field at most one is said.
+    that most have, or MIXED. Where that says nothing, traits of the fields ``otherwise`` (words of titles, say), else
+    "group 3". A trait has to hold for SHARE of the products; of one field at most one is said.
     """
     own, further = traits(labels, products, fields), traits(labels, products, otherwise)
     made: list[str] = []

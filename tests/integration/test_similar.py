@@ -3,9 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from skufp import search_similar
+from skufp.artifacts.records import read_records
+from skufp.artifacts.vectors import VectorTable
 
 
 def _photos(chain, folder):
@@ -31,6 +34,30 @@ def _check(folder, names, result):
     assert [hit["score"] for hit in found[:2]] == pytest.approx([1, 1], abs=1e-3)
 
 
+def test_export_of_a_finished_index(skufp, tmp_path, chain, beside):
+    beside(tmp_path, "prepare", "retriever", "embed", "teacher", "fingerprint", "index")
+    result = skufp("stage=index", *chain.settings, "export_to=similar items/", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "nothing was trained" not in result.stdout
+    names = json.loads((tmp_path / "similar items" / "filenames.json").read_text(encoding="utf-8"))
+    vectors = np.load(tmp_path / "similar items" / "embeddings.npy")
+    table = VectorTable.load(chain.folders["fingerprint"], "fingerprints.npy", "skus.parquet").where(split="validation")
+    assert vectors.shape == (len(names), table.vectors.shape[1])
+    records = read_records(chain.folders["prepare"] / "validation_image_text.jsonl")
+    sku_of = {r.orig_image_path: r.sku_id for r in records if r.domain == "catalog"}
+    own = dict(zip(table.rows["sku_id"].to_pylist(), np.asarray(table.vectors), strict=True))
+    assert names == sorted(names)
+    for name, vector in zip(names, vectors, strict=True):
+        assert (chain.folders["prepare"] / "generated" / name).is_file()
+        assert np.array_equal(vector, own[sku_of[name]])
+    crop = next(chain.folders["prepare"] / r.image_path for r in records if r.orig_image_path == names[0])
+    assert len(search_similar(crop, tmp_path / "similar items", 3)) == 3
+    refused = skufp("stage=search", "--text", "tee", *chain.settings, "export_to=x", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "stage=search lays nothing out; stage=prepare, stage=index, stage=cluster can" in refused.stderr
+
+
+@pytest.mark.slow
 def test_a_flat_folder_at_once(skufp, tmp_path, chain):
     names = _photos(chain, tmp_path / "photos")
     settings = [

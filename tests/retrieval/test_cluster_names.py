@@ -37,6 +37,9 @@ def test_the_order_of_words_is_that_of_the_fields() -> None:
 def test_two_kinds_are_joined_where_neither_is_most_of_it() -> None:
     products = [_product(c) for c in ("top", "top", "top", "vest", "vest", "vest", "coat", "dress", "skirt")]
     assert names(np.zeros(9, int), products, FIELDS, "category") == ["top and vest"]
+    products = [_product(c, "red") for c in ("top", "top", "vest", "vest", "coat", "coat", "dress", "skirt", "shorts")]
+    products += [_product("top", "blue")] * 9
+    assert names(np.repeat([0, 1], 9), products, FIELDS, "category") == ["red mixed products", "blue top"]
 
 
 def test_a_word_that_the_kind_says_already_is_not_said_twice() -> None:

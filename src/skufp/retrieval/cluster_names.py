@@ -14,6 +14,7 @@ CERTAIN = 1.96  # standard errors of the log-odds
 TYPICAL = 0.2  # share of a cluster's products that a trait speaks of
 SHARE = 0.4  # … and a name
 WORDS = 3  # in front of the noun
+MIXED = "mixed products"
 Words = Mapping[str, Sequence[str]]  # of a product: its values by field, say {"colour": ["blue"]}
 
 
@@ -68,9 +69,9 @@ def names(
 ) -> list[str]:
     """Return a name for every cluster, such as "blue striped short sleeve top"; no two are alike.
 
-    At most WORDS traits of ``fields``, in the order of ``fields``, then the one or two most frequent values of the
-    field ``noun``. Where that says nothing, traits of the fields ``otherwise`` (words of titles, say), else "group 3".
-    A trait has to hold for SHARE of the products; of one field at most one is said.
+    At most WORDS traits of ``fields``, in the order of ``fields``, then the one or two values of the field ``noun``
+    that most have, or MIXED. Where that says nothing, traits of the fields ``otherwise`` (words of titles, say), else
+    "group 3". A trait has to hold for SHARE of the products; of one field at most one is said.
     """
     own, further = traits(labels, products, fields), traits(labels, products, otherwise)
     made: list[str] = []
@@ -87,12 +88,14 @@ def names(
 
 
 def _nouns(values: Sequence[Sequence[str]]) -> str:
-    """Return what most products are: the most frequent value, or two joined where it is not SHARE of them alone."""
+    """Return what the products are: one value that SHARE of them have, two that are half of them together, or MIXED."""
     counts = Counter(value for own in values for value in own[:1])
     if not counts:
         return ""
     ranked = sorted(counts, key=lambda value: (-counts[value], value))
-    return ranked[0] if counts[ranked[0]] >= SHARE * len(values) else " and ".join(ranked[:2])
+    if counts[ranked[0]] >= SHARE * len(values):
+        return ranked[0]
+    return " and ".join(ranked[:2]) if sum(counts[v] for v in ranked[:2]) >= len(values) / 2 else MIXED
 
 
 def _said(own: Sequence[Trait], fields: Sequence[str], nouns: str) -> list[str]:

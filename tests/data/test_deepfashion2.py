@@ -63,7 +63,7 @@ def test_the_example_row(tree: Tree) -> None:
         "text": "A user photo of a person wearing a heavily occluded short sleeve top from the side or back.",
     }  # fmt: skip
     assert list(row)[: len(example)] == list(example)
-    assert row == example | {"scale": 2, "zoom_in": 1, "pool": "", "mask_path": ""}
+    assert row == example | {"rich_text": "", "scale": 2, "zoom_in": 1, "pool": "", "mask_path": ""}
     assert not skipped
 
 

@@ -1,5 +1,6 @@
 """The whole chain through the real command line, on a small generated catalogue."""
 
+import json
 import os
 import signal
 import subprocess
@@ -89,6 +90,45 @@ def test_upstream_refuse_names_the_command(chain, skufp):
     assert result.returncode == 2
     assert "stage=evaluate needs stage=retriever" in result.stderr
     assert "python -m skufp stage=index" in result.stderr
+
+
+def test_every_photo_carries_what_its_sku_was_drawn_with(chain):
+    from skufp.artifacts.products import read_products
+    from skufp.artifacts.records import read_records
+
+    folder = chain.folders["prepare"]
+    products = {p.sku: p for p in read_products(folder)}
+    records = [r for path in folder.glob("*_image_text.jsonl") for r in read_records(path)]
+    assert {r.sku for r in records} == set(products)
+    for r in records:
+        assert r.rich_text.startswith(products[r.sku].fields["colour"])
+        assert r.category_name in r.rich_text
+
+
+def test_both_kinds_of_text_ask_for_the_same_skus(chain, read):
+    folder = chain.folders["evaluate"]
+    metrics = read(folder / "metrics.json")
+    asked = {
+        name: set(pq.read_table(folder / f"ranks_{name}.parquet")["sku_id"].to_pylist()) for name in metrics["texts"]
+    }
+    assert asked["text"] == asked["rich_text"]
+    assert metrics["texts"]["rich_text"]["texts"] == metrics["queries"]["skus"] == len(asked["text"])
+    assert metrics["relevance"]["style"]["skus"] <= metrics["relevance"]["category"]["skus"]
+
+
+def test_a_filter_leaves_what_fits(chain, skufp, read):
+    products = [json.loads(line) for line in (chain.folders["prepare"] / "products.jsonl").read_text().splitlines()]
+    gallery = [p for p in products if p["split"] == "validation"]
+    colour = gallery[0]["fields"]["colour"]
+    arguments = ["--text", "a top", f"query.filter.colour={colour.upper()}"]
+    result = skufp(*chain.settings, *arguments, cwd=chain.folder)
+    assert result.returncode == 0, result.stderr
+    expected = {p["sku_id"] for p in gallery if p["fields"]["colour"] == colour}
+    assert f"filter: colour = {colour.upper()}: {len(expected)} of {len(gallery)} SKUs" in result.stdout
+    newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    hits = read(newest / "results.json")[0]["hits"]
+    assert {hit["sku_id"] for hit in hits} <= expected
+    assert len(hits) == min(5, len(expected))
 
 
 def test_photo_search_with_awkward_names(chain, skufp, read):

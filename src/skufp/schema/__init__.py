@@ -49,11 +49,15 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and ``${pid:}`` too.
+    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and two resolvers.
 
-    Two sweeps that start in the same second tell their folders by the number of their process.
+    ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
+    ``${filtered:needs,filter}``: the stages of a search, with stage=attributes where it filters.
     """
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
+    OmegaConf.register_new_resolver(
+        "filtered", lambda needs, by: [*needs, *(["attributes"] if by else [])], replace=True
+    )

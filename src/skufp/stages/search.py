@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
-from skufp.artifacts.products import read_products
+from skufp.artifacts.products import read_products, same
 from skufp.config import plain
 from skufp.errors import UserError
+from skufp.stages.attributes_files import read_facts
 
 VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34
@@ -105,12 +106,24 @@ def save_edited(edited: Any, out: Path, number: int) -> str | None:
 
 def allowed(cfg: DictConfig, inputs: dict[str, Path], engine: Any) -> np.ndarray | None:
     """Return the numbers of the SKUs that ``query.filter`` lets answer; None where it filters nothing."""
-    from skufp.serve.filters import facts_of
-
     if not cfg.query.filter:
         return None
-    found: np.ndarray = engine.matching(facts_of(read_products(inputs["prepare"])), plain(cfg.query.filter))
+    found: np.ndarray = engine.matching(known_of(inputs), plain(cfg.query.filter))
     return found
+
+
+def known_of(inputs: dict[str, Path]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return what filters go by: each SKU's fields, and the attributes that its pictures and people say it has."""
+    from skufp.catalogue.facts import OVERRIDE
+    from skufp.serve.filters import facts_of
+
+    known = facts_of(read_products(inputs["prepare"]))
+    for sku, facts in read_facts(inputs["attributes"]).items():
+        said = facts.attributes | ({"category": facts.category_value} if facts.category_value else {})
+        for name, value in said.items():
+            own = "" if value.source == OVERRIDE else known[sku].get(same(name), "")
+            known[sku][same(name)] = ", ".join(dict.fromkeys(text for text in (own, value.value) if text))
+    return known
 
 
 def has_learnt_words(cfg: DictConfig, inputs: dict[str, Path]) -> bool:

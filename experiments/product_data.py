@@ -69,6 +69,8 @@ def copy_table(reports: list[Row]) -> str:
     ]
     for name in fields:
         rows.append([f"… {name.replace('_', ' ')}", *(share(r["written_by"][name]) for r in reports)])
+    same = [sum(r["word_for_word_the_template"].values()) for r in reports]
+    rows.append(["the model's, but word for word the template's", *map(str, same)])
     rows += [
         ["seconds a product", *(f"{r['timing'].get('seconds_per_product', float('nan')):.2f}" for r in reports)],
         ["schema filled before", *(f"{r['completeness']['before']:.0%}" for r in reports)],

@@ -95,7 +95,9 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     timing = {"seconds": seconds, "concurrency": concurrency, **{k: bulk.tally[k] for k in sorted(bulk.tally)}}
     attributes = read_json(inputs["attributes"] / "report.json")
     names = {part: str(cfg[part].name) for part in ("data", "model", "llm")}
-    write_json(out / REPORT, {"run": names, **report(vocabulary, products, timing, exported, attributes)})
+    write_json(
+        out / REPORT, {"run": names, **report(vocabulary, products, timing, writer.template, exported, attributes)}
+    )
 
 
 def to_describe(prepared: Path, facts: "dict[Sku, Facts]") -> "list[Item]":

@@ -13,6 +13,7 @@ from skufp.stages.attributes_report import print_attributes
 if TYPE_CHECKING:
     from skufp.catalogue.described import Described
     from skufp.catalogue.exports import ExportReport
+    from skufp.catalogue.template import Template
     from skufp.catalogue.vocabulary import Vocabulary
 
 OWN_FIELDS = ("brand", "price", "currency", "gtin", "size", "gender", "link", "availability")  # what channels ask for
@@ -23,6 +24,7 @@ def report(
     vocabulary: "Vocabulary",
     products: "list[Described]",
     timing: dict[str, Any],
+    template: "Template",
     exported: "ExportReport",
     attributes: dict[str, Any],
 ) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def report(
     return {
         "products": len(products), "described": len(good), "errors": {p.sku_id: p.error for p in products if p.error},
         "fields_by_model": by_model / (len(FIELDS) * len(good)) if good else 0.0,
+        "word_for_word_the_template": echoes(good, template),
         "written_by": writers,
         "why_the_template": _reasons(good),
         "timing": timing | ({
@@ -47,6 +50,16 @@ def report(
         "attributes": {name: attributes[name] for name in ("scored_on", "attributes", "without_labels")},
         "exports": {**exported.to_dict(), "lines": exported.lines()},
     }  # fmt: skip
+
+
+def echoes(products: "list[Described]", template: "Template") -> dict[str, int]:
+    """Count the model's fields that say word for word what the template would: answers, but no gain."""
+    from skufp.catalogue.described import MODEL
+
+    return dict(Counter(
+        name for p in products for name, by in p.written_by.items()
+        if by == MODEL and getattr(p.copy, name) == template.field(name, p.facts)
+    ))  # fmt: skip
 
 
 def _reasons(products: "list[Described]") -> list[dict[str, Any]]:
@@ -70,6 +83,9 @@ def print_report(folder: Path, console: Console) -> None:
             f"{name} {row.get('model', 0) / sum(row.values()):.0%}" for name, row in found["written_by"].items()
         )
         console.print(f"the model wrote {found['fields_by_model']:.0%} of the copy ({shares}), the template the rest")
+        if same := found["word_for_word_the_template"]:
+            each = ", ".join(f"{count} x {name}" for name, count in same.items())
+            console.print(f"  word for word what the template would have written: {each}")
     console.print(
         f"completeness: {complete['before']:.0%} of the products' schema was filled before,"
         f" {complete['after']:.0%} is now ({', '.join(f'{n} by {by}' for by, n in complete['filled'].items())})"

@@ -5,15 +5,20 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from skufp.catalogue.facts import Facts
-from skufp.catalogue.lexicon import Lexicon, Unit, load_lexicon
+from skufp.catalogue.lexicon import HERE, Lexicon, Unit, fingerprint, load_lexicon
+from skufp.catalogue.metadata import valid_field
 
 STRICT = ("title", "seo_tags")  # fields where any unknown word is refused, not only guarded and capitalised ones
 NAMED = ("title", "description")  # fields that have to name the product
 _PARTS = {"bullet_points": "bullet", "seo_tags": "tag"}
 _LINK = re.compile(r"https?:|www\.|\S+@\S+|\.com\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?]+")
+_AFTER_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+VERSION = 2  # raise it when it judges the same words otherwise
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,43 @@ class Checker:
     def __init__(self, language: str = "en", strict: Sequence[str] = STRICT) -> None:
         self.lexicon: Lexicon = load_lexicon(language)
         self.strict = tuple(strict)
+        files = sorted((HERE / "lexicon" / language).glob("*.txt"))
+        self.identity: dict[str, Any] = {"version": VERSION, "lexicon": fingerprint(*files), "strict": list(self.strict)}
 
     def check(self, name: str, value: str | list[str], facts: Facts) -> list[Problem]:
         """Return what is wrong with the field ``name``, in reading order; nothing where it is all right."""
         known = _Known(facts, self.lexicon)
-        texts = [value] if isinstance(value, str) else value
+        texts = _texts(value)
         part = _PARTS.get(name)
         problems: list[Problem] = []
         for number, text in enumerate(texts, 1):
             where = f"{part} {number}" if part else name
-            found = [*_markup(text, known), *self._words(name, text, known), *_repetition(text, self.lexicon)]
-            problems += [Problem(name, where, kind, term) for kind, term in found]
+            problems += [Problem(name, where, kind, term) for kind, term in self._found(name, text, known)]
         if name in NAMED and not known.named_in(self.lexicon.units(" ".join(texts))):
             problems.append(Problem(name, name, "missing", known.product))
         problems += [Problem(name, name, "repetition", text) for text in _twins(texts, self.lexicon)]
         return problems
+
+    def spared(self, name: str, value: Any, facts: Facts) -> Any:
+        """Return a list without its refused items, or a description without its refused sentences.
+
+        None where that leaves too little, and for other fields: there is no part of a title to leave out.
+        """
+        if isinstance(value, str) and name != "description":
+            return None
+        known = _Known(facts, self.lexicon)
+        parts = _AFTER_SENTENCE.split(value) if isinstance(value, str) else value
+        right = [part for part in parts if not self._found(name, part, known)]
+        twins = _twins(right, self.lexicon)
+        left = [part for part in right if part not in twins]
+        try:
+            rest = valid_field(name, " ".join(left) if isinstance(value, str) else left)
+        except ValueError:
+            return None
+        return None if self.check(name, rest, facts) else rest
+
+    def _found(self, name: str, text: str, known: "_Known") -> list[tuple[str, str]]:
+        return [*_markup(text, known), *self._words(name, text, known), *_repetition(text, self.lexicon, known)]
 
     def _words(self, name: str, text: str, known: "_Known") -> Iterable[tuple[str, str]]:
         units = self.lexicon.units(text)
@@ -128,16 +155,23 @@ def _markup(text: str, known: _Known) -> Iterable[tuple[str, str]]:
             yield ("number" if kind == "Sc" or sign == "%" else "markup"), sign
 
 
-def _repetition(text: str, lexicon: Lexicon) -> Iterable[tuple[str, str]]:
-    """Yield sentences said twice, and runs of four units said three times."""
+def _repetition(text: str, lexicon: Lexicon, known: _Known) -> Iterable[tuple[str, str]]:
+    """Yield sentences said twice, words said twice running, and runs of four units said three times."""
     sentences = [tuple(u.name for u in lexicon.units(s)) for s in _SENTENCE.findall(text)]
     for sentence, times in Counter(s for s in sentences if s).items():
         if times > 1:
             yield "repetition", " ".join(sentence)
     names = [unit.name for unit in lexicon.units(text)]
+    for first, second in pairwise(lexicon.units(text)):
+        if first.name == second.name and not known.holds((first, second)):
+            yield "repetition", first.spelt
     runs = Counter(tuple(names[i : i + 4]) for i in range(len(names) - 3))
     if (most := runs.most_common(1)) and most[0][1] > 2:
         yield "repetition", " ".join(most[0][0])
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _twins(texts: list[str], lexicon: Lexicon) -> list[str]:

@@ -1,30 +1,32 @@
 """Prompts are files a shop can edit: `prompts/<language>/<field>.md`, one per field of the copy."""
 
-import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skufp.catalogue.facts import Facts
-from skufp.catalogue.lexicon import HERE, language_folder
+from skufp.catalogue.lexicon import HERE, fingerprint, language_folder
 from skufp.catalogue.metadata import FIELDS
+from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 Messages = list[dict[str, str]]
 TOLD = ("title", "brand", "material")  # columns of the manifest that a model is told; the checker knows all of them
 _HEADING = re.compile(r"^## (\w+)[ \t]*$", re.MULTILINE)
-_FACTS = re.compile(r"\{(facts|sentence|draft)\}")
+_FACTS = re.compile(r"\{(facts|sentence|points|words|draft)\}")
 _ROLES = ("system", "user", "assistant", "again")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The turns of one field's request, and what to add to the first when an answer was refused.
+    """The turns of one field's request, and what to add to the last when an answer was refused.
 
-    In braces are filled in: {facts}, one `name: value` a line, {sentence}, the same as a phrase, {draft}, what the
-    template would write (a list with "; " between its items), {tone}, {language} and, under `## again`, {complaint}.
-    Other braces stay as they are.
+    In braces are filled in: {facts}, one `name: value` a line, {sentence}, the same as a phrase, {points}, short
+    phrases of the attributes as JSON, {words}, the attributes' values as JSON, {draft}, what the template would write
+    (a list with "; " between its items), {tone}, {language} and, under `## again`, {complaint}. Other braces stay as
+    they are. What differs between products belongs at the end: servers keep what they have read of a beginning.
     """
 
     turns: tuple[tuple[str, str], ...]
@@ -35,7 +37,7 @@ class Prompt:
         known = {**known, "complaint": complaint}
         turns = [(role, _filled(text, known)) for role, text in self.turns]
         if complaint:
-            turns[0] = (turns[0][0], f"{turns[0][1]}\n\n{_filled(self.again, known)}")
+            turns[-1] = (turns[-1][0], f"{turns[-1][1]}\n\n{_filled(self.again, known)}")
         return [{"role": role, "content": text} for role, text in turns]
 
 
@@ -61,8 +63,20 @@ def load_prompts(language: str = "en", root: str | Path | None = None) -> Prompt
         if not file.is_file():
             raise UserError(f"{file}: there is no such file; prompts are {', '.join(f'{n}.md' for n in FIELDS)}")
         texts[name] = file.read_text(encoding="utf-8")
-    fingerprint = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()[:16]
-    return Prompts({name: _parsed(text, folder / f"{name}.md") for name, text in texts.items()}, fingerprint)
+    mark = fingerprint(*(folder / f"{name}.md" for name in FIELDS))
+    return Prompts({name: _parsed(text, folder / f"{name}.md") for name, text in texts.items()}, mark)
+
+
+def known_of(facts: Facts, template: Template, name: str) -> dict[str, str]:
+    """Return what a prompt of the field ``name`` may say of a product, by the names in braces."""
+    draft = template.field(name, facts)
+    return {
+        "facts": told(facts),
+        "sentence": template.sentence(facts),
+        "points": json.dumps(template.points(facts), ensure_ascii=False),
+        "words": json.dumps(template.words(facts), ensure_ascii=False),
+        "draft": draft if isinstance(draft, str) else "; ".join(draft),
+    }
 
 
 def told(facts: Facts) -> str:
@@ -80,7 +94,7 @@ def _parsed(text: str, file: Path) -> Prompt:
         raise UserError(f"{file}: '## {unknown[0]}' is no part of a prompt; use {', '.join('## ' + r for r in _ROLES)}")
     said = [(role, part) for role, part in turns if role != "again"]
     if not said or said[-1][0] != "user" or not _FACTS.search(said[-1][1]):
-        raise UserError(f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}} or {{draft}}")
+        raise UserError(f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}}, {{points}}, {{words}} or {{draft}}")
     again = next((part for role, part in turns if role == "again"), "Not right: {complaint}.")
     return Prompt(tuple(said), again)
 

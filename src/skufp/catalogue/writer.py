@@ -1,23 +1,27 @@
 """Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field."""
 
+import html
 import itertools
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skufp.catalogue.checker import Checker
 from skufp.catalogue.facts import Facts
 from skufp.catalogue.language_model import LanguageModel, ModelError
 from skufp.catalogue.metadata import FIELDS, ProductCopy
-from skufp.catalogue.prompt import Prompts, load_prompts, told
+from skufp.catalogue.prompt import Prompts, known_of, load_prompts
 from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 MODEL, TEMPLATE = "model", "template"
 _UNANSWERED = ("down", "slow", "limit", "server", "refused")
+_REFUSED = "the language model said what the facts do not hold"
+_UNUSABLE = "the language model's answer could not be used"
+_WHY = dict.fromkeys(_UNANSWERED, "the language model did not answer")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,18 @@ class CopyWriter:
         self._unanswered = 0
         self._lock = threading.Lock()
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the copy of equal facts depends on, as JSON, for cache keys; not how many are written at once."""
+        identity: dict[str, Any] = {"template": self.template.identity}
+        if self.model is not None:
+            identity |= {"checker": self.checker.identity, "prompts": self.prompts.fingerprint}
+            identity |= {"language": self.language, "tone": self.tone, "model": self.model.identity}
+        return identity
+
     def write(self, facts: Facts) -> Written:
         """Return the copy of one product."""
+        facts = _unescaped(facts)
         values: dict[str, Any] = {}
         written_by, notes = {}, {}
         for name in FIELDS:
@@ -87,19 +101,19 @@ class CopyWriter:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _asked(self, name: str, facts: Facts) -> tuple[Any, str]:
-        """Return the model's field and "", or None and why both of its answers were refused."""
+        """Return the model's field and "", or None and why neither of its answers could be used."""
         assert self.model is not None
-        known = {"facts": told(facts), "sentence": self.template.sentence(facts), "tone": self.tone}
-        draft = self.template.field(name, facts)
-        known |= {"language": self.language, "draft": draft if isinstance(draft, str) else "; ".join(draft)}
-        complaint, room = "", 1.0
+        known = {**known_of(facts, self.template, name), "tone": self.tone, "language": self.language}
+        parts = self.template.parts(name, facts)
+        left, complaint, note, room = None, "", "", 1.0
         for _ in range(2):
             messages = self.prompts.fields[name].messages(known, complaint)
             try:
-                value = self.model.ask(name, messages, room)
+                value = self.model.ask(name, messages, parts, room)
             except ModelError as error:
                 self._count(error)
                 complaint = str(error)
+                note = f"{_WHY.get(error.kind, _UNUSABLE)}: {error}"
                 if error.kind in _UNANSWERED:  # it was tried again already
                     break
                 room = 2.0 if error.kind == "length" else room
@@ -108,8 +122,13 @@ class CopyWriter:
             problems = self.checker.check(name, value, facts)
             if not problems:
                 return value, ""
+            spared = self.checker.spared(name, value, facts)
+            left = left if spared is None else spared
+            if isinstance(left, list):
+                break
             complaint = "; ".join(dict.fromkeys(str(problem) for problem in problems[:5]))
-        return None, complaint
+            note = f"{_REFUSED}: {complaint}"
+        return left, note if left is None else ""
 
     def _count(self, error: ModelError | None) -> None:
         with self._lock:
@@ -119,3 +138,10 @@ class CopyWriter:
                     f"{self.model.base_url} left {self._unanswered} requests in a row unanswered; the last: {error}."
                     " Start its server again and repeat the command: it goes on where it stopped. Or use llm=template"
                 ) from error
+
+
+def _unescaped(facts: Facts) -> Facts:
+    """Return the facts with HTML entities as the characters they stand for: manifests say `LumaTech&trade; Tee`."""
+    fields = {name: html.unescape(text) for name, text in facts.fields.items()}
+    attributes = {name: replace(v, value=html.unescape(v.value)) for name, v in facts.attributes.items()}
+    return replace(facts, category=html.unescape(facts.category), attributes=attributes, fields=fields)

@@ -15,6 +15,7 @@ from skufp.catalogue.metadata import valid_field
 STRICT = ("title", "seo_tags")  # fields where any unknown word is refused, not only guarded and capitalised ones
 NAMED = ("title", "description")  # fields that have to name the product
 _PARTS = {"bullet_points": "bullet", "seo_tags": "tag"}
+_PARTS_OF_A_GARMENT = ("neck", "sleeve", "collar", "length", "fit", "rise", "closure")  # each has a value of its own
 _LINK = re.compile(r"https?:|www\.|\S+@\S+|\.com\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?]+")
 _AFTER_SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -53,7 +54,11 @@ class Checker:
         self.lexicon: Lexicon = load_lexicon(language)
         self.strict = tuple(strict)
         files = sorted((HERE / "lexicon" / language).glob("*.txt"))
-        self.identity: dict[str, Any] = {"version": VERSION, "lexicon": fingerprint(*files), "strict": list(self.strict)}
+        self.identity: dict[str, Any] = {
+            "version": VERSION,
+            "lexicon": fingerprint(*files),
+            "strict": list(self.strict),
+        }
 
     def check(self, name: str, value: str | list[str], facts: Facts) -> list[Problem]:
         """Return what is wrong with the field ``name``, in reading order; nothing where it is all right."""
@@ -103,6 +108,9 @@ class Checker:
             elif unit.name[0].isdigit():
                 if not known.holds(part):
                     yield "number", unit.spelt
+            elif unit.name in known.parts and at and not known.holds((before := units[at - 1], unit)):
+                if (before.name,) in self.lexicon.terms:  # a hooded neckline does not bear out a cotton neckline
+                    yield "attribute", f"{before.spelt} {unit.spelt}"
             elif unit.name not in self.lexicon.plain and not known.holds(part):
                 if unit.capital or not unit.name.isascii():
                     yield "name", unit.spelt
@@ -128,6 +136,8 @@ class _Known:
         # A slash between facts keeps phrases from running over their ends.
         lines = [[unit.name for unit in lexicon.units(line)] for line in self.text.splitlines()]
         self.runs = " / ".join(" ".join(line) for line in lines)
+        names = [lexicon.units(name.replace("_", " "))[-1].name for name in facts.attributes]
+        self.parts = set(names) & set(_PARTS_OF_A_GARMENT)
         self.single = {word for line in lines for name in line for word in (name, *name.split())}
         self.product = facts.category or facts.fields.get("title", "")
         title = [unit.name for unit in lexicon.units(facts.fields.get("title", ""))]

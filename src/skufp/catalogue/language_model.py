@@ -16,6 +16,7 @@ MODES = ("json_schema", "json_object", "plain")
 _REFUSES_FORMAT = (400, 404, 415, 422, 500, 501)
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 _LONGEST_PAUSE = 30.0
+AGAIN_WARMER = 0.5
 
 
 class ModelError(Exception):
@@ -107,16 +108,18 @@ class LanguageModel:
         self.model = self.model or names[0]
         return self.model
 
-    def ask(self, name: str, messages: Messages, parts: Sequence[str] = (), room: float = 1.0) -> Any:
+    def ask(self, name: str, messages: Messages, parts: Sequence[str] = (), room: float = 1.0, attempt: int = 0) -> Any:
         """Return the field ``name`` as the model writes it, tidied and valid by the schema.
 
-        ``parts`` are those of answer_schema, ``room`` multiplies the tokens it may take. Raises ModelError.
+        ``parts`` are those of answer_schema, ``room`` multiplies the tokens it may take. A
+        second ``attempt`` has another seed and is warmer by AGAIN_WARMER: at 0 a small model says the same once more.
+        Raises ModelError.
         """
         schema = answer_schema(name, parts)
         while True:
             mode = self.mode
             try:
-                reply = self._retried(lambda mode=mode: self._request(schema, messages, room, mode))  # type: ignore[misc]
+                reply = self._retried(lambda mode=mode: self._request(schema, messages, room, mode, attempt))  # type: ignore[misc]
             except ModelError as error:
                 if error.kind in ("refused", "server") and mode != MODES[-1] and self._refused_format(error):
                     if self.mode == mode:  # another thread may have been here first
@@ -129,13 +132,16 @@ class LanguageModel:
     def _refused_format(error: ModelError) -> bool:
         return getattr(error.__cause__, "status_code", None) in _REFUSES_FORMAT
 
-    def _request(self, schema: dict[str, Any], messages: Messages, room: float, mode: str) -> Any:
+    def _request(self, schema: dict[str, Any], messages: Messages, room: float, mode: str, attempt: int) -> Any:
         (name,) = schema["properties"]
         formats: dict[str, dict[str, Any]] = {
             "json_schema": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}},
             "json_object": {"type": "json_object", "schema": schema},
         }
         arguments: dict[str, Any] = {"model": self.model or "default", "messages": messages, **self.sampling}
+        if attempt:
+            arguments["temperature"] += AGAIN_WARMER
+            arguments["seed"] += attempt
         arguments["max_tokens"] = int(self.max_tokens * room)
         if mode in formats:
             arguments["response_format"] = formats[mode]

@@ -45,6 +45,18 @@ class Template:
         """What its copy depends on, for cache keys."""
         return {"version": VERSION, "language": self.language, "tone": self.tone_name, "phrases": self.fingerprint}
 
+    def styled(self, name: str, value: Any) -> Any:
+        """Return a model's field in the form that the template gives it: a title in title case, without an article."""
+        if name != "title":
+            return value
+        first, _, rest = value.partition(" ")
+        articles = (self.phrases["article"]["vowel"], self.phrases["article"]["other"])
+        return titled(rest if rest and first.lower() in articles else value, self.phrases)
+
+    def named(self, facts: Facts) -> bool:
+        """Whether the manifest has a name for the product."""
+        return bool(_Said(facts, self.phrases).own_title)
+
     def points(self, facts: Facts) -> dict[str, str]:
         """Return what a model writes a bullet about: {"sleeve": "long sleeves", …}, three to six."""
         said = _Said(facts, self.phrases)
@@ -61,14 +73,14 @@ class Template:
             return list(self.points(facts))
         if name != "seo_tags":
             return []
-        words = [word for word in self.words(facts) if word != "kind"]
+        words = [word for word in self.words(facts) if word != "kind"][:5]
         return [*words, *self.phrases["told"]["tags"][: max(2, 7 - len(words))]]
 
     def words(self, facts: Facts) -> dict[str, str]:
-        """Return what a model makes tags of: {"kind": "shirt", "colour": "white", "sleeve": "long sleeves", …}."""
+        """Return what a model makes tags of: {"colour": "white", "sleeve": "long sleeves", …, "kind": "shirt"}."""
         said = _Said(facts, self.phrases)
         words = {n: said.phrase(n, "word") for n, v in said.values.items() if v.lower() not in self.phrases["silent"]}
-        return {"kind": said.category, **words} | ({"brand": said.brand} if said.brand else {})
+        return words | ({"brand": said.brand} if said.brand else {}) | {"kind": said.category}
 
     def sentence(self, facts: Facts) -> str:
         """Return the facts as one phrase, "a navy midi dress with a V-neck": what a small model can keep to."""
@@ -86,17 +98,17 @@ class Template:
             title, brand, colour = said.own_title, said.brand, said.value("colour")
             if brand and brand.casefold() not in title.casefold():
                 title = titles["branded"].format(brand=brand, title=title)
-            longer = titles["coloured"].format(title=title, colour=said.titled(colour))
+            longer = titles["coloured"].format(title=title, colour=titled(colour, self.phrases))
             return longer if colour and colour not in title.casefold() and len(longer) <= 150 else shorten(title, 150)
         noun, details = said.category, said.details(articles=False)
         adjectives = said.adjectives()
         for kept in range(len(details), -1, -1):
             pattern = titles["detailed" if kept else "plain"]
             text = pattern.format(adjectives=" ".join(adjectives), category=noun, details=said.join(details[:kept]))
-            title = said.titled(_SPACE.sub(" ", text).strip())
+            title = titled(_SPACE.sub(" ", text).strip(), self.phrases)
             if len(title) <= 150:
                 return title
-        return shorten(said.titled(noun), 150)
+        return shorten(titled(noun, self.phrases), 150)
 
     def _bullet_points(self, said: "_Said") -> list[str]:
         bullets = [said.bullet(name) for name in said.values]
@@ -152,7 +164,9 @@ class _Said:
         title = facts.fields.get("title") or facts.fields.get("name", "")
         self.own_title, self.brand = _one_line(title), _one_line(facts.fields.get("brand", ""))
         said = {name: _one_line(value.value) for name, value in facts.attributes.items()}
-        self.values = {name: shorten(value, 60) for name, value in said.items() if value.lower() not in ("", *phrases["unsaid"])}
+        self.values = {
+            name: shorten(value, 60) for name, value in said.items() if value.lower() not in ("", *phrases["unsaid"])
+        }
         self.plural = self.category.split()[-1] in phrases["plurals"]
 
     def value(self, name: str) -> str:
@@ -212,12 +226,6 @@ class _Said:
         vowel = start.startswith(tuple(rule["vowel_sounds"])) and not start.startswith(tuple(rule["but"]))
         return rule["vowel" if vowel else "other"]
 
-    def titled(self, text: str) -> str:
-        """Return ``text`` in title case; words with capitals of their own keep them."""
-        small = self.phrases["titles"]["small"]
-        words = [w if w in small and i else "-".join(map(_capital, w.split("-"))) for i, w in enumerate(text.split())]
-        return " ".join(words)
-
     def _phrase(self, name: str, pattern: str) -> str:
         value = self._letters(self.value(name))
         complete = tuple(self.phrases["attributes"].get(name, {}).get("complete", ()))
@@ -241,6 +249,13 @@ def load_phrases(language: str, root: Path = HERE / "phrases") -> dict[str, Any]
 
 def _file(language: str, root: Path = HERE / "phrases") -> Path:
     return language_folder(root, language, "phrases")
+
+
+def titled(text: str, phrases: dict[str, Any]) -> str:
+    """Return ``text`` in title case; words with capitals of their own keep them."""
+    small = phrases["titles"]["small"]
+    words = [w if w in small and i else "-".join(map(_capital, w.split("-"))) for i, w in enumerate(text.split())]
+    return " ".join(words)
 
 
 def shorten(text: str, longest: int) -> str:

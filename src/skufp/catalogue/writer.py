@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import json
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -105,14 +106,15 @@ class CopyWriter:
         assert self.model is not None
         known = {**known_of(facts, self.template, name), "tone": self.tone, "language": self.language}
         parts = self.template.parts(name, facts)
-        left, complaint, note, room = None, "", "", 1.0
-        for _ in range(2):
-            messages = self.prompts.fields[name].messages(known, complaint)
+        prompt, left, room = self.prompts.fields[name], None, 1.0
+        answer = complaint = note = ""
+        for attempt in range(2):
+            messages = prompt.messages(known, answer, complaint)
             try:
-                value = self.model.ask(name, messages, parts, room)
+                value = self.template.styled(name, self.model.ask(name, messages, parts, room, attempt))
             except ModelError as error:
                 self._count(error)
-                complaint = str(error)
+                answer, complaint = "", str(error)
                 note = f"{_WHY.get(error.kind, _UNUSABLE)}: {error}"
                 if error.kind in _UNANSWERED:  # it was tried again already
                     break
@@ -126,6 +128,7 @@ class CopyWriter:
             left = left if spared is None else spared
             if isinstance(left, list):
                 break
+            answer = json.dumps({name: value}, ensure_ascii=False)
             complaint = "; ".join(dict.fromkeys(str(problem) for problem in problems[:5]))
             note = f"{_REFUSED}: {complaint}"
         return left, note if left is None else ""

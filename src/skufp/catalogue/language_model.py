@@ -82,7 +82,7 @@ class LanguageModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What its answers depend on, for cache keys: the model, where it is served unless on this machine, sampling."""
+        """What its answers depend on, for cache keys: the model and its server, or our own file, and sampling."""
         served = self.source or {"base_url": self.base_url, "model": self.model}
         return {**served, **self.sampling, "max_tokens": self.max_tokens}
 

@@ -69,7 +69,7 @@ def answer_schema(name: str, parts: Sequence[str] = ()) -> dict[str, Any]:
     A list is asked for as an object with one item for each of ``parts``, where there are any: a small model keeps to
     the fact that an item is named after.
     """
-    asked = _object({part: _ASKED[name]["items"] for part in parts}) if parts else _ASKED[name]
+    asked = _object(dict.fromkeys(parts, _ASKED[name]["items"])) if parts else _ASKED[name]
     return _object({name: asked})
 
 
@@ -94,7 +94,8 @@ def valid_field(name: str, value: Any) -> Any:
 def tidied(name: str, value: Any) -> Any:
     """Mend what is form, not content: spaces, list marks, upper and lower case, tags and bullets said twice.
 
-    A list may come as an object of items. What is not a string or a list of strings comes back as it is, for valid_field to refuse.
+    A list may come as an object of items. What is not a string or a list of strings comes back as it is, for
+    valid_field to refuse.
     """
     if isinstance(value, str) and name not in LISTS:
         return _SPACE.sub(" ", value).strip()

@@ -49,7 +49,7 @@ class Prompt:
     again: str
 
     def messages(self, known: Mapping[str, str], answer: str = "", complaint: str = "") -> Messages:
-        """Return the chat to send, ``known`` filled in; a ``complaint`` says what was wrong with the last ``answer``."""
+        """Return the chat to send, ``known`` filled in; a ``complaint`` is about the last ``answer``."""
         known = {**known, "complaint": complaint}
         turns = [(turn.role, _filled(turn.text, known)) for turn in self.turns if turn.fits(known)]
         if complaint:
@@ -123,7 +123,8 @@ def _parsed(text: str, file: Path) -> Prompt:
         turns.append(Turn(role, part.strip(), (word, name)))
     if not turns or turns[-1].role != "user" or turns[-1].condition[0] or not _FACTS.search(turns[-1].text):
         raise UserError(
-            f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}}, {{points}}, {{words}} or {{draft}}"
+            f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}}, {{points}}, {{words}}"
+            " or {draft}"
         )
     return Prompt(tuple(turns), again)
 

@@ -94,9 +94,8 @@ def main(args: argparse.Namespace) -> None:
     print(f"{'':12} products/h  ratio  s/product")
     for label, run in runs.items():
         run["ratio_to_first"] = round(run["products_per_hour"] / first, 2)
-        print(
-            f"{label:12} {run['products_per_hour']:10.0f} {run['ratio_to_first']:6.2f} {run['seconds_per_product']:10.2f}"
-        )
+        rate, seconds = run["products_per_hour"], run["seconds_per_product"]
+        print(f"{label:12} {rate:10.0f} {run['ratio_to_first']:6.2f} {seconds:10.2f}")
     sizes = {"products": len(products) - 1, "threads": args.threads, "model": name}
     result = {"machine": {"cores": os.cpu_count()}, "sizes": sizes, "runs": runs}
     args.out.parent.mkdir(parents=True, exist_ok=True)

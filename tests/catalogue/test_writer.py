@@ -35,7 +35,7 @@ def answers(hostile: SimpleNamespace, bad: Callable[[str, bool], Any]) -> Any:
 
     def answer(handler: Any, request: dict[str, Any]) -> None:
         name = field_of(request)
-        again = "refused" in request["messages"][0]["content"]
+        again = "not in the facts" in request["messages"][-1]["content"]
         value = bad(name, again)
         hostile.says({name: GOOD[name]} if value is None else {name: value})(handler, request)
 
@@ -60,9 +60,12 @@ def test_an_invention_is_asked_about_once_again_with_the_complaint(hostile: Simp
     written, requests = write(hostile, answers(hostile, lie))
     assert written.written_by["title"] == "model"
     assert written.copy.title == GOOD["title"]
-    first, second = (r["messages"][0]["content"] for r in requests if field_of(r) == "title")
-    assert second.startswith(first)
-    assert "material 'Silk' is not in the facts" in second
+    first, second = (r for r in requests if field_of(r) == "title")
+    *before, answer, complaint = second["messages"]
+    assert before == first["messages"]  # servers keep what they have read of a beginning
+    assert answer == {"role": "assistant", "content": '{"title": "Navy Silk Dress"}'}
+    assert "material 'Silk' is not in the facts" in complaint["content"]
+    assert second["temperature"] > first["temperature"] == 0
 
 
 def test_after_a_second_invention_the_template_writes_and_the_row_says_why(hostile: SimpleNamespace) -> None:
@@ -70,7 +73,8 @@ def test_after_a_second_invention_the_template_writes_and_the_row_says_why(hosti
     written, requests = write(hostile, answers(hostile, lie))
     assert written.written_by == {**dict.fromkeys(FIELDS, "model"), "title": "template"}
     assert written.copy.title == TEMPLATE.field("title", FACTS) == "Navy Midi Dress"
-    assert written.notes == {"title": "title: brand 'Gucci' is not in the facts"}
+    said = "the language model said what the facts do not hold: title: brand 'Gucci' is not in the facts"
+    assert written.notes == {"title": said}
     assert len(requests) == len(FIELDS) + 1
 
 
@@ -86,6 +90,7 @@ def test_whatever_a_server_does_the_copy_is_valid(hostile: SimpleNamespace) -> N
         assert written.copy == TEMPLATE.write(FACTS)
         assert set(written.written_by.values()) == {"template"}
         assert set(written.notes) == set(FIELDS)
+        assert all(note.startswith("the language model") for note in written.notes.values())
 
 
 def test_a_server_that_stays_away_stops_the_writing(hostile: SimpleNamespace) -> None:
@@ -115,6 +120,46 @@ def test_without_a_model_the_template_writes_everything() -> None:
     (written,) = CopyWriter(TEMPLATE).write_all([FACTS])
     assert written.copy == TEMPLATE.write(FACTS)
     assert set(written.written_by.values()) == {"template"}
+
+
+def test_refused_items_and_sentences_are_left_out_where_enough_is_left(hostile: SimpleNamespace) -> None:
+    def bad(name: str, again: bool) -> Any:
+        if name == "seo_tags":
+            return {"colour": "Navy dress", "fabric": "silk dress", "length": "midi dress", **dict.fromkeys("abc", "x")}
+        if name == "bullet_points":
+            return [*GOOD["bullet_points"][:2], "Made of silk"]  # two are too few
+        return "This navy dress is easy to style. It is made of silk." if name == "description" else None
+
+    written, requests = write(hostile, answers(hostile, bad))
+    assert written.copy.description == "This navy dress is easy to style."
+    assert written.written_by == {**dict.fromkeys(FIELDS, "model"), "bullet_points": "template", "seo_tags": "template"}
+    enough = {"seo_tags": dict(zip("abcdef", [*GOOD["seo_tags"], "silk dress"], strict=True))}
+    written, requests = write(hostile, answers(hostile, lambda name, again: enough.get(name)))
+    assert written.copy.seo_tags == GOOD["seo_tags"]
+    assert len(requests) == len(FIELDS)
+
+
+def test_entities_of_a_manifest_are_characters_in_prompts_and_copy(hostile: SimpleNamespace) -> None:
+    tee = Facts(
+        "1", "t-shirt", {"colour": Value("navy", 0.9, "prompt")}, {"title": "Ryker LumaTech&trade; Tee &amp; Co"}
+    )
+    title = lambda name, again: "Ryker LumaTech Tee in navy" if name == "title" else None  # noqa: E731
+    written, requests = write(hostile, answers(hostile, title), facts=tee)
+    assert written.copy.title == "Ryker LumaTech Tee in Navy"
+    assert "Ryker LumaTech Tee & Co: a navy" in requests[0]["messages"][-1]["content"]
+    assert CopyWriter(TEMPLATE).write(tee).copy.title == "Ryker LumaTech™ Tee & Co in Navy"
+
+
+def test_the_identity_tells_what_the_copy_depends_on(hostile: SimpleNamespace) -> None:
+    assert list(CopyWriter(TEMPLATE).identity) == ["version", "template"]
+    with LanguageModel("http://x/v1", "m", timeout=5) as model, LanguageModel("http://x/v1", "m", seed=1) as other:
+        identity = CopyWriter(TEMPLATE, model).identity
+        assert json.loads(json.dumps(identity)) == identity
+        assert identity["model"]["base_url"] == "http://x/v1"
+        assert identity == CopyWriter(TEMPLATE, model, concurrency=4, patience=2).identity
+        for changed in (CopyWriter(Template(tone="elegant"), model), CopyWriter(TEMPLATE, other)):
+            assert changed.identity != identity
+        assert CopyWriter(TEMPLATE, model, tone="elegant").identity != identity
 
 
 def test_the_prompt_holds_the_facts_and_the_example_answers_are_json(hostile: SimpleNamespace) -> None:

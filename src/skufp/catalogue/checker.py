@@ -5,15 +5,21 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from skufp.catalogue.facts import Facts
-from skufp.catalogue.lexicon import Lexicon, Unit, load_lexicon
+from skufp.catalogue.lexicon import HERE, Lexicon, Unit, fingerprint, load_lexicon
+from skufp.catalogue.metadata import valid_field
 
 STRICT = ("title", "seo_tags")  # fields where any unknown word is refused, not only guarded and capitalised ones
 NAMED = ("title", "description")  # fields that have to name the product
 _PARTS = {"bullet_points": "bullet", "seo_tags": "tag"}
+_PARTS_OF_A_GARMENT = ("neck", "sleeve", "collar", "length", "fit", "rise", "closure")  # each has a value of its own
 _LINK = re.compile(r"https?:|www\.|\S+@\S+|\.com\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?]+")
+_AFTER_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+VERSION = 2  # raise it when it judges the same words otherwise
 
 
 @dataclass(frozen=True)
@@ -47,21 +53,47 @@ class Checker:
     def __init__(self, language: str = "en", strict: Sequence[str] = STRICT) -> None:
         self.lexicon: Lexicon = load_lexicon(language)
         self.strict = tuple(strict)
+        files = sorted((HERE / "lexicon" / language).glob("*.txt"))
+        self.identity: dict[str, Any] = {
+            "version": VERSION,
+            "lexicon": fingerprint(*files),
+            "strict": list(self.strict),
+        }
 
     def check(self, name: str, value: str | list[str], facts: Facts) -> list[Problem]:
         """Return what is wrong with the field ``name``, in reading order; nothing where it is all right."""
         known = _Known(facts, self.lexicon)
-        texts = [value] if isinstance(value, str) else value
+        texts = _texts(value)
         part = _PARTS.get(name)
         problems: list[Problem] = []
         for number, text in enumerate(texts, 1):
             where = f"{part} {number}" if part else name
-            found = [*_markup(text, known), *self._words(name, text, known), *_repetition(text, self.lexicon)]
-            problems += [Problem(name, where, kind, term) for kind, term in found]
+            problems += [Problem(name, where, kind, term) for kind, term in self._found(name, text, known)]
         if name in NAMED and not known.named_in(self.lexicon.units(" ".join(texts))):
             problems.append(Problem(name, name, "missing", known.product))
         problems += [Problem(name, name, "repetition", text) for text in _twins(texts, self.lexicon)]
         return problems
+
+    def spared(self, name: str, value: Any, facts: Facts) -> Any:
+        """Return a list without its refused items, or a description without its refused sentences.
+
+        None where that leaves too little, and for other fields: there is no part of a title to leave out.
+        """
+        if isinstance(value, str) and name != "description":
+            return None
+        known = _Known(facts, self.lexicon)
+        parts = _AFTER_SENTENCE.split(value) if isinstance(value, str) else value
+        right = [part for part in parts if not self._found(name, part, known)]
+        twins = _twins(right, self.lexicon)
+        left = [part for part in right if part not in twins]
+        try:
+            rest = valid_field(name, " ".join(left) if isinstance(value, str) else left)
+        except ValueError:
+            return None
+        return None if self.check(name, rest, facts) else rest
+
+    def _found(self, name: str, text: str, known: "_Known") -> list[tuple[str, str]]:
+        return [*_markup(text, known), *self._words(name, text, known), *_repetition(text, self.lexicon, known)]
 
     def _words(self, name: str, text: str, known: "_Known") -> Iterable[tuple[str, str]]:
         units = self.lexicon.units(text)
@@ -76,6 +108,9 @@ class Checker:
             elif unit.name[0].isdigit():
                 if not known.holds(part):
                     yield "number", unit.spelt
+            elif unit.name in known.parts and at and not known.holds((before := units[at - 1], unit)):
+                if (before.name,) in self.lexicon.terms:  # a hooded neckline does not bear out a cotton neckline
+                    yield "attribute", f"{before.spelt} {unit.spelt}"
             elif unit.name not in self.lexicon.plain and not known.holds(part):
                 if unit.capital or not unit.name.isascii():
                     yield "name", unit.spelt
@@ -101,6 +136,8 @@ class _Known:
         # A slash between facts keeps phrases from running over their ends.
         lines = [[unit.name for unit in lexicon.units(line)] for line in self.text.splitlines()]
         self.runs = " / ".join(" ".join(line) for line in lines)
+        names = [lexicon.units(name.replace("_", " "))[-1].name for name in facts.attributes]
+        self.parts = set(names) & set(_PARTS_OF_A_GARMENT)
         self.single = {word for line in lines for name in line for word in (name, *name.split())}
         self.product = facts.category or facts.fields.get("title", "")
         title = [unit.name for unit in lexicon.units(facts.fields.get("title", ""))]
@@ -128,16 +165,23 @@ def _markup(text: str, known: _Known) -> Iterable[tuple[str, str]]:
             yield ("number" if kind == "Sc" or sign == "%" else "markup"), sign
 
 
-def _repetition(text: str, lexicon: Lexicon) -> Iterable[tuple[str, str]]:
-    """Yield sentences said twice, and runs of four units said three times."""
+def _repetition(text: str, lexicon: Lexicon, known: _Known) -> Iterable[tuple[str, str]]:
+    """Yield sentences said twice, words said twice running, and runs of four units said three times."""
     sentences = [tuple(u.name for u in lexicon.units(s)) for s in _SENTENCE.findall(text)]
     for sentence, times in Counter(s for s in sentences if s).items():
         if times > 1:
             yield "repetition", " ".join(sentence)
     names = [unit.name for unit in lexicon.units(text)]
+    for first, second in pairwise(lexicon.units(text)):
+        if first.name == second.name and not known.holds((first, second)):
+            yield "repetition", first.spelt
     runs = Counter(tuple(names[i : i + 4]) for i in range(len(names) - 3))
     if (most := runs.most_common(1)) and most[0][1] > 2:
         yield "repetition", " ".join(most[0][0])
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _twins(texts: list[str], lexicon: Lexicon) -> list[str]:

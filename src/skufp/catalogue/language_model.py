@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,6 +16,7 @@ MODES = ("json_schema", "json_object", "plain")
 _REFUSES_FORMAT = (400, 404, 415, 422, 500, 501)
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 _LONGEST_PAUSE = 30.0
+AGAIN_WARMER = 0.5
 
 
 class ModelError(Exception):
@@ -32,6 +33,7 @@ class LanguageModel:
     Temperature 0 and a seed make answers repeatable as far as the server allows. ``timeout`` bounds a whole request in
     seconds, however slowly its bytes drip. What another try may mend (no connection, 408, 429, 5xx, a broken body) is
     tried ``retries`` more times, after ``backoff`` seconds, then twice that, …, or what Retry-After asks, up to 30.
+    ``source`` names what is served where the address does not: a file of our own server.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int = 0,
         max_tokens: int = 400,
+        source: Mapping[str, Any] | None = None,
     ) -> None:
         try:
             import openai
@@ -53,7 +56,7 @@ class LanguageModel:
         self.base_url, self.model, self.timeout = base_url.rstrip("/"), model, timeout
         self.retries, self.backoff = retries, backoff
         self.sampling = {"temperature": temperature, "seed": seed}
-        self.max_tokens = max_tokens
+        self.max_tokens, self.source = max_tokens, dict(source or {})
         self.mode = MODES[0]
         self._openai = openai
         self._loop = asyncio.new_event_loop()
@@ -77,6 +80,12 @@ class LanguageModel:
         self._thread.join()
         self._loop.close()
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its answers depend on, for cache keys: the model and its server, or our own file, and sampling."""
+        served = self.source or {"base_url": self.base_url, "model": self.model}
+        return {**served, **self.sampling, "max_tokens": self.max_tokens}
+
     def check(self) -> str:
         """Return the model's name as the server lists it; UserError where nothing answers or the name is not there."""
         try:
@@ -99,15 +108,18 @@ class LanguageModel:
         self.model = self.model or names[0]
         return self.model
 
-    def ask(self, name: str, messages: Messages, room: float = 1.0) -> Any:
+    def ask(self, name: str, messages: Messages, parts: Sequence[str] = (), room: float = 1.0, attempt: int = 0) -> Any:
         """Return the field ``name`` as the model writes it, tidied and valid by the schema.
 
-        ``room`` multiplies the tokens it may take. Raises ModelError.
+        ``parts`` are those of answer_schema, ``room`` multiplies the tokens it may take. A
+        second ``attempt`` has another seed and is warmer by AGAIN_WARMER: at 0 a small model says the same once more.
+        Raises ModelError.
         """
+        schema = answer_schema(name, parts)
         while True:
             mode = self.mode
             try:
-                reply = self._retried(lambda mode=mode: self._request(name, messages, room, mode))  # type: ignore[misc]
+                reply = self._retried(lambda mode=mode: self._request(schema, messages, room, mode, attempt))  # type: ignore[misc]
             except ModelError as error:
                 if error.kind in ("refused", "server") and mode != MODES[-1] and self._refused_format(error):
                     if self.mode == mode:  # another thread may have been here first
@@ -120,13 +132,16 @@ class LanguageModel:
     def _refused_format(error: ModelError) -> bool:
         return getattr(error.__cause__, "status_code", None) in _REFUSES_FORMAT
 
-    def _request(self, name: str, messages: Messages, room: float, mode: str) -> Any:
-        schema = answer_schema(name)
+    def _request(self, schema: dict[str, Any], messages: Messages, room: float, mode: str, attempt: int) -> Any:
+        (name,) = schema["properties"]
         formats: dict[str, dict[str, Any]] = {
             "json_schema": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}},
             "json_object": {"type": "json_object", "schema": schema},
         }
         arguments: dict[str, Any] = {"model": self.model or "default", "messages": messages, **self.sampling}
+        if attempt:
+            arguments["temperature"] += AGAIN_WARMER
+            arguments["seed"] += attempt
         arguments["max_tokens"] = int(self.max_tokens * room)
         if mode in formats:
             arguments["response_format"] = formats[mode]

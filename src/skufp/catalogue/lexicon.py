@@ -1,5 +1,6 @@
 """Words a shop can edit: what may only be said where the facts say it, what means the same, what claims nothing."""
 
+import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ KINDS = {
 }  # fmt: skip
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*")
 _PLURAL_ONLY = ("shorts",)  # a short skirt is no pair of shorts
-_APOSTROPHES = str.maketrans("’‘", "''")
+_APOSTROPHES = str.maketrans("’‘", "''", "™®©")  # NFKC would make LumaTech™ a word LumaTechTM
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ def language_folder(root: Path, language: str, what: str) -> Path:
     return found[language]
 
 
+def fingerprint(*files: Path) -> str:
+    """Return 16 hex digits that change with the names and the contents of ``files``."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
 def _lines(file: Path) -> list[list[str]]:
     if not file.is_file():
         raise UserError(f"{file}: there is no such file; a lexicon has {', '.join(KINDS)}, variants and plain .txt")
@@ -93,7 +102,7 @@ def _units(text: str, same: dict[tuple[str, ...], str]) -> list[Unit]:
 
 
 def _words(text: str) -> list[str]:
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES))
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)))
 
 
 def _stem(word: str) -> str:

@@ -42,6 +42,6 @@ def open_writer(llm: Mapping[str, Any]) -> Iterator[CopyWriter]:
 def _address(llm: Mapping[str, Any], stack: ExitStack) -> dict[str, Any]:
     if llm["name"] == "local":
         server = LocalServer(llm["gguf"], llm["concurrency"], llm["context"], llm["threads"])
-        return {"base_url": stack.enter_context(server).base_url}
+        return {"base_url": stack.enter_context(server).base_url, "source": server.identity}
     key = os.environ.get(llm["api_key_env"] or "", "none")
     return {"base_url": llm["base_url"], "model": llm["model"], "api_key": key}

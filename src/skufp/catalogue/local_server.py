@@ -1,5 +1,6 @@
 """llm=local: a llama.cpp server of our own, for the time of a run, in this process and on this machine only."""
 
+import hashlib
 import os
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +27,7 @@ class LocalServer:
             import xllamacpp
         except ImportError as error:
             raise UserError("llm=local needs llama.cpp's server: pip install 'skufp[local-llm]'") from error
-        self.name = file.stem
+        self.file = file
         self._server: Any = None
         try:
             self._server = xllamacpp.Server(_params(xllamacpp, file, parallel, context, threads))
@@ -35,6 +36,13 @@ class LocalServer:
                 f"llama.cpp cannot serve {file}: {error}. Is the file whole, and is it a chat model?"
             ) from error
         self.base_url = f"{self._server.listening_address}/v1"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its answers depend on: the model file's content and llama.cpp's version."""
+        with self.file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        return {"gguf": self.file.name, "sha256": digest, "xllamacpp": metadata.version("xllamacpp")}
 
     def __enter__(self) -> "LocalServer":
         return self

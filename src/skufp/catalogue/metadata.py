@@ -1,6 +1,7 @@
 """Product copy: the one schema that a language model, the template and every export keep to."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -62,9 +63,20 @@ _ASKED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def answer_schema(name: str) -> dict[str, Any]:
-    """Return the JSON schema of an answer that holds the one field ``name``."""
-    return {"type": "object", "properties": {name: _ASKED[name]}, "required": [name], "additionalProperties": False}
+def answer_schema(name: str, parts: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the JSON schema of an answer that holds the one field ``name``.
+
+    A list is asked for as an object with one item for each of ``parts``, where there are any: a small model keeps to
+    the fact that an item is named after.
+    """
+    asked = _object(dict.fromkeys(parts, _ASKED[name]["items"])) if parts else _ASKED[name]
+    return _object({name: asked})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
+    }  # fmt: skip
 
 
 def valid_field(name: str, value: Any) -> Any:
@@ -80,15 +92,20 @@ def valid_field(name: str, value: Any) -> Any:
 
 
 def tidied(name: str, value: Any) -> Any:
-    """Mend what is form, not content: spaces, list marks, the case of tags, tags and bullets said twice.
+    """Mend what is form, not content: spaces, list marks, upper and lower case, tags and bullets said twice.
 
-    What is not a string or a list of strings comes back as it is, for valid_field to refuse.
+    A list may come as an object of items. What is not a string or a list of strings comes back as it is, for
+    valid_field to refuse.
     """
     if isinstance(value, str) and name not in LISTS:
         return _SPACE.sub(" ", value).strip()
+    if isinstance(value, dict) and name in LISTS:
+        value = list(value.values())
     if not (isinstance(value, list) and name in LISTS and all(isinstance(item, str) for item in value)):
         return value
     items = [_LIST_MARK.sub("", _SPACE.sub(" ", item).strip()).strip() for item in value]
     if name == "seo_tags":
         items = [item.lower().rstrip(".,;") for item in items]
+    else:
+        items = [item[:1].upper() + item[1:].rstrip(".,;") for item in items]
     return list(dict.fromkeys(item for item in items if item))

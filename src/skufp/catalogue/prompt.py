@@ -1,41 +1,60 @@
 """Prompts are files a shop can edit: `prompts/<language>/<field>.md`, one per field of the copy."""
 
-import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skufp.catalogue.facts import Facts
-from skufp.catalogue.lexicon import HERE, language_folder
+from skufp.catalogue.lexicon import HERE, fingerprint, language_folder
 from skufp.catalogue.metadata import FIELDS
+from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 Messages = list[dict[str, str]]
 TOLD = ("title", "brand", "material")  # columns of the manifest that a model is told; the checker knows all of them
-_HEADING = re.compile(r"^## (\w+)[ \t]*$", re.MULTILINE)
-_FACTS = re.compile(r"\{(facts|sentence|draft)\}")
+_HEADING = re.compile(r"^## (\w.*?)[ \t]*$", re.MULTILINE)
+_FACTS = re.compile(r"\{(facts|sentence|points|words|draft)\}")
 _ROLES = ("system", "user", "assistant", "again")
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """The turns of one field's request, and what to add to the first when an answer was refused.
+class Turn:
+    """What one side says; ``condition``: ("", ""), or with or without and a column or attribute."""
 
-    In braces are filled in: {facts}, one `name: value` a line, {sentence}, the same as a phrase, {draft}, what the
-    template would write (a list with "; " between its items), {tone}, {language} and, under `## again`, {complaint}.
-    Other braces stay as they are.
+    role: str
+    text: str
+    condition: tuple[str, str] = ("", "")
+
+    def fits(self, known: Mapping[str, str]) -> bool:
+        """Whether the turn is for a product of which this is known: its names stand in {names}."""
+        word, name = self.condition
+        return not word or (name in known["names"].split()) == (word == "with")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The turns of one field's request, and what to say when its answer was refused.
+
+    In braces are filled in: {facts}, one `name: value` a line, {sentence}, the same as a phrase, {points}, short
+    phrases of the attributes as JSON, {words}, the attributes' values as JSON, {draft}, what the template would write
+    (a list with "; " between its items), {tone}, {language} and, under `## again`, {complaint}. Other braces stay as
+    they are. What differs between products belongs at the end: servers keep what they have read of a beginning.
+    An example under `## user with title` (or `without`) is for products that have a title only: a small model copies
+    what it has read, so an example should hold no kind of fact that the product lacks.
     """
 
-    turns: tuple[tuple[str, str], ...]
+    turns: tuple["Turn", ...]
     again: str
 
-    def messages(self, known: Mapping[str, str], complaint: str = "") -> Messages:
-        """Return the chat to send, ``known`` filled in; a ``complaint`` tells what was wrong with the last answer."""
+    def messages(self, known: Mapping[str, str], answer: str = "", complaint: str = "") -> Messages:
+        """Return the chat to send, ``known`` filled in; a ``complaint`` is about the last ``answer``."""
         known = {**known, "complaint": complaint}
-        turns = [(role, _filled(text, known)) for role, text in self.turns]
+        turns = [(turn.role, _filled(turn.text, known)) for turn in self.turns if turn.fits(known)]
         if complaint:
-            turns[0] = (turns[0][0], f"{turns[0][1]}\n\n{_filled(self.again, known)}")
+            turns += [("assistant", answer)] if answer else []
+            turns += [("user", _filled(self.again, known))]
         return [{"role": role, "content": text} for role, text in turns]
 
 
@@ -61,8 +80,21 @@ def load_prompts(language: str = "en", root: str | Path | None = None) -> Prompt
         if not file.is_file():
             raise UserError(f"{file}: there is no such file; prompts are {', '.join(f'{n}.md' for n in FIELDS)}")
         texts[name] = file.read_text(encoding="utf-8")
-    fingerprint = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()[:16]
-    return Prompts({name: _parsed(text, folder / f"{name}.md") for name, text in texts.items()}, fingerprint)
+    mark = fingerprint(*(folder / f"{name}.md" for name in FIELDS))
+    return Prompts({name: _parsed(text, folder / f"{name}.md") for name, text in texts.items()}, mark)
+
+
+def known_of(facts: Facts, template: Template, name: str) -> dict[str, str]:
+    """Return what a prompt of the field ``name`` may say of a product, by the names in braces."""
+    draft = template.field(name, facts)
+    return {
+        "facts": told(facts),
+        "sentence": template.sentence(facts),
+        "points": json.dumps(template.points(facts), ensure_ascii=False),
+        "words": json.dumps(template.words(facts), ensure_ascii=False),
+        "draft": draft if isinstance(draft, str) else "; ".join(draft),
+        "names": " ".join([*facts.attributes, *facts.fields, *(["title"] if template.named(facts) else [])]),
+    }
 
 
 def told(facts: Facts) -> str:
@@ -75,14 +107,26 @@ def told(facts: Facts) -> str:
 
 def _parsed(text: str, file: Path) -> Prompt:
     _, *parts = _HEADING.split(text)
-    turns = [(role, part.strip()) for role, part in zip(parts[::2], parts[1::2], strict=True)]
-    if unknown := [role for role, _ in turns if role not in _ROLES]:
-        raise UserError(f"{file}: '## {unknown[0]}' is no part of a prompt; use {', '.join('## ' + r for r in _ROLES)}")
-    said = [(role, part) for role, part in turns if role != "again"]
-    if not said or said[-1][0] != "user" or not _FACTS.search(said[-1][1]):
-        raise UserError(f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}} or {{draft}}")
-    again = next((part for role, part in turns if role == "again"), "Not right: {complaint}.")
-    return Prompt(tuple(said), again)
+    turns: list[Turn] = []
+    again = "Not right: {complaint}."
+    for heading, part in zip(parts[::2], parts[1::2], strict=True):
+        role, *condition = heading.split()
+        if role not in _ROLES or (condition and (len(condition) != 2 or condition[0] not in ("with", "without"))):
+            known = ", ".join("## " + r for r in _ROLES)
+            raise UserError(f"{file}: '## {heading}' is no part of a prompt; use {known}, or e.g. ## user with title")
+        if role == "again":
+            again = part.strip()
+            continue
+        if role == "assistant" and not condition and turns:  # an answer goes with its question
+            condition = list(turns[-1].condition)
+        word, name = condition or ("", "")
+        turns.append(Turn(role, part.strip(), (word, name)))
+    if not turns or turns[-1].role != "user" or turns[-1].condition[0] or not _FACTS.search(turns[-1].text):
+        raise UserError(
+            f"{file}: the last turn must be a '## user' that holds {{facts}}, {{sentence}}, {{points}}, {{words}}"
+            " or {draft}"
+        )
+    return Prompt(tuple(turns), again)
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:

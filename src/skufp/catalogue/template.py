@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from skufp.catalogue.facts import Facts
-from skufp.catalogue.lexicon import HERE, language_folder
+from skufp.catalogue.lexicon import HERE, fingerprint, language_folder
 from skufp.catalogue.metadata import FIELDS, ProductCopy
 from skufp.errors import UserError, nearest
 
-VERSION = 1  # raise it when equal facts give other copy
+VERSION = 2  # raise it when equal facts give other copy
 _SPACE = re.compile(r"\s+")
+_SIGNS = re.compile("[™®©]")
 
 
 class Template:
@@ -24,7 +25,8 @@ class Template:
     """
 
     def __init__(self, language: str = "en", tone: str = "neutral") -> None:
-        self.phrases = load_phrases(language)
+        self.phrases, self.fingerprint = load_phrases(language), fingerprint(_file(language))
+        self.language, self.tone_name = language, tone
         if tone not in self.phrases["tones"]:
             raise UserError(f"llm.tone={tone}: phrases/{language}.toml has no such tone."
                             f"{nearest(tone, self.phrases['tones'])}")  # fmt: skip
@@ -38,16 +40,57 @@ class Template:
         """Return one field of the copy: a string, or a list of them for bullet_points and seo_tags."""
         return getattr(self, f"_{name}")(_Said(facts, self.phrases))
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its copy depends on, for cache keys."""
+        return {"version": VERSION, "language": self.language, "tone": self.tone_name, "phrases": self.fingerprint}
+
+    def styled(self, name: str, value: Any) -> Any:
+        """Return a model's field in the form that the template gives it: a title in title case, without an article."""
+        if name != "title":
+            return value
+        first, _, rest = value.partition(" ")
+        articles = (self.phrases["article"]["vowel"], self.phrases["article"]["other"])
+        return titled(rest if rest and first.lower() in articles else value, self.phrases)
+
+    def named(self, facts: Facts) -> bool:
+        """Whether the manifest has a name for the product."""
+        return bool(_Said(facts, self.phrases).own_title)
+
+    def points(self, facts: Facts) -> dict[str, str]:
+        """Return what a model writes a bullet about: {"sleeve": "long sleeves", …}, three to six."""
+        said = _Said(facts, self.phrases)
+        points = {name: said.phrase(name, "phrase") for name in list(said.values)[:6]}
+        if said.brand and len(points) < 6:
+            points["brand"] = self.phrases["sentence"]["by"].format(brand=said.brand)
+        spare = self.phrases["told"]["points"].items()
+        missing = [(name, text.format(category=said.category)) for name, text in spare if name not in points]
+        return points | dict(missing[: max(0, 3 - len(points))])
+
+    def parts(self, name: str, facts: Facts) -> list[str]:
+        """Return what the items of a list are about: bullets of the points, tags of the words and then in general."""
+        if name == "bullet_points":
+            return list(self.points(facts))
+        if name != "seo_tags":
+            return []
+        words = [word for word in self.words(facts) if word != "kind"][:5]
+        return [*words, *self.phrases["told"]["tags"][: max(2, 7 - len(words))]]
+
+    def words(self, facts: Facts) -> dict[str, str]:
+        """Return what a model makes tags of: {"colour": "white", "sleeve": "long sleeves", …, "kind": "shirt"}."""
+        said = _Said(facts, self.phrases)
+        words = {n: said.phrase(n, "word") for n, v in said.values.items() if v.lower() not in self.phrases["silent"]}
+        return words | ({"brand": said.brand} if said.brand else {}) | {"kind": said.category}
+
     def sentence(self, facts: Facts) -> str:
         """Return the facts as one phrase, "a navy midi dress with a V-neck": what a small model can keep to."""
         said, parts = _Said(facts, self.phrases), self.phrases["sentence"]
         details = said.details()
         known = {"details": said.join(details), "occasion": said.value("occasion"), "brand": said.brand}
-        known["title"] = said.own_title
-        phrase = said.sentence([parts["look"]])
-        return phrase + "".join(
-            parts[name].format(**known) for name in ("details", "occasion", "brand", "title") if known[name]
-        )
+        known["title"] = _SIGNS.sub("", said.own_title)
+        first, rest = ("title",), ("details", "occasion", "brand")
+        opening, ending = ("".join(parts[n].format(**known) for n in names if known[n]) for names in (first, rest))
+        return opening + said.sentence([parts["look"]]) + ending
 
     def _title(self, said: "_Said") -> str:
         titles = self.phrases["titles"]
@@ -55,17 +98,17 @@ class Template:
             title, brand, colour = said.own_title, said.brand, said.value("colour")
             if brand and brand.casefold() not in title.casefold():
                 title = titles["branded"].format(brand=brand, title=title)
-            longer = titles["coloured"].format(title=title, colour=said.titled(colour))
+            longer = titles["coloured"].format(title=title, colour=titled(colour, self.phrases))
             return longer if colour and colour not in title.casefold() and len(longer) <= 150 else shorten(title, 150)
         noun, details = said.category, said.details(articles=False)
         adjectives = said.adjectives()
         for kept in range(len(details), -1, -1):
             pattern = titles["detailed" if kept else "plain"]
             text = pattern.format(adjectives=" ".join(adjectives), category=noun, details=said.join(details[:kept]))
-            title = said.titled(_SPACE.sub(" ", text).strip())
+            title = titled(_SPACE.sub(" ", text).strip(), self.phrases)
             if len(title) <= 150:
                 return title
-        return shorten(said.titled(noun), 150)
+        return shorten(titled(noun, self.phrases), 150)
 
     def _bullet_points(self, said: "_Said") -> list[str]:
         bullets = [said.bullet(name) for name in said.values]
@@ -118,9 +161,12 @@ class _Said:
         self.sku_id = facts.sku_id
         self.category = _one_line(facts.category) or phrases["nameless"]
         self.category = shorten(self.category.lower(), 100)
-        self.own_title, self.brand = _one_line(facts.fields.get("title", "")), _one_line(facts.fields.get("brand", ""))
+        title = facts.fields.get("title") or facts.fields.get("name", "")
+        self.own_title, self.brand = _one_line(title), _one_line(facts.fields.get("brand", ""))
         said = {name: _one_line(value.value) for name, value in facts.attributes.items()}
-        self.values = {name: shorten(value, 60) for name, value in said.items() if value}
+        self.values = {
+            name: shorten(value, 60) for name, value in said.items() if value.lower() not in ("", *phrases["unsaid"])
+        }
         self.plural = self.category.split()[-1] in phrases["plurals"]
 
     def value(self, name: str) -> str:
@@ -131,7 +177,8 @@ class _Said:
         """Return the values that stand before the noun, without those the category already says."""
         names = [name for name in self.phrases["adjectives"] if name in self.values]
         values = dict.fromkeys(self.value(name) for name in names)
-        return [self._letters(v) for v in values if v not in self.phrases["silent"] and not self._in_category(v)]
+        heard = [v for v in values if v not in self.phrases["silent"] and not self._in_category(v)]
+        return [self._letters(self.phrases["spoken"].get(v, v)) for v in heard]
 
     def qualities(self) -> list[str]:
         """Return the values of other attributes that may stand before the noun in a tag: v-neck, long sleeve."""
@@ -154,6 +201,12 @@ class _Said:
         known = self.phrases["attributes"].get(name, {})
         return self._phrase(name, known.get("bullet", f"{name.replace('_', ' ')}: {{value}}"))
 
+    def phrase(self, name: str, form: str) -> str:
+        """Return an attribute as a model is told it, in the form "phrase" or "word"."""
+        known = self.phrases["attributes"].get(name, {"bullet": f"{{value}} {name.replace('_', ' ')}"})
+        text = self._phrase(name, known.get(form, known["bullet"]))
+        return text if "detail" in known and text[:2] == "V-" else text[:1].lower() + text[1:]
+
     def sentence(self, ways: list[list[str]], **words: str) -> str:
         """Return one of the ways to say it, picked by the product's id, in the number of its category."""
         pattern = ways[zlib.crc32(self.sku_id.encode()) % len(ways)][self.plural]
@@ -173,12 +226,6 @@ class _Said:
         vowel = start.startswith(tuple(rule["vowel_sounds"])) and not start.startswith(tuple(rule["but"]))
         return rule["vowel" if vowel else "other"]
 
-    def titled(self, text: str) -> str:
-        """Return ``text`` in title case; words with capitals of their own keep them."""
-        small = self.phrases["titles"]["small"]
-        words = [w if w in small and i else "-".join(map(_capital, w.split("-"))) for i, w in enumerate(text.split())]
-        return " ".join(words)
-
     def _phrase(self, name: str, pattern: str) -> str:
         value = self._letters(self.value(name))
         complete = tuple(self.phrases["attributes"].get(name, {}).get("complete", ()))
@@ -197,7 +244,18 @@ class _Said:
 @cache
 def load_phrases(language: str, root: Path = HERE / "phrases") -> dict[str, Any]:
     """Read the phrases of ``language``; UserError naming those there are where it is missing."""
-    return tomllib.loads(language_folder(root, language, "phrases").read_text(encoding="utf-8"))
+    return tomllib.loads(_file(language, root).read_text(encoding="utf-8"))
+
+
+def _file(language: str, root: Path = HERE / "phrases") -> Path:
+    return language_folder(root, language, "phrases")
+
+
+def titled(text: str, phrases: dict[str, Any]) -> str:
+    """Return ``text`` in title case; words with capitals of their own keep them."""
+    small = phrases["titles"]["small"]
+    words = [w if w in small and i else "-".join(map(_capital, w.split("-"))) for i, w in enumerate(text.split())]
+    return " ".join(words)
 
 
 def shorten(text: str, longest: int) -> str:

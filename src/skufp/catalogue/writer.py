@@ -1,23 +1,33 @@
-"""Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field."""
+"""Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field.
 
+Items of a list that the checker refuses are left out where enough are left; sentences of a description too, after the
+second answer. What is left is the model's own, and passed.
+"""
+
+import html
 import itertools
+import json
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skufp.catalogue.checker import Checker
 from skufp.catalogue.facts import Facts
 from skufp.catalogue.language_model import LanguageModel, ModelError
 from skufp.catalogue.metadata import FIELDS, ProductCopy
-from skufp.catalogue.prompt import Prompts, load_prompts, told
-from skufp.catalogue.template import VERSION, Template
+from skufp.catalogue.prompt import Prompts, known_of, load_prompts
+from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 MODEL, TEMPLATE = "model", "template"
+VERSION = 2  # raise it when equal facts and answers give other copy: what is asked again, what is left out
 _UNANSWERED = ("down", "slow", "limit", "server", "refused")
+_REFUSED = "the language model said what the facts do not hold"
+_UNUSABLE = "the language model's answer could not be used"
+_WHY = dict.fromkeys(_UNANSWERED, "the language model did not answer")
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,16 @@ class CopyWriter:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the copy depends on, beside the facts: part of every cache key."""
-        asked = {"model": self.model.model, "prompts": self.prompts.fingerprint} if self.model else {}
-        return {"template": VERSION, "tone": self.tone, "language": self.language, **asked}
+        """All that the copy of equal facts depends on, as JSON, for cache keys; not how many are written at once."""
+        identity: dict[str, Any] = {"version": VERSION, "template": self.template.identity}
+        if self.model is not None:
+            identity |= {"checker": self.checker.identity, "prompts": self.prompts.fingerprint}
+            identity |= {"language": self.language, "tone": self.tone, "model": self.model.identity}
+        return identity
 
     def write(self, facts: Facts) -> Written:
         """Return the copy of one product."""
+        facts = _unescaped(facts)
         values: dict[str, Any] = {}
         written_by, notes = {}, {}
         for name in FIELDS:
@@ -93,19 +107,20 @@ class CopyWriter:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _asked(self, name: str, facts: Facts) -> tuple[Any, str]:
-        """Return the model's field and "", or None and why both of its answers were refused."""
+        """Return the model's field and "", or None and why neither of its answers could be used."""
         assert self.model is not None
-        known = {"facts": told(facts), "sentence": self.template.sentence(facts), "tone": self.tone}
-        draft = self.template.field(name, facts)
-        known |= {"language": self.language, "draft": draft if isinstance(draft, str) else "; ".join(draft)}
-        complaint, room = "", 1.0
-        for _ in range(2):
-            messages = self.prompts.fields[name].messages(known, complaint)
+        known = {**known_of(facts, self.template, name), "tone": self.tone, "language": self.language}
+        parts = self.template.parts(name, facts)
+        prompt, left, room = self.prompts.fields[name], None, 1.0
+        answer = complaint = note = ""
+        for attempt in range(2):
+            messages = prompt.messages(known, answer, complaint)
             try:
-                value = self.model.ask(name, messages, room)
+                value = self.template.styled(name, self.model.ask(name, messages, parts, room, attempt))
             except ModelError as error:
                 self._count(error)
-                complaint = str(error)
+                answer, complaint = "", str(error)
+                note = f"{_WHY.get(error.kind, _UNUSABLE)}: {error}"
                 if error.kind in _UNANSWERED:  # it was tried again already
                     break
                 room = 2.0 if error.kind == "length" else room
@@ -114,8 +129,14 @@ class CopyWriter:
             problems = self.checker.check(name, value, facts)
             if not problems:
                 return value, ""
+            spared = self.checker.spared(name, value, facts)
+            left = left if spared is None else spared
+            if isinstance(left, list):
+                break
+            answer = json.dumps({name: value}, ensure_ascii=False)
             complaint = "; ".join(dict.fromkeys(str(problem) for problem in problems[:5]))
-        return None, complaint
+            note = f"{_REFUSED}: {complaint}"
+        return left, note if left is None else ""
 
     def _count(self, error: ModelError | None) -> None:
         with self._lock:
@@ -125,3 +146,10 @@ class CopyWriter:
                     f"{self.model.base_url} left {self._unanswered} requests in a row unanswered; the last: {error}."
                     " Start its server again and repeat the command: it goes on where it stopped. Or use llm=template"
                 ) from error
+
+
+def _unescaped(facts: Facts) -> Facts:
+    """Return the facts with HTML entities as the characters they stand for: manifests say `LumaTech&trade; Tee`."""
+    fields = {name: html.unescape(text) for name, text in facts.fields.items()}
+    attributes = {name: replace(v, value=html.unescape(v.value)) for name, v in facts.attributes.items()}
+    return replace(facts, category=html.unescape(facts.category), attributes=attributes, fields=fields)

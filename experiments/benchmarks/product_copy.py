@@ -53,12 +53,14 @@ def described(path: Path) -> list[Any]:
     return [Facts.from_dict(row.get("product", row)["facts"]) for row in rows]
 
 
-def measure(writer: Any, products: list[Any]) -> dict[str, Any]:
+def measure(writer: Any, products: list[Any], concurrency: int) -> dict[str, Any]:
     """Write all products but the first, which only warms up; return the rate and who wrote what."""
+    from skufp.catalogue.bulk import in_order
+
     writer.write(products[0])
     seconds, last, by = [], time.perf_counter(), Counter()
     start = last
-    for written in writer.write_all(products[1:]):
+    for written in in_order(writer.write, products[1:], concurrency, 2 * concurrency):
         now = time.perf_counter()
         seconds.append(now - last)
         last = now
@@ -81,14 +83,14 @@ def main(args: argparse.Namespace) -> None:
     from skufp.catalogue.writer import CopyWriter
 
     products = list(islice(described(args.described) if args.described else invented(), args.products))
-    runs = {"template": measure(CopyWriter(Template()), products)}
+    runs = {"template": measure(CopyWriter(Template()), products, 1)}
     for at_once in args.concurrency:
         with (
             LocalServer(args.gguf, parallel=at_once, threads=args.threads) as server,
             LanguageModel(server.base_url, timeout=300) as model,
         ):
             model.check()
-            runs[f"{at_once} at once"] = measure(CopyWriter(Template(), model, concurrency=at_once), products)
+            runs[f"{at_once} at once"] = measure(CopyWriter(Template(), model), products, at_once)
             name = server.file.name
     first = runs[f"{args.concurrency[0]} at once"]["products_per_hour"]
     print(f"{'':12} products/h  ratio  s/product")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from skufp.catalogue.bulk import in_order
 from skufp.catalogue.facts import Facts, Value
 from skufp.catalogue.language_model import LanguageModel
 from skufp.catalogue.metadata import FIELDS
@@ -100,24 +101,15 @@ def test_a_server_that_stays_away_stops_the_writing(hostile: SimpleNamespace) ->
 
 def test_products_come_in_order_and_requests_are_limited(hostile: SimpleNamespace) -> None:
     products = [Facts(str(i), "dress", FACTS.attributes) for i in range(9)]
-    read = []
-
-    def source() -> Any:
-        for facts in products:
-            read.append(facts.sku_id)
-            yield facts
-
     honest = hostile.slowly(answers(hostile, lambda name, again: None))
     with hostile.Server(honest) as server, LanguageModel(server.base_url, "m") as model:
-        writing = CopyWriter(TEMPLATE, model, concurrency=3).write_all(source())
-        first = next(writing)
-        assert len(read) <= 7  # a window, not the whole catalogue
-        assert [w.sku_id for w in (first, *writing)] == [facts.sku_id for facts in products]
+        writing = in_order(CopyWriter(TEMPLATE, model).write, products, 3, 6)
+        assert [written.sku_id for written in writing] == [facts.sku_id for facts in products]
         assert server.most_open == 3
 
 
 def test_without_a_model_the_template_writes_everything() -> None:
-    (written,) = CopyWriter(TEMPLATE).write_all([FACTS])
+    written = CopyWriter(TEMPLATE).write(FACTS)
     assert written.copy == TEMPLATE.write(FACTS)
     assert set(written.written_by.values()) == {"template"}
 
@@ -156,7 +148,7 @@ def test_the_identity_tells_what_the_copy_depends_on(hostile: SimpleNamespace) -
         identity = CopyWriter(TEMPLATE, model).identity
         assert json.loads(json.dumps(identity)) == identity
         assert identity["model"]["base_url"] == "http://x/v1"
-        assert identity == CopyWriter(TEMPLATE, model, concurrency=4, patience=2).identity
+        assert identity == CopyWriter(TEMPLATE, model, patience=2).identity
         for changed in (CopyWriter(Template(tone="elegant"), model), CopyWriter(TEMPLATE, other)):
             assert changed.identity != identity
         assert CopyWriter(TEMPLATE, model, tone="elegant").identity != identity

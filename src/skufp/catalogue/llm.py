@@ -34,9 +34,7 @@ def open_writer(llm: Mapping[str, Any]) -> Iterator[CopyWriter]:
         address = _address(llm, stack)
         model = stack.enter_context(LanguageModel(**address, **{key: llm[key] for key in _MODEL}))
         model.check()
-        yield CopyWriter(
-            template, model, checker, prompts, tone, language, concurrency=llm["concurrency"], patience=llm["patience"]
-        )
+        yield CopyWriter(template, model, checker, prompts, tone, language, llm["patience"])
 
 
 def _address(llm: Mapping[str, Any], stack: ExitStack) -> dict[str, Any]:

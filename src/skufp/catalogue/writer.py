@@ -5,12 +5,8 @@ second answer. What is left is the model's own, and passed.
 """
 
 import html
-import itertools
 import json
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,7 +39,7 @@ class Written:
 class CopyWriter:
     """Writes copy with a language model and a template, or (``model`` null) with the template alone.
 
-    ``concurrency`` products are written at once, each field after field, so no more requests than that are open.
+    Safe for threads at once; a product's fields are asked one after the other, so each thread has one request open.
     After ``patience`` fields in a row that the server left unanswered, writing stops with a UserError rather than
     fill a catalogue with template copy.
     """
@@ -56,7 +52,6 @@ class CopyWriter:
         prompts: Prompts | None = None,
         tone: str = "neutral",
         language: str = "en",
-        concurrency: int = 1,
         patience: int = 10,
     ) -> None:
         self.template, self.model = template, model
@@ -64,7 +59,7 @@ class CopyWriter:
         if model is not None:
             self.checker = checker or Checker(language)
             self.prompts = prompts or load_prompts(language)
-        self.concurrency, self.patience = max(1, concurrency), patience
+        self.patience = patience
         self._unanswered = 0
         self._lock = threading.Lock()
 
@@ -89,22 +84,6 @@ class CopyWriter:
             if note:
                 notes[name] = note
         return Written(facts.sku_id, ProductCopy(**values), written_by, notes)
-
-    def write_all(self, products: Iterable[Facts]) -> Iterator[Written]:
-        """Yield the copy of ``products`` in their order, ``concurrency`` at a time; they are read when needed."""
-        if self.model is None or self.concurrency == 1:
-            yield from map(self.write, products)
-            return
-        rest = iter(products)
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="copy")
-        try:
-            window = deque(pool.submit(self.write, facts) for facts in itertools.islice(rest, 2 * self.concurrency))
-            while window:
-                done: Future[Written] = window.popleft()
-                yield done.result()
-                window.extend(pool.submit(self.write, facts) for facts in itertools.islice(rest, 1))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _asked(self, name: str, facts: Facts) -> tuple[Any, str]:
         """Return the model's field and "", or None and why neither of its answers could be used."""

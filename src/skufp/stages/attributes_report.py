@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skufp.catalogue.vocabulary import Vocabulary
     from skufp.stages.attributes import Catalogue
 
+TEXT = ("attribute", "by", "majority")  # columns
 UNRESOLVED = 10  # of the manifest's texts that are no value, the most frequent
 
 
@@ -80,7 +81,7 @@ def scores(cfg: DictConfig, catalogue: "Catalogue", reading: Reading) -> dict[st
         "calibration_error": calibration_error(sure, right) if len(right) else 0.0,
         "majority": {"value": common, **asdict(base)},
         "calibrated_on": reader.labels,
-        "evidence": "probe" if reader.probe else "prompts and pixels" if reader.pixel_weight else "prompts",
+        "evidence": "probe" if reader.probe else "prompts, pixels" if reader.pixel_weight else "prompts",
         "threshold": reader.threshold if np.isfinite(reader.threshold) else None,
     }
 
@@ -103,15 +104,15 @@ def print_attributes(found: Mapping[str, Any], console: Console) -> None:
     """Print each labelled attribute's scores beside the majority's."""
     if found["attributes"]:
         title = f"What the pictures alone say, against the labels of {found['scored_on']}"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        for column in ("attribute", "labelled", "evidence", "said", "right", "macro-F1", "majority", "its F1"):
-            table.add_column(column, justify="left" if column in ("attribute", "evidence", "majority") else "right")
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
+        for column in ("attribute", "labelled", "by", "said", "right", "macro-F1", "majority", "right", "macro-F1"):
+            table.add_column(column, justify="left" if column in TEXT else "right", no_wrap=True)
         for key, row in found["attributes"].items():
             base = row["majority"]
             precision = f"{row['precision']:.0%}" if row["coverage"] else "-"
             table.add_row(
                 key, str(row["labelled"]), row["evidence"], f"{row['coverage']:.0%}", precision,
-                f"{row['macro_f1']:.2f}", f"{base['value']} {base['accuracy']:.0%}", f"{base['macro_f1']:.2f}",
+                f"{row['macro_f1']:.2f}", base["value"], f"{base['accuracy']:.0%}", f"{base['macro_f1']:.2f}",
             )  # fmt: skip
         console.print(table)
     if found["without_labels"]:

@@ -137,6 +137,9 @@ def run(cfg: DictConfig) -> None:
         folder = execute(cfg, console)
     except UserError as error:
         fail(error)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("[yellow]interrupted[/]: the same command goes on where this one stopped")
+        raise SystemExit(130) from None
     job = HydraConfig.get()
     if job.mode == RunMode.MULTIRUN:
         sweep = Path(job.sweep.dir)

@@ -1,10 +1,16 @@
 """One small chain, run once through the real command line, that several tests look at."""
 
+import io
 import json
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from skufp.__main__ import main
 
 SMALL = (
     "data.source.pairs={train: 8, validation: 4, test: 3}", "model.training.steps=6", "stages.fingerprint.steps=6",
@@ -53,3 +59,22 @@ def only():
 def read():
     """Read JSON."""
     return lambda path: json.loads(Path(path).read_text())
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., SimpleNamespace]:
+    """Run the command line in this process, whose imports are paid already: exit code, output, errors."""
+
+    def run(folder: Path, *arguments: str) -> SimpleNamespace:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "100")
+            patch.setattr(sys, "argv", ["skufp", *arguments])
+            try:
+                main()
+            except SystemExit as leaving:
+                code = int(leaving.code or 0)
+        return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
+
+    return run

@@ -1,39 +1,23 @@
 """Attributes and product data through the real command line, beside the small chain."""
 
 import csv
-import io
 import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from skufp.__main__ import main
 from skufp.catalogue.exports import VALIDATORS
 from skufp.catalogue.metadata import FIELDS, ProductCopy
 
 UPSTREAM = ("prepare", "retriever", "embed", "teacher", "fingerprint", "index")
 
 
-def command(folder: Path, *arguments: str) -> SimpleNamespace:
-    """Run the command line in this process: its imports are paid already."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "120")
-        patch.setattr(sys, "argv", ["skufp", *arguments])
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-    return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
-
-
 @pytest.fixture(scope="module")
-def described(chain: Any, beside: Any, only: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def described(
+    command: Any, chain: Any, beside: Any, only: Any, tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
     """The finished stage=describe: working folder, settings, the stage's folder, output."""
     folder = tmp_path_factory.mktemp("describe")
     beside(folder, *UPSTREAM)
@@ -95,7 +79,9 @@ def test_a_card_shows_photo_copy_and_what_to_wear_with_it(described: Any) -> Non
     assert "Complete the look" in page
 
 
-def test_a_rerun_reads_its_cache_and_says_the_same(described: Any, tmp_path: Path, read: Any, only: Any) -> None:
+def test_a_rerun_reads_its_cache_and_says_the_same(
+    command: Any, described: Any, tmp_path: Path, read: Any, only: Any
+) -> None:
     (tmp_path / "runs").mkdir()
     for stage in (*UPSTREAM, "attributes"):
         (tmp_path / "runs" / stage).symlink_to(described.folder / "runs" / stage)
@@ -108,7 +94,7 @@ def test_a_rerun_reads_its_cache_and_says_the_same(described: Any, tmp_path: Pat
         assert (again / file).read_bytes() == (described.made / file).read_bytes()
 
 
-def test_a_person_s_correction_wins(described: Any, beside: Any, tmp_path: Path, only: Any) -> None:
+def test_a_person_s_correction_wins(command: Any, described: Any, beside: Any, tmp_path: Path, only: Any) -> None:
     beside(tmp_path, *UPSTREAM)
     table = only(described.folder, "attributes") / "attributes.csv"
     with table.open(newline="", encoding="utf-8") as file:
@@ -128,7 +114,7 @@ def test_a_person_s_correction_wins(described: Any, beside: Any, tmp_path: Path,
     assert "purple" in products[first["sku"]]["copy"]["title"].lower()
 
 
-def test_one_photo_is_one_product(described: Any, chain: Any, read: Any) -> None:
+def test_one_photo_is_one_product(command: Any, described: Any, chain: Any, read: Any) -> None:
     photo = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
     result = command(described.folder, *described.settings, "--image", str(photo))
     assert result.code == 0, result.out + result.err
@@ -153,7 +139,7 @@ def test_one_photo_is_one_product(described: Any, chain: Any, read: Any) -> None
         (["--text", "navy tee"], "stage=search"),
     ],
 )
-def test_mistakes_get_a_line(described: Any, tmp_path: Path, settings: list[str], said: str) -> None:
+def test_mistakes_get_a_line(command: Any, described: Any, tmp_path: Path, settings: list[str], said: str) -> None:
     result = command(tmp_path, *described.settings, *settings)
     assert result.code == 2
     assert said in result.err, result.err

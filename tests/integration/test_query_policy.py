@@ -1,8 +1,5 @@
 """Actions on query photos through the real command line, on the small chain's catalogue."""
 
-import io
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skufp.__main__ import main
 from skufp.actions.exposure import Exposure
 
 
@@ -24,18 +20,10 @@ def photo(chain: SimpleNamespace) -> Path:
     return path
 
 
-def search(chain: SimpleNamespace, *arguments: str) -> SimpleNamespace:
-    """Run the command line in this process: its imports are paid already."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(chain.folder)
-        patch.setenv("COLUMNS", "100")
-        patch.setattr(sys, "argv", ["skufp", *chain.settings, "stage=search", *arguments])
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-    return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
+@pytest.fixture(scope="module")
+def search(chain: SimpleNamespace, command: Any) -> Any:
+    """Search beside the chain."""
+    return lambda *arguments: command(chain.folder, *chain.settings, "stage=search", *arguments)
 
 
 def answer(chain: SimpleNamespace, read: Any, name: str) -> tuple[Path, dict[str, Any]]:
@@ -45,8 +33,8 @@ def answer(chain: SimpleNamespace, read: Any, name: str) -> tuple[Path, dict[str
     return newest, read(newest / "results.json")[0]
 
 
-def test_a_fixed_action_is_taken_named_and_shown(chain: Any, photo: Path, read: Any) -> None:
-    result = search(chain, "--image", str(photo), "--text", "navy tee", "policy=fixed", "policy.action=exposure")
+def test_a_fixed_action_is_taken_named_and_shown(search: Any, chain: Any, photo: Path, read: Any) -> None:
+    result = search("--image", str(photo), "--text", "navy tee", "policy=fixed", "policy.action=exposure")
     assert result.code == 0, result.out + result.err
     assert f"query: {photo} (action: exposure)" in result.out
     assert "policy" not in {line.split()[0] for line in result.out.splitlines() if "runs/" in line}  # nothing is learnt
@@ -60,8 +48,8 @@ def test_a_fixed_action_is_taken_named_and_shown(chain: Any, photo: Path, read: 
 
 
 @pytest.mark.slow
-def test_without_a_policy_nothing_is_done(chain: Any, photo: Path, read: Any) -> None:
-    result = search(chain, "--image", str(photo))
+def test_without_a_policy_nothing_is_done(search: Any, chain: Any, photo: Path, read: Any) -> None:
+    result = search("--image", str(photo))
     assert result.code == 0, result.out + result.err
     assert "action" not in result.out
     folder, found = answer(chain, read, "none")
@@ -71,8 +59,8 @@ def test_without_a_policy_nothing_is_done(chain: Any, photo: Path, read: Any) ->
 
 
 @pytest.mark.slow
-def test_a_learnt_policy_is_planned_with_its_labels(chain: Any, photo: Path) -> None:
-    result = search(chain, "--image", str(photo), "policy=default", "upstream=refuse")
+def test_a_learnt_policy_is_planned_with_its_labels(search: Any, chain: Any, photo: Path) -> None:
+    result = search("--image", str(photo), "policy=default", "upstream=refuse")
     assert result.code == 2
     assert "stage=search needs stage=actions" in result.err
     assert "stage=policy" in result.err

@@ -1,10 +1,7 @@
 """Generated views through the real command line: made, filtered, reported, and mixed into the fingerprint."""
 
-import io
 import re
-import sys
 from collections import Counter
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +9,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from skufp.__main__ import main
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, VIEW, ViewRow, read_views
 from skufp.data.view_mix import room
@@ -30,22 +26,8 @@ FEW = "views.generator.steps=3"
 SPLITS = ("train", "dev", "validation")
 
 
-def command(folder: Path, *arguments: str) -> SimpleNamespace:
-    """Run the command line in this process: its imports are paid already."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "100")
-        patch.setattr(sys, "argv", ["skufp", *arguments])
-        try:
-            main()
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-    return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
-
-
 @pytest.fixture(scope="session")
-def drawn(chain: Any, beside: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def drawn(command: Any, chain: Any, beside: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The finished stage=views beside the small chain's catalogue and retriever: folder, settings, output."""
     folder = tmp_path_factory.mktemp("views")
     beside(folder, "prepare", "retriever")
@@ -167,7 +149,7 @@ def test_the_contact_sheet_needs_no_other_file(made: Path, rows: list[ViewRow]) 
         assert sku in page
 
 
-def _generated(drawn: SimpleNamespace, *settings: str) -> tuple[Counter[tuple[str, str]], Any]:
+def _generated(command: Any, drawn: SimpleNamespace, *settings: str) -> tuple[Counter[tuple[str, str]], Any]:
     """Embed with ``settings``; return the number of generated views of every SKU, and the table."""
     done = "embed/*/manifest.json"
     before = set((drawn.folder / "runs").glob(done))
@@ -193,7 +175,7 @@ def test_generated_and_classic_views_join_in_equal_numbers(
     assert list((drawn.folder / "runs").glob("fingerprint/*/manifest.json"))
 
 
-def test_views_none_have_nothing_to_draw(drawn: SimpleNamespace) -> None:
+def test_views_none_have_nothing_to_draw(command: Any, drawn: SimpleNamespace) -> None:
     result = command(drawn.folder, "stage=views", "views=none", *drawn.settings)
     assert result.code == 2
     assert "error: stage=views draws nothing with views=none: say views=dit, classic or img2img" in result.err

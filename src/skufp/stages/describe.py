@@ -25,7 +25,7 @@ from skufp.stages.describe_report import print_report, report
 from skufp.stages.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from skufp.catalogue.bulk import Item
+    from skufp.catalogue.bulk import Bulk, Item
     from skufp.catalogue.described import Described
     from skufp.catalogue.exports import Shop
     from skufp.catalogue.facts import Facts
@@ -84,7 +84,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
             always_at_the_end(lambda: write_products_csv(bulk.products, out)),
             ProgressBar(cfg, "describing", len(items), rate=True) as advance,
         ):
-            bulk.run(items, advance)
+            describe_all(bulk, items, advance, out)
     seconds = time.monotonic() - start
     beside = recommendations(cfg, inputs, facts)
     products = [replace(p, similar=beside[p.sku_id]["similar"]) for p in bulk.products] + lost_products(cfg, inputs)
@@ -98,6 +98,16 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_json(
         out / REPORT, {"run": names, **report(vocabulary, products, timing, writer.template, exported, attributes)}
     )
+
+
+def describe_all(bulk: "Bulk", items: "list[Item]", advance: Callable[[int], None], out: Path) -> None:
+    """Describe ``items``; on Ctrl-C say where what is done will be."""
+    try:
+        bulk.run(items, advance)
+    except KeyboardInterrupt:
+        done = f"{len(bulk.products)} of {len(items)} products are in {out / 'products.csv'}"
+        Console(stderr=True).print(done, soft_wrap=True)
+        raise
 
 
 def to_describe(prepared: Path, facts: "dict[Sku, Facts]") -> "list[Item]":

@@ -14,6 +14,7 @@ INTRO = (
     " on a noisy two-core machine."
 )
 WRITERS = {"local": "llama.cpp on this machine", "openai": "a language model's server", "template": "the template"}
+BENCHMARK = Path(__file__).resolve().parent / "results" / "benchmarks" / "product_copy.json"
 Row = dict[str, Any]
 
 
@@ -39,7 +40,18 @@ def section(summaries: list[Row]) -> list[str]:
         of_encoder.setdefault((found["run"]["data"], found["run"]["model"]), []).append(found)
     for (data, model), reports in of_encoder.items():
         parts += [f"### {data} · {model}", attributes_table(reports[0]["attributes"]), copy_table(reports)]
-    return parts
+    return [*parts, *speed()]
+
+
+def speed() -> list[str]:
+    """Say how many products an hour the benchmark saw with one and with more requests at once; nothing without it."""
+    if not BENCHMARK.exists():
+        return []
+    found = collect.read_json(BENCHMARK)
+    rates = ", ".join(f"{name}: {run['products_per_hour']:,.0f}" for name, run in found["runs"].items())
+    sizes = found["sizes"]
+    about = f"{sizes['products']} products, {sizes['model']}, {sizes['threads']} threads"
+    return ["### Products an hour", f"`experiments/benchmarks/product_copy.py` ({about}): {rates}."]
 
 
 def attributes_table(found: Row) -> str:

@@ -7,9 +7,9 @@ from PIL import Image
 
 
 def refused(result, *words):
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr + result.stdout
-    error = result.stderr[result.stderr.index("error:") :]
+    assert result.code == 2, result.out + result.err
+    assert "Traceback" not in result.err + result.out
+    error = result.err[result.err.index("error:") :]
     for word in words:
         assert word in error, error
     return error
@@ -43,46 +43,46 @@ def refused(result, *words):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_mistakes_get_a_line(skufp, tmp_path, arguments, words):
-    refused(skufp(*arguments, "progress=false", cwd=tmp_path), *words)
+def test_mistakes_get_a_line(command, tmp_path, arguments, words):
+    refused(command(tmp_path, *arguments, "progress=false"), *words)
 
 
-def test_a_query_that_is_no_image(chain, skufp):
+def test_a_query_that_is_no_image(chain, command):
     note = chain.folder / "note.jpg"
     note.write_text("this is no picture")
-    refused(skufp(*chain.settings, "--image", str(note), cwd=chain.folder), "note.jpg", "not an image")
+    refused(command(chain.folder, *chain.settings, "--image", str(note)), "note.jpg", "not an image")
     empty = chain.folder / "empty.jpg"
     empty.touch()
-    refused(skufp(*chain.settings, "--image", str(empty), cwd=chain.folder), "empty.jpg", "zero-byte")
+    refused(command(chain.folder, *chain.settings, "--image", str(empty)), "empty.jpg", "zero-byte")
 
 
-def test_a_manifest_without_a_needed_column(skufp, tmp_path):
+def test_a_manifest_without_a_needed_column(command, tmp_path):
     (tmp_path / "products.csv").write_text("id,picture\n1,a.jpg\n")
     settings = ["stage=prepare", "data=catalogue", "data.manifest=products.csv"]
-    refused(skufp(*settings, cwd=tmp_path), "no column 'sku'", "id, picture")
+    refused(command(tmp_path, *settings), "no column 'sku'", "id, picture")
 
 
-def test_missing_weights_name_the_way_out(skufp, tmp_path, chain, beside):
+def test_missing_weights_name_the_way_out(command, tmp_path, chain, beside):
     beside(tmp_path, "prepare")
     settings = ["stage=retriever", "model=siglip", "model.pretrained=no/such-model", *chain.settings]
-    refused(skufp(*settings, cwd=tmp_path), "model.pretrained=<folder>", "HF_HOME")
+    refused(command(tmp_path, *settings), "model.pretrained=<folder>", "HF_HOME")
 
 
-def test_missing_and_unlabelled_splits_are_reported(skufp, tmp_path, chain, only, read):
+def test_missing_and_unlabelled_splits_are_reported(command, tmp_path, chain, only, read):
     root = tmp_path / "df2"
     shutil.copytree(chain.folders["prepare"] / "generated", root)
     shutil.rmtree(root / "test" / "annos")
     shutil.rmtree(root / "validation")
     settings = ["stage=prepare", "data=deepfashion2", f"data.root={root}", "progress=false", "workers=1"]
-    result = skufp(*settings, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "split test is skipped" in result.stderr
+    result = command(tmp_path, *settings)
+    assert result.code == 0, result.err
+    assert "split test is skipped" in result.err
     report = read(only(tmp_path, "prepare") / "report.json")
     assert set(report["absent_splits"]) == {"validation", "test"}
-    refused(skufp(*settings, "data.splits=[validation,test]", cwd=tmp_path), "validation", "no labels")
+    refused(command(tmp_path, *settings, "data.splits=[validation,test]"), "validation", "no labels")
 
 
-def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only, read):
+def test_own_catalogue_reports_bad_rows_and_answers(command, tmp_path, chain, only, read):
     crops = sorted((chain.folders["prepare"] / "train" / "catalog").rglob("*.jpg"))[:24]
     photos = tmp_path / "my photos, new"
     photos.mkdir()
@@ -97,8 +97,8 @@ def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only
     rows += ['B5,"my photos, new/clear.png",see-through']
     (tmp_path / "products.csv").write_text("\n".join(rows), encoding="utf-8-sig")
     settings = ["data=catalogue", "data.manifest=products.csv", *chain.settings[1:]]
-    result = skufp(*settings, "--text", "red thing", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = command(tmp_path, *settings, "--text", "red thing")
+    assert result.code == 0, result.err
     report = read(only(tmp_path, "prepare") / "report.json")
     assert sum(row["catalog"] for row in report["splits"].values()) == 25
     reasons = report["skipped_by_reason"]
@@ -106,21 +106,21 @@ def test_own_catalogue_reports_bad_rows_and_answers(skufp, tmp_path, chain, only
     assert (
         reasons["zero-byte image"] == reasons["image file is missing"] == reasons["no sku"] == reasons["no image"] == 1
     )
-    refused(skufp(*settings, "stage=evaluate", cwd=tmp_path), "nothing to measure")
+    refused(command(tmp_path, *settings, "stage=evaluate"), "nothing to measure")
 
 
 @pytest.mark.slow
-def test_flat_folder_of_photos(skufp, tmp_path, chain, read):
+def test_flat_folder_of_photos(command, tmp_path, chain, read):
     for i, crop in enumerate(sorted((chain.folders["prepare"] / "train" / "catalog").rglob("*.jpg"))[:10]):
         (tmp_path / "photos").mkdir(exist_ok=True)
         shutil.copy(crop, tmp_path / "photos" / f"shirt #{i} (new).jpg")
     settings = ["data=folder", "data.root=photos", *chain.settings[1:]]
     photo = tmp_path / "photos" / "shirt #3 (new).jpg"
-    result = skufp(*settings, "--image", str(photo), cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = command(tmp_path, *settings, "--image", str(photo))
+    assert result.code == 0, result.err
     answer = read(next((tmp_path / "runs" / "search").glob("*/results.json")))[0]
     assert answer["hits"][0]["sku_id"] == photo.name
     assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
-    by_text = skufp(*settings, "--text", "navy tee", cwd=tmp_path)
-    assert by_text.returncode == 0
-    assert "has learnt no words" in by_text.stderr
+    by_text = command(tmp_path, *settings, "--text", "navy tee")
+    assert by_text.code == 0
+    assert "has learnt no words" in by_text.err

@@ -1,6 +1,5 @@
 """The whole chain through the real command line, on a small generated catalogue."""
 
-import json
 import os
 import signal
 import subprocess
@@ -116,21 +115,6 @@ def test_both_kinds_of_text_ask_for_the_same_skus(chain, read):
     assert metrics["relevance"]["style"]["skus"] <= metrics["relevance"]["category"]["skus"]
 
 
-def test_a_filter_leaves_what_fits(chain, skufp, read):
-    products = [json.loads(line) for line in (chain.folders["prepare"] / "products.jsonl").read_text().splitlines()]
-    gallery = [p for p in products if p["split"] == "validation"]
-    colour = gallery[0]["fields"]["colour"]
-    arguments = ["--text", "a top", f"query.filter.colour={colour.upper()}"]
-    result = skufp(*chain.settings, *arguments, cwd=chain.folder)
-    assert result.returncode == 0, result.stderr
-    expected = {p["sku_id"] for p in gallery if p["fields"]["colour"] == colour}
-    assert f"filter: colour = {colour.upper()}: {len(expected)} of {len(gallery)} SKUs" in result.stdout
-    newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
-    hits = read(newest / "results.json")[0]["hits"]
-    assert {hit["sku_id"] for hit in hits} <= expected
-    assert len(hits) == min(5, len(expected))
-
-
 def test_photo_search_with_awkward_names(chain, skufp, read):
     crop = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
     names = ["photo.jpg", 'photo (1), men\'s "best".jpg', "back\\slash.jpg", "a=b [c] {d}.png", "${oc.env:HOME}.jpg"]
@@ -173,13 +157,13 @@ def test_an_index_of_another_encoder_is_refused(chain, skufp):
 
 
 def test_multirun_shares_upstream_work(chain, skufp, read):
-    result = skufp(*chain.settings, "-m", "ablation=none,mean_pool,no_distill", cwd=chain.folder)
+    result = skufp(*chain.settings, "-m", "ablation=none,mean_pool", cwd=chain.folder)
     assert result.returncode == 0, result.stderr
     runs = chain.folder / "runs"
     assert len(list(runs.glob("retriever/*/manifest.json"))) == 1
     assert len(list(runs.glob("embed/*/manifest.json"))) == 1
     jobs = sorted(runs.glob("sweeps/*/job-*.json"))
-    assert len(jobs) == 3
+    assert len(jobs) == 2
     mean = read(runs.parent / read(jobs[1])["folder"] / "metrics.json")["image"]
     assert mean["fingerprint"]["mrr"] == pytest.approx(mean["mean"]["mrr"], abs=1e-6)
 

@@ -126,6 +126,21 @@ def test_one_photo_is_one_product(command: Any, described: Any, chain: Any, read
     assert (folder / "cards.html").read_text().count("<article") == 1
 
 
+def test_a_filter_leaves_what_fits_as_corrected(described: Any, chain: Any, command: Any, read: Any) -> None:
+    products = rows_of(chain.folders["prepare"] / "products.jsonl")
+    gallery = [row for row in products if row["split"] == "validation"]
+    colour = gallery[0]["fields"]["colour"]
+    arguments = ("stage=search", "--text", "a top", f"query.filter.colour={colour.upper()}")
+    result = command(described.folder, *chain.settings, *arguments)
+    assert result.code == 0, result.err
+    expected = {row["sku_id"] for row in gallery if row["fields"]["colour"] == colour}
+    assert f"filter: colour = {colour.upper()}: {len(expected)} of {len(gallery)} SKUs" in result.out
+    (folder,) = (described.folder / "runs" / "search").glob("*/results.json")
+    hits = read(folder)[0]["hits"]
+    assert {hit["sku_id"] for hit in hits} <= expected
+    assert len(hits) == min(5, len(expected))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -139,8 +154,8 @@ def test_one_photo_is_one_product(command: Any, described: Any, chain: Any, read
         (["--text", "navy tee"], "stage=search"),
     ],
 )
-def test_mistakes_get_a_line(command: Any, described: Any, tmp_path: Path, settings: list[str], said: str) -> None:
-    result = command(tmp_path, *described.settings, *settings)
+def test_mistakes_get_a_line(command: Any, tmp_path: Path, settings: list[str], said: str) -> None:
+    result = command(tmp_path, "stage=describe", "progress=false", *settings)
     assert result.code == 2
     assert said in result.err, result.err
     assert "Traceback" not in result.err

@@ -54,7 +54,9 @@ def test_export_of_a_finished_index(skufp, tmp_path, chain, beside):
     assert len(search_similar(crop, tmp_path / "similar items", 3)) == 3
     refused = skufp("stage=search", "--text", "tee", *chain.settings, "export_to=x", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "stage=search lays nothing out; stage=prepare, stage=index, stage=cluster can" in refused.stderr
+    assert (
+        "stage=search lays nothing out; stage=prepare, stage=index, stage=describe, stage=cluster can" in refused.stderr
+    )
 
 
 @pytest.mark.slow

@@ -162,13 +162,13 @@ def _generated(command: Any, drawn: SimpleNamespace, *settings: str) -> tuple[Co
 
 
 def test_generated_and_classic_views_join_in_equal_numbers(
-    drawn: SimpleNamespace, rows: list[ViewRow], photos: list[CropRecord]
+    command: Any, drawn: SimpleNamespace, rows: list[ViewRow], photos: list[CropRecord]
 ) -> None:
     kept = Counter(r.sku for r in rows if r.kind == VIEW and r.kept)
     real = Counter(r.sku for r in photos)
     expected = {sku: n for sku, count in kept.items() if (n := min(count, room(real[sku], CAP, MOST)))}
-    dit, dit_rows = _generated(drawn, "stage=fingerprint", "views=dit", FEW)
-    control, control_rows = _generated(drawn, "stage=embed", "views=dit", "views.take=control", FEW)
+    dit, dit_rows = _generated(command, drawn, "stage=fingerprint", "views=dit", FEW)
+    control, control_rows = _generated(command, drawn, "stage=embed", "views=dit", "views.take=control", FEW)
     assert dit == control == expected
     assert {row["view_id"] for row in dit_rows} <= {r.view_id for r in rows if r.kind == VIEW and r.kept}
     assert {row["view_id"] for row in control_rows} <= {r.view_id for r in rows if r.kind == CONTROL}
@@ -183,8 +183,8 @@ def test_views_none_have_nothing_to_draw(command: Any, drawn: SimpleNamespace) -
 
 
 @pytest.mark.slow
-def test_classic_views_go_the_same_way(drawn: SimpleNamespace) -> None:
-    got, rows = _generated(drawn, "stage=embed", "views=classic")
+def test_classic_views_go_the_same_way(command: Any, drawn: SimpleNamespace) -> None:
+    got, rows = _generated(command, drawn, "stage=embed", "views=classic")
     assert got
     assert all(row["view_id"].startswith("view-") for row in rows)
     assert all(split in SPLITS for split, _ in got)

@@ -216,6 +216,7 @@ def test_a_sweep_composes_by_its_name(name: str) -> None:
     check_composition(["-m", "--config-name", name])
 
 
+@pytest.mark.slow
 def test_the_command_line_finds_a_sweep_by_its_name(skufp: Run, tmp_path: Path) -> None:
     done = skufp("-m", "--config-name", "seeds", "stage=index", "upstream=refuse", cwd=tmp_path)
     assert done.returncode == 2, done.stderr

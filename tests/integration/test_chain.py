@@ -156,6 +156,7 @@ def test_an_index_of_another_encoder_is_refused(chain, skufp):
     assert "another encoder" in result.stderr
 
 
+@pytest.mark.slow
 def test_multirun_shares_upstream_work(chain, skufp, read):
     result = skufp(*chain.settings, "-m", "ablation=none,mean_pool", cwd=chain.folder)
     assert result.returncode == 0, result.stderr

@@ -13,6 +13,7 @@ def rows(folder, split):
     return [json.loads(line) for line in (folder / f"{split}_image_text.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_script_lays_the_dataset_out_and_prepared_reads_it_back(chain, skufp, tmp_path, only, read):
     root = chain.folders["prepare"] / "generated"
     env = os.environ | {"DF2_ROOT": str(root), "SKU_ROOT": str(tmp_path / "sku root"), "PYTHON": sys.executable}

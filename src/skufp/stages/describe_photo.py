@@ -1,5 +1,6 @@
 """stage=describe --image photo.jpg: one photo is one product, described by its pixels and its likes in the index."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,9 @@ def see(
     vocabulary = Vocabulary.of(plain(cfg.vocabulary))
     rows = read_json(inputs["attributes"] / READERS)
     readers = {key: Reader.from_dict(row) for key, row in rows.items()}
+    # they are calibrated on catalogue views, and this may be any photo: believe no less than without labels
+    least = float(cfg.vocabulary.threshold)
+    readers = {key: replace(reader, threshold=max(reader.threshold, least)) for key, reader in readers.items()}
     colour = vocabulary.attributes.get(COLOUR)
     shares = colour_shares(photo, colour)[None] if colour else None
     pictures = Pictures(vector[None], np.zeros(1, np.int64), 1, shares)

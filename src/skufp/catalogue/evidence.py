@@ -194,9 +194,12 @@ def choose_category(
     chosen = []
     for row, value in accepted(evidence, reader, log_probabilities).items():
         best = int(np.nan_to_num(log_probabilities[row], nan=-np.inf).argmax())
-        confidence = float(np.nan_to_num(np.exp(log_probabilities[row][best])))
-        name = UNKNOWN if UNKNOWN in vocabulary.categories else evidence.attribute.values[best]
-        chosen.append(value or Value(name, min(confidence, 1.0), PROMPT))
+        confidence = min(float(np.nan_to_num(np.exp(log_probabilities[row][best]))), 1.0)
+        must_guess = UNKNOWN not in vocabulary.categories
+        guess = (
+            Value(evidence.attribute.values[best], confidence, PROMPT) if must_guess else Value(UNKNOWN, 0.0, PROMPT)
+        )
+        chosen.append(value or guess)
     return chosen
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from skufp.catalogue.vocabulary import Vocabulary, ensemble
 from skufp.data.deepfashion2 import CATEGORIES
 from skufp.errors import UserError
+from skufp.schema import register_schema
+from skufp.stages.attributes_files import load_vocabulary
 
-CONF = Path(__file__).parents[2] / "conf" / "vocabulary"
+CONF = Path(__file__).parents[2] / "conf"
 SMALL: dict[str, Any] = {
     "category_prompts": ["a photo of a {category}"],
     "attributes": {
@@ -35,8 +36,9 @@ SMALL: dict[str, Any] = {
 
 
 def shipped(name: str) -> Vocabulary:
-    with initialize_config_dir(str(CONF), version_base=None):
-        return Vocabulary.of(OmegaConf.to_container(compose(name), resolve=True))  # type: ignore[arg-type]
+    register_schema()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return load_vocabulary(compose("config", [f"vocabulary={name}"]))
 
 
 def small() -> Vocabulary:
@@ -188,3 +190,21 @@ def test_every_colour_pattern_and_category_of_luma_resolves(name: str, luma: Pat
         labels = {"colour": [row["colour"]], "pattern": row["pattern"]}
         unknown.update(v for a, values in labels.items() for v in values if not found[0].attribute(a).resolve(v))
     assert not unknown
+
+
+def test_a_shop_s_own_lists_add_and_replace(tmp_path: Path) -> None:
+    register_schema()
+    own = tmp_path / "mine.yaml"
+    own.write_text("attributes: {colour: {values: {teal: {}}}}\ncategories: {scarf: {attributes: [colour]}}\n")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        found = load_vocabulary(compose("config", [f"vocabulary.extend={own}"]))
+        assert "teal" in found.category("scarf").attribute("colour").values
+        assert "black" in found.category("scarf").attribute("colour").values
+        own.write_text("attributes: {colour: {valeus: {teal: {}}}}")
+        with pytest.raises(UserError, match="Did you mean 'values'"):
+            load_vocabulary(compose("config", [f"vocabulary.extend={own}"]))
+        own.write_text("attributes: [colour\n  - {")
+        with pytest.raises(UserError, match="not YAML"):
+            load_vocabulary(compose("config", [f"vocabulary.extend={own}"]))
+        with pytest.raises(UserError, match="there is no such file"):
+            load_vocabulary(compose("config", ["vocabulary.extend=none.yaml"]))

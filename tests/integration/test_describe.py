@@ -149,7 +149,7 @@ def test_a_filter_leaves_what_fits_as_corrected(described: Any, chain: Any, comm
         (["shop.availability=in_stok"], "Did you mean 'in_stock'"),
         (["llm.tone=frendly"], "friendly"),
         (["vocabulary.precision=80"], "vocabulary.precision=80"),
-        (["vocabulary=starter", "+vocabulary.attributes.colour.valeus={}"], "values"),
+        (["vocabulary.extend=mine.yaml"], "vocabulary.extend=mine.yaml: there is no such file"),
         (["llm=local", "llm.gguf=none.gguf"], "llm.gguf=none.gguf: there is no such file"),
         (["--text", "navy tee"], "stage=search"),
     ],

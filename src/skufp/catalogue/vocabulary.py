@@ -8,8 +8,7 @@ from typing import Any
 from skufp.errors import UserError, nearest
 
 CATEGORY = "category"  # the attribute that every product has: which of the vocabulary's categories it is
-SETTINGS = ("probe", "overrides", "precision", "threshold")  # beside the vocabulary in its file, for the stage
-_TOP = ("attributes", "categories", "category_prompts", *SETTINGS)
+_TOP = ("attributes", "categories", "category_prompts")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou](?!ni))")  # an orange top, but a unisex one
 _SEPARATORS = re.compile(r"[\s_®™-]+")
 _FIELDS = re.compile(r"{([^{}]*)}")
@@ -109,7 +108,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> "Vocabulary":
-        """Make a vocabulary from plain dicts, as conf/vocabulary/*.yaml has them.
+        """Make a vocabulary from plain dicts, as conf/vocabulary/*.lists.yml have them.
 
         Raises UserError, with the place and the nearest valid name, for keys it does not know, values of the wrong
         kind, attributes that are not there, and names that would mean two things.

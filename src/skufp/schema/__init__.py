@@ -12,6 +12,7 @@ from skufp.schema.models import Model, Trainer
 from skufp.schema.policy import Actions, Policy
 from skufp.schema.search import Data, Index, Query
 from skufp.schema.views import Augmenter, Views
+from skufp.shipped import config_folder
 
 
 @dataclass
@@ -49,15 +50,19 @@ class Config:
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and two resolvers.
+    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and some resolvers.
 
     ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
+    ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
     ``${filtered:needs,filter}``: the stages of a search, with stage=attributes where it filters.
     """
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("pid", os.getpid, replace=True)
+    OmegaConf.register_new_resolver(
+        "vocabulary_lists", lambda name: str(config_folder() / "vocabulary" / f"{name}.lists.yml"), replace=True
+    )
     OmegaConf.register_new_resolver(
         "filtered", lambda needs, by: [*needs, *(["attributes"] if by else [])], replace=True
     )

@@ -10,9 +10,8 @@ from rich.console import Console
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.products import Product, read_products
-from skufp.config import plain
 from skufp.errors import UserError
-from skufp.stages.attributes_files import FACTS, READERS, REPORT, TABLE, write_facts, write_table
+from skufp.stages.attributes_files import FACTS, READERS, REPORT, TABLE, load_vocabulary, write_facts, write_table
 from skufp.stages.attributes_pictures import load_pictures, prompt_vectors
 from skufp.stages.attributes_report import Reading, print_report, report
 
@@ -47,9 +46,7 @@ class Catalogue:
 
 def check(cfg: DictConfig) -> None:
     """Say what is wrong with the vocabulary before anything runs."""
-    from skufp.catalogue.vocabulary import Vocabulary
-
-    Vocabulary.of(plain(cfg.vocabulary))
+    load_vocabulary(cfg)
     for name in ("precision", "threshold"):
         if not 0 <= cfg.vocabulary[name] <= 1:
             raise UserError(f"vocabulary.{name}={cfg.vocabulary[name]}: it is a share, from 0 to 1")
@@ -64,11 +61,10 @@ def check(cfg: DictConfig) -> None:
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write facts.jsonl, readers.json, report.json and attributes.csv, which can be corrected and given back."""
     from skufp.catalogue.evidence import accepted, category_evidence, gather
-    from skufp.catalogue.vocabulary import Vocabulary
     from skufp.stages.device import set_threads
 
     set_threads(cfg)
-    vocabulary = Vocabulary.of(plain(cfg.vocabulary))
+    vocabulary = load_vocabulary(cfg)
     products = read_products(inputs["prepare"])
     catalogue = Catalogue(products, product_ids(products))
     prompts = prompt_vectors(cfg, vocabulary, inputs["retriever"])

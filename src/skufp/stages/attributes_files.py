@@ -4,12 +4,35 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
 from skufp.artifacts.products import Product
+from skufp.config import plain
+from skufp.errors import UserError
 
 if TYPE_CHECKING:
     from skufp.catalogue.facts import Facts
+    from skufp.catalogue.vocabulary import Vocabulary
 
 FACTS, READERS, TABLE, REPORT = "facts.jsonl", "readers.json", "attributes.csv", "report.json"
+
+
+def load_vocabulary(cfg: DictConfig) -> "Vocabulary":
+    """Read the vocabulary's lists, later files over earlier ones; UserError with the file or the place of a mistake."""
+    from skufp.catalogue.vocabulary import Vocabulary
+
+    paths = [*cfg.vocabulary.lists, *([cfg.vocabulary.extend] if cfg.vocabulary.extend else [])]
+    read = []
+    for path in paths:
+        if not Path(path).is_file():
+            raise UserError(f"vocabulary.extend={path}: there is no such file (looked in {Path.cwd()})")
+        try:
+            read.append(OmegaConf.load(path))
+        except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    return Vocabulary.of(plain(OmegaConf.merge(*read)))
 
 
 def write_facts(path: Path, products: list[Product], facts: "list[Facts]") -> None:

@@ -18,7 +18,7 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.config import plain
 from skufp.errors import UserError, nearest
 from skufp.stages import describe_photo
-from skufp.stages.attributes_files import read_facts
+from skufp.stages.attributes_files import load_vocabulary, read_facts
 from skufp.stages.attributes_pictures import all_records
 from skufp.stages.describe_card import PHOTO, Card, tile, write_cards
 from skufp.stages.describe_report import print_report, report
@@ -68,10 +68,9 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.catalogue.exports import export, write_products_csv
     from skufp.catalogue.journal import ContentCache, ProductJournal, always_at_the_end
     from skufp.catalogue.llm import open_writer
-    from skufp.catalogue.vocabulary import Vocabulary
     from skufp.modules.encoder_folder import encoder_marks
 
-    vocabulary = Vocabulary.of(plain(cfg.vocabulary))
+    vocabulary = load_vocabulary(cfg)
     facts = {sku: f for sku, f in read_facts(inputs["attributes"]).items() if sku[0] in list(cfg.data.gallery)}
     items = to_describe(inputs["prepare"], facts)
     mark, journal = encoder_marks(inputs["retriever"] / "encoder")["fingerprint"], ProductJournal(out / JOURNAL)

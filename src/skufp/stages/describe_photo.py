@@ -15,7 +15,7 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.config import plain
 from skufp.errors import UserError
 from skufp.stages.attributes import teaching
-from skufp.stages.attributes_files import READERS, read_facts
+from skufp.stages.attributes_files import READERS, load_vocabulary, read_facts
 from skufp.stages.attributes_pictures import encoding_with
 from skufp.stages.describe_card import PAGE, PHOTO, Card, tile, write_cards
 
@@ -74,9 +74,9 @@ def see(
         gather,
     )
     from skufp.catalogue.facts import Facts
-    from skufp.catalogue.vocabulary import CATEGORY, Vocabulary
+    from skufp.catalogue.vocabulary import CATEGORY
 
-    vocabulary = Vocabulary.of(plain(cfg.vocabulary))
+    vocabulary = load_vocabulary(cfg)
     rows = read_json(inputs["attributes"] / READERS)
     readers = {key: Reader.from_dict(row) for key, row in rows.items()}
     # they are calibrated on catalogue views, and this may be any photo: believe no less than without labels

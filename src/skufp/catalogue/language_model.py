@@ -165,6 +165,8 @@ class LanguageModel:
                 return await request()
 
         openai, future = self._openai, None
+        if self._loop.is_closed():  # Ctrl-C, and another thread still asks
+            raise ModelError("refused", "the client is closed")
         try:
             future = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
             return future.result()

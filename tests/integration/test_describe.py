@@ -114,6 +114,25 @@ def test_a_person_s_correction_wins(command: Any, described: Any, beside: Any, t
     assert "purple" in products[first["sku"]]["copy"]["title"].lower()
 
 
+@pytest.mark.slow
+def test_people_s_labels_teach_probes(command: Any, described: Any, beside: Any, tmp_path: Path, only: Any) -> None:
+    beside(tmp_path, *UPSTREAM)
+    known = rows_of(only(described.folder, "attributes") / "facts.jsonl")
+    said = [(r["sku_id"], "category", r["category"]) for r in known]
+    said += [(r["sku_id"], "colour", r["attributes"]["colour"]["value"]) for r in known if "colour" in r["attributes"]]
+    with (tmp_path / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("sku", "attribute", "value"), *said])
+    result = command(tmp_path, *described.settings, "stage=attributes", "vocabulary.probe=labels.csv")
+    assert result.code == 0, result.err
+    report = json.loads((only(tmp_path, "attributes") / "report.json").read_text())["attributes"]
+    assert report["category"]["evidence"] == report["colour"]["evidence"] == "probe"
+    assert report["category"]["calibrated_on"] == sum(name == "category" for _, name, _ in said)
+    (tmp_path / "labels.csv").write_text("sku,attribute,value\nnobody,colour,red\n")
+    result = command(tmp_path, *described.settings, "stage=attributes", "vocabulary.probe=labels.csv")
+    assert result.code == 2
+    assert "there is no SKU 'nobody'" in result.err
+
+
 def test_one_photo_is_one_product(command: Any, described: Any, chain: Any, read: Any) -> None:
     photo = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
     result = command(described.folder, *described.settings, "--image", str(photo))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from skufp.stages.attributes_pictures import load_pictures, prompt_vectors
 from skufp.stages.attributes_report import Reading, print_report, report
 
 if TYPE_CHECKING:
+    from skufp.catalogue.attributes import Reader
     from skufp.catalogue.evidence import Evidence, Teaching
     from skufp.catalogue.facts import Facts, Value
     from skufp.catalogue.overrides import Values
@@ -95,23 +97,42 @@ def product_ids(products: list[Product]) -> list[str]:
 
 def categorise(cfg: DictConfig, vocabulary: "Vocabulary", catalogue: Catalogue, evidence: "Evidence") -> Reading:
     """Give every product its category (an override, the manifest's, what its pictures say) and read the overrides."""
-    from skufp.catalogue.evidence import choose_category, fit_reader
-    from skufp.catalogue.facts import MANIFEST, OVERRIDE, Value
+    from skufp.catalogue.evidence import fit_reader, labels_of
+    from skufp.catalogue.facts import OVERRIDE, Value
+    from skufp.catalogue.vocabulary import CATEGORY
 
     named = [_named(vocabulary, product) for product in catalogue.products]
     labels = [c if learns else None for c, learns in zip(named, catalogue.learns, strict=True)]
     groups = [_pair(product) for product in catalogue.products]
-    reader, log_probabilities = fit_reader(evidence, _askable(labels, evidence), groups, teaching(cfg))
-    seen = choose_category(vocabulary, evidence, reader, log_probabilities)
-    found = [Value(name, 1.0, MANIFEST) if name else value for name, value in zip(named, seen, strict=True)]
-    catalogue.categories = [vocabulary.categories[value.value] for value in found]
-    catalogue.category_values = found
+    reader, said = fit_reader(evidence, _askable(labels, evidence), groups, teaching(cfg))
+    _settle_categories(vocabulary, catalogue, evidence, reader, said, named)
+    given = labels_of(people_s_table(cfg.vocabulary.probe, vocabulary, catalogue), catalogue.ids, CATEGORY)
+    if any(given):
+        reader, said = fit_reader(evidence, _askable(given, evidence), groups, teaching(cfg), must_probe=True)
+        _settle_categories(vocabulary, catalogue, evidence, reader, said, named)
     catalogue.overrides = people_s_table(cfg.vocabulary.overrides, vocabulary, catalogue)
     for row, sku in enumerate(catalogue.ids):
-        if other := catalogue.overrides.get(sku, {}).get("category"):
+        if other := catalogue.overrides.get(sku, {}).get(CATEGORY):
             catalogue.categories[row] = vocabulary.categories[other]
             catalogue.category_values[row] = Value(other, 1.0, OVERRIDE)
-    return Reading(evidence, reader, log_probabilities, [[name] if name else [] for name in _askable(named, evidence)])
+    return Reading(evidence, reader, said, [[name] if name else [] for name in _askable(named, evidence)])
+
+
+def _settle_categories(
+    vocabulary: "Vocabulary",
+    catalogue: Catalogue,
+    evidence: "Evidence",
+    reader: "Reader",
+    log_probabilities: np.ndarray,
+    named: list[str | None],
+) -> None:
+    """Take the manifest's category where it names one, else what the pictures say."""
+    from skufp.catalogue.evidence import choose_category
+    from skufp.catalogue.facts import MANIFEST, Value
+
+    seen = choose_category(vocabulary, evidence, reader, log_probabilities)
+    found = [Value(name, 1.0, MANIFEST) if name else value for name, value in zip(named, seen, strict=True)]
+    catalogue.categories, catalogue.category_values = [vocabulary.categories[v.value] for v in found], found
 
 
 def _named(vocabulary: "Vocabulary", product: Product) -> str | None:

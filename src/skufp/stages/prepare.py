@@ -14,7 +14,7 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 7
+VERSION = 8
 SPLITS = ("train", "validation", "test")
 Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
 
@@ -97,7 +97,8 @@ def lost_products(
 ) -> list[dict[str, str]]:
     """Return the SKUs that the source names and no photo is left of, each with the reason of its first lost photo.
 
-    ``split`` is the source's, ``id`` the SKU's own (the manifest's column sku), else its sku_id.
+    ``split`` is the source's, ``id`` the SKU's own (the manifest's column sku), else its sku_id, with its split where
+    splits share ids.
     """
     reason = {(s.split, s.file, s.item): f"{s.reason}: {s.file}" for s in reversed(lost)}
     why = dict.fromkeys(fields, "no photo that can be used")
@@ -105,8 +106,9 @@ def lost_products(
         photo = (r.split, r.orig_image_path, r.item_idx)
         why[source_split(r.split), r.sku_id] = reason.get(photo, "no photo that can be used")
     left = {(source_split(product.split), product.sku_id) for product in products}
-    gone = sorted(set(why) - left)
-    return [{"split": sku[0], "id": fields.get(sku, {}).get("sku", sku[1]), "reason": why[sku]} for sku in gone]
+    shared = len({sku_id for _, sku_id in why}) < len(why)
+    own = {sku: fields.get(sku, {}).get("sku") or ("/".join(sku) if shared else sku[1]) for sku in why}
+    return [{"split": sku[0], "id": own[sku], "reason": why[sku]} for sku in sorted(set(why) - left)]
 
 
 def source_split(split: str) -> str:

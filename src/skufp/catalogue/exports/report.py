@@ -52,7 +52,7 @@ class ExportReport:
         for file, attributes in self.missing.items():
             for name, skus in attributes.items():
                 lacking.setdefault((name, tuple(skus)), []).append(file)
-        every = max(self.rows.values(), default=0)
+        every = max(self.rows.values(), default=0) - len(self.left_out)
         for (name, lacks), files in lacking.items():
             who = "all products" if len(lacks) == every else f"{len(lacks)} products ({named(lacks)})"
             out.append(f"{name} is missing for {who} in {', '.join(files)}; supply {self.supply[name]}")

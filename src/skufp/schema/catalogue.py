@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass
 class Shop:
-    """What is the same for all of a shop's products; a product's own column wins. Empty: not known."""
+    """What is the same for all of a shop's products; a product's own column wins. Empty: not known.
+
+    ``link`` is a template with {handle} or {sku}. ``image_url`` is the address that the photos' paths are below.
+    ``image_rows`` gives the Shopify CSV a row for each further photo.
+    """
 
     name: str = ""
     url: str = ""

@@ -14,6 +14,7 @@ from skufp.catalogue.described import Described
 from skufp.catalogue.exports.cells import clean
 from skufp.catalogue.facts import MANIFEST, OVERRIDE
 from skufp.catalogue.metadata import ProductCopy
+from skufp.schema.catalogue import Shop as ShopSettings
 
 AVAILABILITIES = ("in_stock", "out_of_stock", "preorder", "backorder")
 CONDITIONS = ("new", "refurbished", "used")
@@ -50,25 +51,11 @@ class Taxon:
     google: str = ""
 
 
-@dataclass(frozen=True)
-class Shop:
-    """What is the same for all products of a shop; a product's own column wins. Empty: not known.
+@dataclass
+class Shop(ShopSettings):
+    """What is the same for all products of a shop, and ``taxons``, the places of the vocabulary's categories."""
 
-    ``link`` is a template with {handle} or {sku}. ``image_url`` is the address that the photos' paths are below.
-    ``taxons`` maps the vocabulary's categories. ``image_rows`` gives the Shopify CSV a row for each further photo.
-    """
-
-    name: str = ""
-    url: str = ""
-    link: str = ""
-    image_url: str = ""
-    currency: str = ""
-    availability: str = ""
-    condition: str = ""
-    brand: str = ""
-    age_group: str = ""
     taxons: Mapping[str, Taxon] = field(default_factory=dict)
-    image_rows: bool = False
 
 
 @dataclass

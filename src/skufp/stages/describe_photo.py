@@ -13,15 +13,16 @@ from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import plain
-from skufp.errors import UserError
 from skufp.stages.attributes import teaching
 from skufp.stages.attributes_files import READERS, load_vocabulary, read_facts
 from skufp.stages.attributes_pictures import encoding_with
 from skufp.stages.describe_card import PAGE, PHOTO, Card, tile, write_cards
+from skufp.stages.query_photos import open_photos
 
 if TYPE_CHECKING:
+    from skufp.catalogue.attributes import Reader
+    from skufp.catalogue.evidence import PromptVectors
     from skufp.catalogue.facts import Facts
-    from skufp.serve.engine import SearchEngine
 
 FILE = "photos.json"
 
@@ -29,23 +30,21 @@ FILE = "photos.json"
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write photos.json and cards.html: a product for each photo of query.image."""
     from skufp.catalogue.described import Described
+    from skufp.catalogue.evidence import PromptVectors
     from skufp.catalogue.llm import open_writer
-    from skufp.data.crops import UnreadableImageError, open_image
     from skufp.serve.engine import SearchEngine
     from skufp.stages.device import set_threads
 
     set_threads(cfg)
     engine = SearchEngine(inputs["prepare"], inputs["retriever"], inputs["embed"], inputs["index"])
     known = read_facts(inputs["attributes"])
+    photos, readers = open_photos(cfg), careful_readers(cfg, inputs["attributes"])
+    prompts = PromptVectors(load_vocabulary(cfg), encoding_with(cfg, engine.encoder))
     found, cards = [], []
     with open_writer(plain(cfg.llm)) as writer:
-        for path in cfg.query.image:
-            try:
-                photo = open_image(Path(path))
-            except UnreadableImageError as error:
-                raise UserError(f"--image {path}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
+        for path, photo in zip(cfg.query.image, photos, strict=True):
             vector = engine.embed_photo(photo)
-            facts = see(cfg, inputs, engine, Path(path).stem, vector, np.asarray(photo))
+            facts = see(cfg, prompts, readers, Path(path).stem, vector, np.asarray(photo))
             written = writer.write(facts)
             hits = engine.search(vector, cfg.query.top_k)
             ids = [known[hit.split, hit.sku_id].sku_id for hit in hits]
@@ -58,34 +57,36 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_cards(out, ", ".join(Path(path).name for path in cfg.query.image), cards)
 
 
-def see(
-    cfg: DictConfig, inputs: dict[str, Path], engine: "SearchEngine", name: str, vector: np.ndarray, photo: np.ndarray
-) -> "Facts":
-    """Return what the calibrated readers of stage=attributes accept of one photo, RGB [H, W, 3] with its vector [D]."""
+def careful_readers(cfg: DictConfig, folder: Path) -> "dict[str, Reader]":
+    """Return the readers of stage=attributes, none of them less strict than one without labels.
+
+    They are calibrated on catalogue views, and a photo may be any.
+    """
     from skufp.catalogue.attributes import Reader
+
+    least = float(cfg.vocabulary.threshold)
+    readers = {key: Reader.from_dict(row) for key, row in read_json(folder / READERS).items()}
+    return {key: replace(reader, threshold=max(reader.threshold, least)) for key, reader in readers.items()}
+
+
+def see(
+    cfg: DictConfig,
+    prompts: "PromptVectors",
+    readers: "dict[str, Reader]",
+    name: str,
+    vector: np.ndarray,
+    photo: np.ndarray,
+) -> "Facts":
+    """Return what the readers accept of one photo, RGB [H, W, 3] with its vector [D]."""
     from skufp.catalogue.colour import colour_shares
-    from skufp.catalogue.evidence import (
-        COLOUR,
-        Pictures,
-        PromptVectors,
-        accepted,
-        category_evidence,
-        choose_category,
-        gather,
-    )
+    from skufp.catalogue.evidence import COLOUR, Pictures, accepted, category_evidence, choose_category, gather
     from skufp.catalogue.facts import Facts
     from skufp.catalogue.vocabulary import CATEGORY
 
-    vocabulary = load_vocabulary(cfg)
-    rows = read_json(inputs["attributes"] / READERS)
-    readers = {key: Reader.from_dict(row) for key, row in rows.items()}
-    # they are calibrated on catalogue views, and this may be any photo: believe no less than without labels
-    least = float(cfg.vocabulary.threshold)
-    readers = {key: replace(reader, threshold=max(reader.threshold, least)) for key, reader in readers.items()}
+    vocabulary = prompts.vocabulary
     colour = vocabulary.attributes.get(COLOUR)
     shares = colour_shares(photo, colour)[None] if colour else None
     pictures = Pictures(vector[None], np.zeros(1, np.int64), 1, shares)
-    prompts = PromptVectors(vocabulary, encoding_with(cfg, engine.encoder))
     asked = category_evidence(prompts, pictures)
     category = choose_category(vocabulary, asked, readers[CATEGORY], asked.read(readers[CATEGORY]))[0]
     attributes = {}

@@ -17,6 +17,7 @@ from skufp.artifacts.products import read_products, same
 from skufp.config import plain
 from skufp.errors import UserError
 from skufp.stages.attributes_files import read_facts
+from skufp.stages.query_photos import check_photos, open_photos
 
 VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34
@@ -25,16 +26,10 @@ NONE, FIXED = "none", "fixed"  # every other policy is a learnt one
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write results.json, contact_sheet.png, and a photo in edited/ for each that an action changed."""
-    from skufp.data.crops import UnreadableImageError, open_image
     from skufp.stages.device import set_threads
 
     set_threads(cfg)
-    pictures = []
-    for path in cfg.query.image:
-        try:
-            pictures.append(open_image(Path(path)))
-        except UnreadableImageError as error:
-            raise UserError(f"--image {path}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
+    pictures = open_photos(cfg)
     engine = open_engine(cfg, inputs, query_policy(cfg, inputs))
     among = allowed(cfg, inputs, engine)
     results: list[dict[str, Any]] = []
@@ -138,9 +133,7 @@ def check(cfg: DictConfig) -> None:
     """Say what is wrong with the query before anything runs."""
     if not cfg.query.image and not cfg.query.text:
         raise UserError('stage=search needs something to look for: --image photo.jpg or --text "navy tee"')
-    for path in cfg.query.image:
-        if not Path(path).is_file():
-            raise UserError(f"--image {path}: there is no such file (looked in {Path.cwd()})")
+    check_photos(cfg)
     if any(not text.strip() for text in cfg.query.text):
         raise UserError('the text to search for is empty: --text "navy tee"')
     for name, value in cfg.query.filter.items():

@@ -78,6 +78,17 @@ def test_every_attribute_is_asked_of_the_products_whose_category_has_it(vocabula
     assert category_evidence(prompts, pictures).scores.argmax(axis=1).tolist() == [0, 1, 1]
 
 
+def test_the_pictures_of_some_products_are_theirs_alone() -> None:
+    views = np.eye(4, dtype=np.float32)
+    pictures = Pictures(views, np.array([2, 0, 1, 2]), 3, np.array([[0.1], [0.2], [0.3], [0.4]]))
+    part = pictures.of(np.array([2, 0]))
+    assert part.products == 2
+    assert part.product_of_view.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(part.views, views[[0, 1, 3]])
+    np.testing.assert_array_equal(part.shares, [[0.1], [0.2], [0.4]])
+    np.testing.assert_array_equal(part.scores(views), pictures.scores(views)[[2, 0]])
+
+
 def test_pixels_speak_of_colour_alone(vocabulary: Vocabulary) -> None:
     shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
     pictures = Pictures(np.stack([unit("top")] * 3), np.array([0, 1, 1]), 2, shares)

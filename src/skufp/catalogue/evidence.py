@@ -73,6 +73,15 @@ class Pictures:
         np.add.at(sums, self.product_of_view, self.views)
         return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
+    def of(self, rows: np.ndarray) -> "Pictures":
+        """Return the pictures of the products ``rows`` [n] alone, which are then numbered in that order."""
+        place = np.full(self.products, -1)
+        place[rows] = np.arange(len(rows))
+        own = place[self.product_of_view]
+        kept = own >= 0
+        shares = None if self.shares is None else self.shares[kept]
+        return Pictures(self.views[kept], own[kept], len(rows), shares)
+
     def scores(self, values: np.ndarray) -> np.ndarray:
         """Return [N, K]: each product's mean cosine with ``values`` [K, D]."""
         return scores_by_product(self.views, self.product_of_view, self.products, values)
@@ -108,6 +117,8 @@ def category_evidence(prompts: PromptVectors, pictures: Pictures) -> Evidence:
 
 def gather(prompts: PromptVectors, pictures: Pictures, categories: Sequence[Category]) -> dict[str, Evidence]:
     """Return the evidence of every attribute, by key, for the products whose category [N] has it."""
+    names = np.array([category.name for category in categories])
+    parts = {name: pictures.of(np.flatnonzero(names == name)) for name in dict.fromkeys(names.tolist())}
     rows_of: dict[str, list[int]] = {}
     for row, category in enumerate(categories):
         for attribute in category.attributes.values():
@@ -116,10 +127,9 @@ def gather(prompts: PromptVectors, pictures: Pictures, categories: Sequence[Cate
     for key, own in rows_of.items():
         attribute, rows = prompts.vocabulary.attributes[key], np.array(own)
         scores = np.zeros((len(rows), len(attribute.values)))
-        for name in dict.fromkeys(categories[row].name for row in own):
-            of_category = np.array([categories[row].name == name for row in own])
+        for name in dict.fromkeys(names[rows].tolist()):
             values = prompts.values(attribute, prompts.vocabulary.categories[name])
-            scores[of_category] = pictures.scores(values)[rows[of_category]]
+            scores[names[rows] == name] = parts[name].scores(values)
         pixels = pictures.colours(rows) if attribute.name == COLOUR and attribute.key == COLOUR else None
         found[key] = Evidence(attribute, rows, scores, pixels, pictures.embeddings[rows])
     return found

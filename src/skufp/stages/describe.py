@@ -23,6 +23,7 @@ from skufp.stages.attributes_pictures import all_records
 from skufp.stages.describe_card import PHOTO, Card, tile, write_cards
 from skufp.stages.describe_report import print_report, report
 from skufp.stages.progress import ProgressBar
+from skufp.stages.query_photos import check_photos
 
 if TYPE_CHECKING:
     from skufp.catalogue.bulk import Bulk, Item
@@ -43,9 +44,7 @@ def check(cfg: DictConfig) -> None:
     from skufp.catalogue.local_server import find_gguf
     from skufp.catalogue.template import Template
 
-    for path in cfg.query.image:
-        if not Path(path).is_file():
-            raise UserError(f"--image {path}: there is no such file (looked in {Path.cwd()})")
+    check_photos(cfg)
     if cfg.query.text:
         raise UserError("stage=describe describes photos and catalogues; texts are for stage=search")
     for name, allowed in (("availability", AVAILABILITIES), ("condition", CONDITIONS), ("age_group", AGE_GROUPS)):
@@ -90,7 +89,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_products(out / PRODUCTS, products)
     write_json(out / RECOMMENDATIONS, beside)
     exported = export(products, out, shop_of(cfg, vocabulary))
-    write_cards(out, str(cfg.data.root or cfg.data.manifest or cfg.data.name), cards(cfg, inputs, products, beside))
+    write_cards(out, str(cfg.data.root or cfg.data.manifest or cfg.data.name), cards(cfg, items, products, beside))
     timing = {"seconds": seconds, "concurrency": concurrency, **{k: bulk.tally[k] for k in sorted(bulk.tally)}}
     attributes = read_json(inputs["attributes"] / "report.json")
     names = {part: str(cfg[part].name) for part in ("data", "model", "llm")}
@@ -187,9 +186,8 @@ def shop_of(cfg: DictConfig, vocabulary: "Vocabulary") -> "Shop":
     return Shop(**plain(cfg.shop), taxons=taxons)
 
 
-def cards(cfg: DictConfig, inputs: dict[str, Path], products: "list[Described]", beside: dict[str, Any]) -> list[Card]:
+def cards(cfg: DictConfig, items: "list[Item]", products: "list[Described]", beside: dict[str, Any]) -> list[Card]:
     """Return the cards of the first products that have copy."""
-    items = to_describe(inputs["prepare"], read_facts(inputs["attributes"]))
     photo = {item.sku_id: item.photos[0] for item in items if item.photos}
     shown = [product for product in products if product.copy][: cfg.stages.describe.cards]
     return [

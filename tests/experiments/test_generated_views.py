@@ -1,9 +1,6 @@
 """Arms of generated views against each other: every figure by hand from made-up ranks."""
 
-import importlib
 import itertools
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,18 +31,6 @@ REPORT |= {
     "planted": {"random": {"count": 400, "rejected": {"mean": 0.97, "low": 0.95, "high": 0.99}},
                 "siblings": {"count": 0, "rejected": None}},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """The modules of experiments/, which find each other as scripts do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / "experiments"))
-        modules = SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        patch.setattr(modules.collect, "RESAMPLES", 200)
-        yield modules
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 class Arms:

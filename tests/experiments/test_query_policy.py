@@ -1,9 +1,7 @@
 """Policy reports joined over seeds, and what is said of them: every figure by hand from made-up ranks."""
 
-import importlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,18 +30,6 @@ CHOSEN = [  # by the policy of each seed; MRR 9/12 and 7.5/12, identity's is 6/1
 GAINS = [0.5] * 4 + [0.125] * 2 + [0.0] * 6  # the policy's over identity, mean of both seeds
 FROZEN = ["model.training.steps=0", "aggregator=mean"]
 README = "# A title\n\n<!-- results: made by a script -->\nold\n<!-- /results -->\n"
-
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """The modules of experiments/, which find each other as scripts do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / "experiments"))
-        modules = SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        patch.setattr(modules.collect, "RESAMPLES", 200)
-        yield modules
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 class Runs:

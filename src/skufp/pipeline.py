@@ -5,7 +5,8 @@ import importlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from skufp import __version__
-from skufp.artifacts.folder import Manifest, building
+from skufp.artifacts.folder import Manifest, building, work_folder
 from skufp.artifacts.records import safe_name
 from skufp.config import plain
 from skufp.errors import UserError, nearest
+from skufp.stages.fit_process import take_part
+from skufp.stages.processes import follow, launched
 
 # Settings of a stage's own YAML that say how the graph is wired rather than what is computed.
 WIRING = ("run", "needs", "uses", "outside", "label", "resume")
@@ -42,12 +45,16 @@ def execute(cfg: DictConfig, console: Console) -> Path:
     """Run ``cfg.stage`` and whatever upstream of it is missing; return its folder.
 
     With ``export_to``, a stage module's lay_out() puts the result there too. Raises UserError for an unknown stage, for
-    ``export_to`` with a stage that lays nothing out and, with ``upstream=refuse``, for an unfinished input.
+    ``export_to`` with a stage that lays nothing out and, with ``upstream=refuse``, for an unfinished input. Where
+    torchrun or SLURM started several processes, the first does this; the others only take part in its fits.
     """
     steps = plan(cfg)
     check_export(cfg)
-    print_plan(steps, console)
     target = steps[-1]
+    if (launch := launched()) is not None and launch.rank > 0:
+        follow([(work_folder(step.folder), partial(is_finished, step)) for step in steps], take_part)
+        return target.folder
+    print_plan(steps, console)
     missing = [step for step in steps[:-1] if not step.done]
     if missing and cfg.upstream == "refuse":
         raise UserError(
@@ -116,8 +123,8 @@ def _planned(
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
     folder = Path(cfg.runs) / name / f"{safe_name(spec.label)}-{key}"
-    manifest = Manifest.read(folder)
-    return Planned(name, key, folder, inputs, outside, settings, manifest is not None and manifest.key == key)
+    planned_step = Planned(name, key, folder, inputs, outside, settings, done=False)
+    return replace(planned_step, done=is_finished(planned_step))
 
 
 def _paths(value: Any) -> list[Path]:
@@ -171,8 +178,7 @@ def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Con
         console.print(f"[dim]{step.name}: another run is building {step.folder}; waiting for it[/]")
         lock.acquire()
     try:
-        finished = Manifest.read(step.folder)
-        if finished is not None and finished.key == step.key:
+        if is_finished(step):
             return
         console.rule(f"[bold]{step.name}[/]", align="left")
         manifest = Manifest(
@@ -189,6 +195,12 @@ def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Con
         console.print(f"[green]done[/] in {manifest.wall_seconds:.1f} s: {step.folder}")
     finally:
         lock.release()
+
+
+def is_finished(step: Planned) -> bool:
+    """Whether the stage's folder is there, whole, and of the stage's key."""
+    manifest = Manifest.read(step.folder)
+    return manifest is not None and manifest.key == step.key
 
 
 def upstream(step: Planned, steps: list[Planned]) -> set[str]:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from skufp.data.full_pass import full_pass
-from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
 NAMES = ["train-catalog", "train-query"]
@@ -39,6 +38,12 @@ def test_a_name_without_shards_is_left_out(prepared: Any) -> None:
     assert sum(len(b["row"]) for b in batches) == sum(r.domain == "catalog" for r in prepared.of("dev"))
 
 
-def test_more_devices_than_shards_says_what_to_change(prepared: Any) -> None:
-    with pytest.raises(UserError, match=r"data\.shard_size"):
-        full_pass(prepared.shards, ["dev-catalog"], Preprocessing(8), 4, 0, world=64)
+@pytest.mark.parametrize(("world", "workers"), [(2, 0), (3, 0), (200, 0), (2, 2), (3, 1)])
+def test_processes_share_the_rows_of_any_number_of_shards(prepared: Any, world: int, workers: int) -> None:
+    rows = [
+        row
+        for rank in range(world)
+        for batch in full_pass(prepared.shards, NAMES, Preprocessing(8), 4, workers, rank, world)
+        for row in batch["row"].tolist()
+    ]
+    assert sorted(rows) == list(range(len(prepared.of("train"))))

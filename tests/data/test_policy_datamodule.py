@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from skufp.artifacts.actions import ActionLabels, ActionNames, answers_table
+from skufp.data.place import Place
 from skufp.data.policy_datamodule import Draws, PolicyDataModule, sku_weights
 from skufp.data.splits import fold_of_pair
 from skufp.errors import UserError
@@ -77,13 +78,18 @@ def test_evidence_is_train_then_dev_with_their_skus(inputs: dict[str, str]) -> N
 
 def test_batches_are_drawn_without_repeats_by_number_and_seed(inputs: dict[str, str]) -> None:
     rows = PolicyDataModule(inputs, 4, seed=0).rows["train"]
-    draws = Draws(rows, 4, 50, seed=1)
-    seen = [draws[i]["embedding"][:, 0].tolist() for i in range(50)]
+
+    def drawn(steps: int, *place: int, size: int = 4, seed: int = 1) -> list[list[float]]:
+        return [batch["embedding"][:, 0].tolist() for batch in Draws(rows, size, steps, seed, Place(*place))]
+
+    seen = drawn(50)
     assert all(len(set(batch)) == 4 for batch in seen)
     assert {row for batch in seen for row in batch} == set(range(6))
-    assert [draws[i]["embedding"][:, 0].tolist() for i in range(50)] == seen
-    assert [Draws(rows, 4, 50, seed=2)[i]["embedding"][:, 0].tolist() for i in range(50)] != seen
-    assert sorted(Draws(rows, 100, 1, seed=0)[0]["embedding"][:, 0].tolist()) == list(range(6))
+    assert drawn(50) == seen
+    assert drawn(50, seed=2) != seen
+    assert drawn(50, 0, 1, 20) == seen[20:]
+    assert [a + b for a, b in zip(drawn(50, 0, 2), drawn(50, 1, 2), strict=True)] == [b[::2] + b[1::2] for b in seen]
+    assert sorted(drawn(1, size=100, seed=0)[0]) == list(range(6))
 
 
 def test_batches_keep_rows_together(inputs: dict[str, str]) -> None:
@@ -94,17 +100,6 @@ def test_batches_keep_rows_together(inputs: dict[str, str]) -> None:
     for batch in batches:
         chosen = batch["embedding"][:, 0].long()
         assert all(torch.equal(batch[name], rows[name][chosen]) for name in rows)
-
-
-def test_a_stream_that_is_left_goes_on_where_it_was(inputs: dict[str, str]) -> None:
-    data = PolicyDataModule(inputs, 4, seed=0, steps=6)
-    whole = [batch["embedding"][:, 0].tolist() for batch in data.train_dataloader()]
-    loader = data.train_dataloader()
-    stream = iter(loader)
-    first = [next(stream)["embedding"][:, 0].tolist() for _ in range(2)]
-    again = data.train_dataloader()
-    again.load_state_dict(loader.state_dict())
-    assert first + [batch["embedding"][:, 0].tolist() for batch in again] == whole
 
 
 def test_validation_is_all_of_dev_at_once(inputs: dict[str, str]) -> None:

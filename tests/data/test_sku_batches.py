@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader
 
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.data.augment import PhonePhoto
 from skufp.data.image_datamodule import paired_shards
 from skufp.data.shards import write_image_shards
 from skufp.data.sku_batches import SkuBatches, SkuGroup, read_skus
+from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
 TRAIN_SKUS = 10
@@ -23,7 +24,7 @@ Batch = dict[str, Any]
 def _batches(prepared: Any, **changes: Any) -> SkuBatches:
     settings: dict[str, Any] = {
         "shards": paired_shards(prepared.shards, "train"), "transform": Preprocessing(8), "augment": None,
-        "skus_per_batch": 4, "images_per_sku": 4, "siblings": 2, "steps": 6, "seed": 0, "buffer_skus": TRAIN_SKUS,
+        "skus_per_batch": 4, "images_per_sku": 4, "siblings": 2, "steps": 6, "seed": 0, "skus": TRAIN_SKUS,
     }  # fmt: skip
     return SkuBatches(**(settings | changes))
 
@@ -34,7 +35,12 @@ def _image_numbers(batch: Batch) -> list[int]:
 
 
 def _same(a: Batch, b: Batch) -> bool:
-    return a["text"] == b["text"] and all(torch.equal(a[k], b[k]) for k in ("pixels", "sku", "pair", "is_query"))
+    tensors = ("pixels", "sku", "pair", "is_query", "text_id", "texts_id")
+    return all(a[k] == b[k] for k in ("text", "texts")) and all(torch.equal(a[k], b[k]) for k in tensors)
+
+
+def _all_same(a: list[Batch], b: list[Batch]) -> bool:
+    return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -122,47 +128,54 @@ def test_seed_fixes_the_stream(prepared: Any) -> None:
     assert not all(_same(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_the_next_epoch_is_another_one(prepared: Any) -> None:
-    batches = _batches(prepared)
-    first, second = list(batches), list(batches)
-    assert not all(_same(a, b) for a, b in zip(first, second, strict=True))
+@pytest.mark.parametrize("start", [0, 1, 4, 6])
+def test_a_resumed_run_has_the_identical_rest(prepared: Any, start: int) -> None:
+    whole = list(_batches(prepared, augment=PhonePhoto()))
+    assert _all_same(list(_batches(prepared, augment=PhonePhoto(), start=start)), whole[start:])
 
 
-@pytest.mark.parametrize("used", [0, 1, 4, 6])
-def test_resume_gives_the_identical_rest(prepared: Any, used: int) -> None:
-    whole = _batches(prepared, augment=PhonePhoto())
-    expected = list(whole)[used:]
-    stream = _batches(prepared, augment=PhonePhoto())
-    running = iter(stream)
-    for _ in range(used):
-        next(running)
-    resumed = _batches(prepared, augment=PhonePhoto())
-    resumed.load_state_dict(stream.state_dict())
-    rest = list(resumed)
-    assert len(rest) == 6 - used
-    assert all(_same(a, b) for a, b in zip(expected, rest, strict=True))
-    assert resumed.state_dict() == whole.state_dict() == {"epoch": 1, "batches_done": 0}
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_number_of_workers_changes_nothing(prepared: Any, workers: int, start: int) -> None:
+    expected = list(_batches(prepared, steps=7))[start:]
+    loader = DataLoader(_batches(prepared, steps=7, start=start), batch_size=None, num_workers=workers)
+    assert _all_same(list(loader), expected)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resume_through_the_loader(prepared: Any, workers: int) -> None:
-    expected = list(StatefulDataLoader(_batches(prepared, steps=7), batch_size=None, num_workers=workers))
-    assert len(expected) == 7
-    loader = StatefulDataLoader(_batches(prepared, steps=7), batch_size=None, num_workers=workers)
-    running = iter(loader)
-    for _ in range(3):
-        next(running)
-    state = loader.state_dict()
-    del running
-    resumed = StatefulDataLoader(_batches(prepared, steps=7), batch_size=None, num_workers=workers)
-    resumed.load_state_dict(state)
-    assert all(_same(a, b) for a, b in zip(expected[3:], list(resumed), strict=True))
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_processes_share_the_batches_of_one(prepared: Any, world: int) -> None:
+    """Of 4 SKUs and of the distinct texts each process has every world-th; nothing is seen twice or lost."""
+    whole = list(_batches(prepared, augment=PhonePhoto()))
+    shares = [list(_batches(prepared, augment=PhonePhoto(), rank=rank, world=world)) for rank in range(world)]
+    for number, batch in enumerate(whole):
+        own = [share[number] for share in shares]
+        rows = [row for rank in range(world) for sku in range(4)[rank::world] for row in range(4 * sku, 4 * sku + 4)]
+        for name in ("pixels", "sku", "pair", "is_query", "text_id"):
+            assert torch.equal(torch.cat([o[name] for o in own]), batch[name][rows])
+        assert [text for o in own for text in o["text"]] == [batch["text"][row] for row in rows]
+        assert sorted(text for o in own for text in o["texts"]) == batch["texts"]
+        for one in own:
+            assert one["texts"] == [batch["texts"][i] for i in one["texts_id"]]
 
 
-def test_ranks_take_the_same_number_of_different_batches(prepared: Any) -> None:
-    ranks = [list(_batches(prepared, rank=rank, world=2)) for rank in (0, 1)]
-    assert [len(r) for r in ranks] == [6, 6]
-    assert not any(_same(a, b) for a, b in zip(*ranks, strict=True))
+def test_texts_are_numbered_and_photos_without_text_have_none(prepared: Any) -> None:
+    for batch in _batches(prepared):
+        assert batch["texts"] == sorted(set(batch["text"]) - {""})
+        assert batch["texts_id"].tolist() == list(range(len(batch["texts"])))
+        assert [batch["texts"][i] if i >= 0 else "" for i in batch["text_id"]] == batch["text"]
+
+
+def test_more_processes_than_skus_say_what_to_change(prepared: Any) -> None:
+    with pytest.raises(UserError, match=r"skus_per_batch=4 cannot be shared by 5 processes"):
+        _batches(prepared, world=5)
+
+
+def test_shards_that_do_not_fit_the_buffer_are_read_again(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = list(_batches(prepared))
+    monkeypatch.setattr("skufp.data.sku_batches.BUFFER_SKUS", TRAIN_SKUS - 1)
+    again = _batches(prepared)
+    assert not again.all_fit
+    assert all(b["pixels"].shape == a["pixels"].shape for a, b in zip(held, again, strict=True))
 
 
 def test_fewer_skus_than_a_batch_still_fill_it(prepared: Any) -> None:
@@ -180,7 +193,7 @@ def test_one_sku_with_one_photo(tmp_path: Path, record: Any, prepared: Any) -> N
     (tmp_path / only.image_path).hardlink_to(prepared.root / only.image_path)
     write_image_shards(tmp_path, [only], 10)
     shards = paired_shards(tmp_path / "shards", "train")
-    batches = list(_batches(prepared, shards=shards, augment=PhonePhoto(), buffer_skus=1))
+    batches = list(_batches(prepared, shards=shards, augment=PhonePhoto(), skus=1))
     assert [len(b["sku"]) for b in batches] == [16] * 6
 
 

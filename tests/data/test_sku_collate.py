@@ -86,7 +86,7 @@ def test_join_no_queries() -> None:
 
 
 def test_collate_all_keeps_every_query_and_every_view() -> None:
-    batch = collate_all(SAMPLES, np.random.default_rng(0))
+    batch = collate_all(SAMPLES)
     assert batch["query_target"].tolist() == [0, 0, 0, 2, 2]
     assert int(batch["mask"].sum()) == 6
     assert batch["sku_id"] == ["a", "b", "c"]

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.teachers import write_query_folds, write_teachers
 from skufp.data import sku_datamodule
 from skufp.data.shards import INDEX, decode_sku_sample, write_sku_shards
 from skufp.data.sku_collate import META, TrainingCollate
-from skufp.data.sku_datamodule import SkuDataModule, SkuSamples
+from skufp.data.sku_datamodule import SkuDataModule, SkuDraws
 from skufp.data.sku_teachers import Teachers
 from skufp.data.splits import fold_of_pair
 from skufp.errors import UserError
@@ -186,9 +186,9 @@ def test_a_pass_that_was_broken_off_does_not_shorten_the_next(data: SkuDataModul
     assert [sku for batch in skus for sku in batch["sku_id"]] == everyone
 
 
-def _stream(data: SkuDataModule, seed: int = 5) -> SkuSamples:
+def _stream(data: SkuDataModule, seed: int = 5, start: int = 0) -> SkuDraws:
     collate = TrainingCollate(TEACHERS, data.bank_rows, ("held_out",), view_dropout=0.3, hidden_views_ask=True)
-    return SkuSamples(data.train_files, 4, 9, seed, collate)
+    return SkuDraws(data.train_files, 4, 9, seed, collate, start)
 
 
 def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
@@ -210,37 +210,24 @@ def test_every_batch_has_its_own_randomness(data: SkuDataModule) -> None:
     draws = {
         (seed, number): batch["draw"]
         for seed in (5, 6)
-        for number, batch in enumerate(SkuSamples(data.train_files, 4, 9, seed, lambda s, rng: {"draw": rng.random()}))
+        for number, batch in enumerate(SkuDraws(data.train_files, 4, 9, seed, lambda s, rng: {"draw": rng.random()}))
     }
     assert len(set(draws.values())) == len(draws) == 18
 
 
-@pytest.mark.parametrize("used", [0, 1, 4, 9])
-def test_resume_gives_the_identical_rest(data: SkuDataModule, used: int) -> None:
-    expected = list(_stream(data))
-    stream = _stream(data)
-    running = iter(stream)
-    for _ in range(used):
-        next(running)
-    assert stream.state_dict() == {"batches_done": used}
-    resumed = _stream(data)
-    resumed.load_state_dict(stream.state_dict())
-    rest = list(resumed)
-    assert len(rest) == 9 - used
-    assert _all_same(expected[used:], rest)
-    assert resumed.state_dict() == {"batches_done": 0}  # the next pass starts at the beginning
-    assert _all_same(expected, list(resumed))
+@pytest.mark.parametrize("start", [0, 1, 4, 9])
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_resumed_run_has_the_identical_rest(data: SkuDataModule, start: int, workers: int) -> None:
+    loader = DataLoader(_stream(data, start=start), batch_size=None, num_workers=workers)
+    assert _all_same(list(loader), list(_stream(data))[start:])
 
 
-def test_resume_through_the_loader(data: SkuDataModule) -> None:
-    expected = list(data.train_dataloader())
-    loader = data.train_dataloader()
-    running = iter(loader)
-    for _ in range(4):
-        next(running)
-    resumed = StatefulDataLoader(data.train_dataloader().dataset, batch_size=None)
-    resumed.load_state_dict(loader.state_dict())
-    assert _all_same(expected[4:], list(resumed))
+@pytest.mark.parametrize("world", [1, 2, 3, len(DEV) + 2])
+def test_processes_share_the_dev_skus(data: SkuDataModule, world: int) -> None:
+    """Every SKU is seen once, also where there are more processes than SKUs."""
+    seen = [[sku for b in data.all_skus("dev", rank, world) for sku in b["sku_id"]] for rank in range(world)]
+    everyone = [s["meta"]["sku_id"] for s in DEV]
+    assert seen == [everyone[rank::world] for rank in range(world)]
 
 
 def test_without_held_out_queries_there_is_nothing_to_train(tmp_path: Path) -> None:

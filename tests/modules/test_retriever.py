@@ -36,9 +36,12 @@ def _batch(texts: bool = True) -> dict[str, Any]:
     colour = torch.rand(4, 3, 1, 1, generator=generator) * 2 - 1
     pixels = colour.repeat_interleave(4, dim=0) + 0.1 * torch.randn(16, 3, 16, 16, generator=generator)
     names = ["a red vest", "a blue skirt", "a blue skirt", ""] if texts else [""] * 4
+    distinct = ["a blue skirt", "a red vest"] if texts else []
     return {
         "pixels": pixels, "sku": torch.arange(4).repeat_interleave(4), "pair": torch.zeros(16, dtype=torch.long),
         "is_query": torch.tensor([True, True, False, False] * 4), "text": [n for n in names for _ in range(4)],
+        "text_id": torch.tensor([distinct.index(n) if n in distinct else -1 for n in names for _ in range(4)]),
+        "texts": distinct, "texts_id": torch.arange(len(distinct)),
     }  # fmt: skip
 
 
@@ -58,13 +61,13 @@ def test_image_loss_is_queries_against_catalogue_photos_of_all_skus() -> None:
     assert float(_loss(module, batch)) == pytest.approx(2 * float(expected), rel=1e-5)
 
 
-def test_text_loss_takes_equal_texts_as_one_and_no_text_as_no_positive() -> None:
+def test_text_loss_takes_equal_texts_as_one_and_leaves_photos_without_text_out() -> None:
     module, batch = _retriever(image_weight=0.0, text_weight=1.0), _batch()
     images, texts = (
-        module.encoder.encode_image(batch["pixels"]),
+        module.encoder.encode_image(batch["pixels"])[:12],
         module.encoder.encode_text(["a blue skirt", "a red vest"]),
     )
-    positive = torch.tensor([[False, True]] * 4 + [[True, False]] * 8 + [[False, False]] * 4)
+    positive = torch.tensor([[False, True]] * 4 + [[True, False]] * 8)
     encoder = module.encoder
     expected = sigmoid_loss(images, texts, positive, encoder.logit_scale.exp(), encoder.logit_bias)
     assert float(_loss(module, batch)) == pytest.approx(float(expected), rel=1e-5)
@@ -96,9 +99,9 @@ def test_with_prefix_dims_the_image_loss_is_the_mean_over_sizes(image_loss: str)
 def test_with_prefix_dims_the_text_loss_is_the_mean_over_sizes(moves: bool) -> None:
     recipe: dict[str, Any] = {"image_weight": 0.0, "text_weight": 1.0, "text_moves_images": moves}
     module, batch = _retriever(**recipe, prefix_dims=[8, 4]), _batch()
-    images = module.encoder.encode_image(batch["pixels"])
+    images = module.encoder.encode_image(batch["pixels"])[:12]
     texts = module.encoder.encode_text(["a blue skirt", "a red vest"])
-    positive = torch.tensor([[False, True]] * 4 + [[True, False]] * 8 + [[False, False]] * 4)
+    positive = torch.tensor([[False, True]] * 4 + [[True, False]] * 8)
     scale, bias = module.encoder.logit_scale.exp(), module.encoder.logit_bias
     expected = [
         float(sigmoid_loss(_first(images, size), _first(texts, size), positive, scale, bias)) for size in (16, 8, 4)
@@ -122,6 +125,40 @@ def test_a_batch_without_any_text_has_a_finite_loss(image_loss: str) -> None:
     loss = _loss(_retriever(image_loss=image_loss), _batch(texts=False))
     loss.backward()
     assert torch.isfinite(loss)
+
+
+def test_photos_without_text_are_pushed_from_no_text() -> None:
+    """The text loss has no gradient for them, and is what it would be if they were not there."""
+    module, batch = _retriever(image_weight=0.0, text_weight=1.0), _batch()
+    images = module.encode_image(batch["pixels"]).detach().requires_grad_()
+    loss = module.text_loss(images, batch)
+    loss.backward()
+    assert (images.grad[12:] == 0).all()
+    assert (images.grad[:12] != 0).any(dim=1).all()
+    titled = batch | {"text_id": batch["text_id"][:12]}
+    assert float(module.text_loss(images[:12], titled)) == pytest.approx(float(loss), rel=1e-6)
+
+
+def test_a_batch_without_any_text_has_no_text_loss_and_moves_no_text_tower() -> None:
+    module = _retriever()
+    _loss(module, _batch(texts=False)).backward()
+    assert all(p.grad is None for p in module.encoder.model.text_model.parameters())
+
+
+@pytest.mark.parametrize("size", [1, 5, 16, 100])
+def test_encoding_in_parts_has_the_gradients_of_the_whole_batch(size: int) -> None:
+    whole, parts = _retriever(), _retriever(encode_at_once=size)
+    losses = [_loss(module, _with_negatives()) for module in (whole, parts)]
+    assert float(losses[1]) == pytest.approx(float(losses[0]), rel=1e-6)
+    for loss in losses:
+        loss.backward()
+    named = dict(whole.named_parameters())
+    assert sum(p.grad is not None for p in named.values()) > 10
+    for name, parameter in parts.named_parameters():
+        wanted = named[name].grad
+        assert (parameter.grad is None) == (wanted is None), name
+        if wanted is not None:
+            torch.testing.assert_close(parameter.grad, wanted, rtol=1e-5, atol=1e-6)
 
 
 class Steps(pl.Callback):

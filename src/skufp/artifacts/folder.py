@@ -45,6 +45,11 @@ class Manifest:
         write_json(folder / MANIFEST, asdict(self))
 
 
+def work_folder(final: Path) -> Path:
+    """Return the folder that a stage works in before it is renamed to ``final``."""
+    return final.parent / f".{final.name}.building"
+
+
 @contextmanager
 def building(final: Path, manifest: Manifest, resume: bool) -> Iterator[Path]:
     """Yield a working folder beside ``final``; on success write the manifest and rename it into place.
@@ -52,7 +57,7 @@ def building(final: Path, manifest: Manifest, resume: bool) -> Iterator[Path]:
     After a failure or a kill the working folder stays. The next attempt finds it as it was when ``resume``
     is set (the stage then continues from its journal), else it starts empty.
     """
-    work = final.parent / f".{final.name}.building"
+    work = work_folder(final)
     if work.exists() and not resume:
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)

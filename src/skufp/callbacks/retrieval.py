@@ -4,7 +4,8 @@ Logs val/recall@k, val/mrr, val/teacher_agreement, search latency and the size o
 """
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,11 +17,21 @@ from skufp.retrieval.metrics import summarise
 from skufp.retrieval.representations import mean_of_views, normalise
 
 
+class Seen(NamedTuple):
+    """What a validation saw: vectors [N, D], SKU ids [N], is_query [N], and the views [V, D] of each gallery SKU."""
+
+    vectors: np.ndarray
+    skus: np.ndarray
+    is_query: np.ndarray
+    views: dict[str, np.ndarray]
+
+
 class FaissRetrieval(pl.Callback):
     """Collects what validation_step returns: ``vectors`` [N, D], ``sku`` (N ids), ``is_query`` [N].
 
-    Optional: ``row`` [N], a number per vector that is unique over ranks (duplicates are dropped), and the
-    gallery's ``views`` [B, V, D] with ``mask`` [B, V] for the teacher agreement.
+    Optional: ``row`` [N], each vector's number in its split, and the gallery's ``views`` [B, V, D] with ``mask``
+    [B, V] for the teacher agreement. Where several processes validate, each has a share of the rows, maybe an empty
+    one; the first ranks them all and the others log its figures.
     """
 
     def __init__(self, latency_queries: int = 100) -> None:
@@ -53,41 +64,58 @@ class FaissRetrieval(pl.Callback):
                 self.views[sku] = views[mask].float().cpu().numpy()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Build the index, rank, and log."""
-        if trainer.sanity_checking or not self.vectors:
+        """Join what all processes saw, rank, and log. Every process takes part in every exchange."""
+        if trainer.sanity_checking:
             return
-        vectors, skus, is_query = self._gathered(trainer)
-        expected = getattr(trainer.datamodule, "expected", {})  # type: ignore[attr-defined]
-        for part, count in (("gallery", int((~is_query).sum())), ("query", int(is_query.sum()))):
-            if part in expected and expected[part] != count:
-                raise RuntimeError(f"validation saw {count} {part} rows, the shards hold {expected[part]}")
-        names, number = np.unique(np.array(skus)[~is_query], return_inverse=True)
-        order = {sku: i for i, sku in enumerate(names)}
-        target = np.array([order.get(sku, -1) for sku in np.array(skus)[is_query]], dtype=np.int64)
-        queries = normalise(vectors[is_query])[target >= 0]
-        if len(queries) == 0:
-            return
-        gallery = mean_of_views(vectors[~is_query], number, len(names))
-        metrics = self._measure(gallery, queries, target[target >= 0], list(names))
-        pl_module.log_dict({f"val/{k}": v for k, v in metrics.items()}, rank_zero_only=True, batch_size=1)
+        seen = self._gathered(trainer)
+        problem, metrics = "", {}
+        if trainer.is_global_zero:
+            problem, metrics = self._miscount(trainer, seen), self._metrics(seen)
+        problem, metrics = trainer.strategy.broadcast((problem, metrics))
+        if problem:
+            raise RuntimeError(problem)
+        pl_module.log_dict({f"val/{k}": v for k, v in metrics.items()}, batch_size=1)
 
-    def _gathered(self, trainer: pl.Trainer) -> tuple[np.ndarray, list[str], np.ndarray]:
-        """Join all ranks' rows and drop those that were seen twice."""
-        vectors, is_query = np.concatenate(self.vectors), np.array(self.is_query)
-        rows = np.array(self.rows) if self.rows else np.arange(len(vectors))
-        skus = self.skus
+    def _gathered(self, trainer: pl.Trainer) -> Seen:
+        """Join all processes' rows: by their numbers, where they have any, each once."""
+        mine = (self.vectors, self.skus, self.is_query, self.rows, self.views)
+        parts: list[Any] = [mine]
         if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, (vectors, skus, is_query, rows))
-            vectors = np.concatenate([p[0] for p in parts])
-            skus = [s for p in parts for s in p[1]]
-            is_query, rows = np.concatenate([p[2] for p in parts]), np.concatenate([p[3] for p in parts])
-        _, first = np.unique(rows, return_index=True)
-        return vectors[first], [skus[i] for i in first], is_query[first]
+            parts = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, mine)
+        vectors = [v for part in parts for v in part[0]]
+        joined = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
+        skus = np.array([s for part in parts for s in part[1]], dtype=str)
+        is_query = np.array([q for part in parts for q in part[2]], dtype=bool)
+        rows = [r for part in parts for r in part[3]]
+        order = np.unique(rows, return_index=True)[1] if rows else np.arange(len(joined))
+        views = {sku: v for part in parts for sku, v in part[4].items()}
+        return Seen(joined[order], skus[order], is_query[order], views)
+
+    @staticmethod
+    def _miscount(trainer: pl.Trainer, seen: Seen) -> str:
+        """Say where rows are missing or were seen twice; "" where all is right."""
+        expected = getattr(trainer.datamodule, "expected", {})  # type: ignore[attr-defined]
+        for part, count in (("gallery", int((~seen.is_query).sum())), ("query", int(seen.is_query.sum()))):
+            if part in expected and expected[part] != count:
+                return f"validation saw {count} {part} rows, the shards hold {expected[part]}"
+        return ""
+
+    def _metrics(self, seen: Seen) -> dict[str, float]:
+        """Return the figures of all queries whose SKU is in the gallery; none where there is no such query."""
+        names, number = np.unique(seen.skus[~seen.is_query], return_inverse=True)
+        place = {sku: i for i, sku in enumerate(names)}
+        target = np.array([place.get(sku, -1) for sku in seen.skus[seen.is_query]], dtype=np.int64)
+        queries = normalise(seen.vectors[seen.is_query])[target >= 0]
+        if len(queries) == 0:
+            return {}
+        gallery = mean_of_views(seen.vectors[~seen.is_query], number, len(names))
+        return self._measure(gallery, queries, target[target >= 0], list(names), seen.views)
 
     def _measure(
-        self, gallery: np.ndarray, queries: np.ndarray, target: np.ndarray, names: list[str]
-    ) -> dict[str, float]:
+        self, gallery: np.ndarray, queries: np.ndarray, target: np.ndarray, names: list[str],
+        views: dict[str, np.ndarray],
+    ) -> dict[str, float]:  # fmt: skip
         index = SkuIndex.build(gallery)
         _, found = index.search(queries, len(gallery))
         hit = found == target[:, None]  # nowhere, when scores are NaN: then the worst rank
@@ -96,21 +124,26 @@ class FaissRetrieval(pl.Callback):
         latency = percentiles(lambda q: index.search(q[None], 10), queries[: self.latency_queries])
         metrics |= {f"search_{k}": v for k, v in latency.items()}
         metrics["index_bytes"] = float(index.nbytes)
-        if self.views:
-            metrics["teacher_agreement"] = self._teacher_agreement(gallery, queries, target, names)
+        if views:
+            by_name = [views.get(name, gallery[:0]) for name in names]
+            metrics["teacher_agreement"] = teacher_agreement(gallery, queries, target, by_name)
         return metrics
 
-    def _teacher_agreement(
-        self, gallery: np.ndarray, queries: np.ndarray, target: np.ndarray, names: list[str]
-    ) -> float:
-        """Share of queried SKUs whose fingerprint lies nearest to the view that answers their queries best."""
-        by_sku: dict[int, list[np.ndarray]] = defaultdict(list)
-        for query, sku in zip(queries, target, strict=True):
-            by_sku[int(sku)].append(query)
-        agreed = []
-        for sku, own in by_sku.items():
-            views = self.views.get(names[sku])  # of this rank
-            if views is not None and len(views) > 1:
-                best = int((np.stack(own) @ views.T).mean(axis=0).argmax())
-                agreed.append(float((views @ gallery[sku]).argmax() == best))
-        return float(np.mean(agreed)) if agreed else float("nan")
+
+def teacher_agreement(
+    gallery: np.ndarray, queries: np.ndarray, target: np.ndarray, views: Sequence[np.ndarray]
+) -> float:
+    """Return the share of queried SKUs whose fingerprint lies nearest to the view that answers their queries best.
+
+    gallery [S, D]; queries [Q, D] with the SKU of each, target [Q]; views [V, D] of each of the S SKUs. NaN where no
+    queried SKU has two views.
+    """
+    by_sku: dict[int, list[np.ndarray]] = defaultdict(list)
+    for query, sku in zip(queries, target, strict=True):
+        by_sku[int(sku)].append(query)
+    agreed = []
+    for sku, own in by_sku.items():
+        if len(views[sku]) > 1:
+            best = int((np.stack(own) @ views[sku].T).mean(axis=0).argmax())
+            agreed.append(float((views[sku] @ gallery[sku]).argmax() == best))
+    return float(np.mean(agreed)) if agreed else float("nan")

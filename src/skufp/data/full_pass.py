@@ -1,5 +1,8 @@
 """Full passes over image shards: every sample exactly once, in batches."""
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,6 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 
 from skufp.data.shards import Decoder, raw_samples, shard_files
-from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
 
@@ -18,22 +20,34 @@ def full_pass(
     preprocessing: Preprocessing,
     batch_size: int,
     workers: int,
+    rank: int = 0,
     world: int = 1,
 ) -> DataLoader:
-    """Return a loader that sees every sample of ``names`` (e.g. dev-query) exactly once, over all ranks.
+    """Return a loader that sees every sample of ``names`` (e.g. dev-query) exactly once, over all processes together.
 
+    Process ``rank`` of ``world`` decodes every ``world``-th sample, so shards of any number and size will do.
     Batches: {pixels [B, 3, H, W], row [B], meta: list of B dicts}.
     """
     files = [file for name in names for file in shard_files(folder, name)]
-    workers = min(workers, max(0, len(files) // world))
-    if len(files) < world:
-        raise UserError(f"{len(files)} shards cannot feed {world} devices: prepare with a smaller data.shard_size")
     pipeline = wds.DataPipeline(
         raw_samples(files, splitters=True),
+        EveryNth(rank, world),
         wds.map(Decoder(preprocessing)),
         wds.batched(batch_size, collation_fn=collate),
     )
-    return DataLoader(pipeline, batch_size=None, num_workers=workers)
+    return DataLoader(pipeline, batch_size=None, num_workers=min(workers, len(files)))
+
+
+@dataclass(frozen=True)
+class EveryNth:
+    """Passes on the samples of process ``rank`` of ``world``, undecoded ones."""
+
+    rank: int
+    world: int
+
+    def __call__(self, samples: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Return every ``world``-th of ``samples``."""
+        return itertools.islice(samples, self.rank, None, self.world)
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:

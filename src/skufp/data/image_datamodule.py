@@ -6,7 +6,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
@@ -14,6 +13,7 @@ from skufp.data.augment import PhonePhoto
 from skufp.data.captions import ATTRIBUTES, TEMPLATE
 from skufp.data.counterfactuals import read_counterfactuals
 from skufp.data.full_pass import full_pass
+from skufp.data.place import ALONE, Place
 from skufp.data.shards import INDEX, sample_count
 from skufp.data.sku_batches import SkuBatches
 from skufp.errors import UserError
@@ -70,30 +70,30 @@ class ImageDataModule(pl.LightningDataModule):
         path = self.prepared / f"{split}_image_text.jsonl"
         return read_records(path) if path.exists() else []
 
-    def batches(self, steps: int) -> SkuBatches:
-        """Return a stream of ``steps`` P x K batches for this rank."""
-        rank = self.trainer.global_rank if self.trainer else 0
-        world = self.trainer.world_size if self.trainer else 1
+    def batches(self, steps: int, place: Place = ALONE) -> SkuBatches:
+        """Return ``steps`` P x K batches, the share of a process."""
         t = self.training
         skus = len({r.sku_id for r in self._records("train")})
         return SkuBatches(
             paired_shards(self.shards, "train"), self.preprocessing, self.augmentation, t["skus_per_batch"],
-            t["images_per_sku"], t["siblings"], steps, self.seed, skus, rank, world, self.counterfactuals,
-            self.text,
+            t["images_per_sku"], t["siblings"], steps, self.seed, skus, place.rank, place.world, self.counterfactuals,
+            self.text, place.start,
         )  # fmt: skip
 
-    def train_dataloader(self) -> StatefulDataLoader:
+    def train_dataloader(self) -> DataLoader:
         """Return P x K batches; one epoch is all of the recipe's steps."""
-        return StatefulDataLoader(self.batches(self.steps), batch_size=None, num_workers=min(self.workers, self.steps))
+        batches = self.batches(self.steps, Place.of(self.trainer))
+        return DataLoader(batches, batch_size=None, num_workers=min(self.workers, self.steps))
 
     def first_batches(self) -> Iterator[dict[str, Any]]:
         """Yield a few batches, for encoders that start from data."""
         yield from self.batches(8)
 
     def val_dataloader(self) -> DataLoader:
-        """Return one deterministic pass over dev's catalogue and query crops."""
+        """Return one deterministic pass over dev's catalogue and query crops, this process's share."""
         names = [f"dev-{CATALOG}", f"dev-{QUERY}"]
-        return full_pass(self.shards, names, self.preprocessing, self.batch_size, self.workers)
+        place = Place.of(self.trainer)
+        return full_pass(self.shards, names, self.preprocessing, self.batch_size, self.workers, place.rank, place.world)
 
 
 def paired_shards(folder: Path, split: str) -> list[list[Path]]:

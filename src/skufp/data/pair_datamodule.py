@@ -6,9 +6,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
+from skufp.data.place import ALONE, Place
 from skufp.data.shards import shard_files
 from skufp.data.view_actions import ViewActions
 from skufp.data.view_pairs import NO_PAIRS, FixedPairs, PairCollate, ViewPairs, spread_pairs
@@ -76,18 +76,17 @@ class PairDataModule(pl.LightningDataModule):
     def _collate(self) -> PairCollate:
         return PairCollate(Preprocessing(self.size), self.preprocessing, self.actions, self.drafts)
 
-    def pairs(self, steps: int) -> ViewPairs:
-        """Return a stream of ``steps`` batches for this rank."""
-        rank = self.trainer.global_rank if self.trainer else 0
-        world = self.trainer.world_size if self.trainer else 1
+    def pairs(self, steps: int, place: Place = ALONE) -> ViewPairs:
+        """Return ``steps`` batches, the share of a process."""
         return ViewPairs(
             [[file] for file in shard_files(self.prepared / "shards", f"train-{CATALOG}")], self._collate(),
-            self.batch_size, steps, self.seed, self.skus["train"], self.flip, self.balance_actions, rank, world,
+            self.batch_size, steps, self.seed, self.skus["train"], self.flip, self.balance_actions, *place,
         )  # fmt: skip
 
-    def train_dataloader(self) -> StatefulDataLoader:
-        """Return batches of pairs for this rank; one epoch is all of the recipe's steps."""
-        return StatefulDataLoader(self.pairs(self.steps), batch_size=None, num_workers=min(self.workers, self.steps))
+    def train_dataloader(self) -> DataLoader:
+        """Return batches of pairs; one epoch is all of the recipe's steps."""
+        pairs = self.pairs(self.steps, Place.of(self.trainer))
+        return DataLoader(pairs, batch_size=None, num_workers=min(self.workers, self.steps))
 
     def first_batches(self) -> Iterator[dict[str, Any]]:
         """Yield a few batches, for networks that start from data."""

@@ -3,6 +3,7 @@
 Legend: N queries, B of a batch, D dim, F features, A actions.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,31 +11,33 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader
 
 from skufp.artifacts.actions import ActionLabels
+from skufp.data.place import ALONE, Place
 from skufp.data.splits import fold_of_pair
+from skufp.data.step_batches import StepBatches
 from skufp.errors import UserError
 
 Batch = dict[str, Any]
 
 
-class Draws(Dataset):
-    """``steps`` batches of ``rows``, each drawn by its own number, so that any of them can be had at any time."""
+class Draws(StepBatches):
+    """``steps`` batches of ``rows``, drawn without repeats."""
 
-    def __init__(self, rows: Batch, batch_size: int, steps: int, seed: int) -> None:
-        self.rows, self.steps, self.seed = rows, steps, seed
-        self.count = len(rows["fold"])
+    def __init__(self, rows: Batch, batch_size: int, steps: int, seed: int, place: Place = ALONE) -> None:
+        super().__init__(steps, seed, *place)
+        self.rows, self.count = rows, len(rows["fold"])
         self.batch_size = min(batch_size, self.count)
 
-    def __len__(self) -> int:
-        return self.steps
+    def draws(self) -> Iterator[None]:
+        """Yield nothing to read: rows are in memory."""
+        return itertools.repeat(None)
 
-    def __getitem__(self, number: int) -> Batch:
-        """Return the batch of a number."""
-        rng = np.random.default_rng([self.seed, number])
-        chosen = torch.from_numpy(rng.choice(self.count, self.batch_size, replace=False))
+    def collate(self, items: None, number: int) -> Batch:
+        """Return this process's share of the batch of a number."""
+        drawn = self.rng(number).choice(self.count, self.batch_size, replace=False)
+        chosen = torch.from_numpy(drawn[self.rank :: self.world])
         return {name: value[chosen] for name, value in self.rows.items()}
 
 
@@ -85,11 +88,10 @@ class PolicyDataModule(pl.LightningDataModule):
         """Yield all train queries, for networks that start from data."""
         yield self.rows["train"]
 
-    def train_dataloader(self) -> StatefulDataLoader:
-        """Return random batches of train queries; every rank draws its own."""
-        rank = self.trainer.global_rank if self.trainer else 0
-        draws = Draws(self.rows["train"], self.batch_size, self.steps, self.seed + 7919 * rank)
-        return StatefulDataLoader(draws, batch_size=None)
+    def train_dataloader(self) -> DataLoader:
+        """Return random batches of train queries."""
+        draws = Draws(self.rows["train"], self.batch_size, self.steps, self.seed, Place.of(self.trainer))
+        return DataLoader(draws, batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         """Return all dev queries as one batch."""

@@ -80,11 +80,11 @@ def sample_count(folder: Path, name: str) -> int:
 
 
 def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipeline:
-    """Stream raw samples of ``files`` in order; ``splitters`` deals shards to ranks and workers."""
+    """Stream raw samples of ``files`` in order; ``splitters`` deals shards to the loader's workers."""
     urls = [str(file) for file in files]
     if not urls:
         return wds.DataPipeline(_nothing)
-    deal = [wds.split_by_node, wds.split_by_worker] if splitters else []
+    deal = [wds.split_by_worker] if splitters else []
     return wds.DataPipeline(wds.SimpleShardList(urls), *deal, wds.tarfile_to_samples())
 
 

@@ -1,5 +1,7 @@
 """Training batches of P SKUs x K images, streamed from image shards, with siblings side by side."""
 
+import copy
+import functools
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -10,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import IterableDataset, get_worker_info
 
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.data.augment import PhonePhoto
@@ -18,6 +19,8 @@ from skufp.data.captions import TEMPLATE, training_text
 from skufp.data.counterfactuals import decode_png
 from skufp.data.shards import decode_sample, raw_samples
 from skufp.data.splits import HELD_OUT
+from skufp.data.step_batches import StepBatches
+from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
 BUFFER_SKUS = 512
@@ -40,79 +43,63 @@ class SkuGroup:
         return zlib.crc32(f"{self.split}/{self.sku_id}".encode())
 
 
-class SkuBatches(IterableDataset):
-    """An endless, seeded stream of ``steps`` batches per epoch.
+class SkuBatches(StepBatches):
+    """Batches of ``skus_per_batch`` SKUs, up to ``siblings`` of one pair together, with ``images_per_sku`` images each.
 
-    ``shards`` lists for every shard number its catalogue and query files (same SKUs). Every batch holds
-    ``skus_per_batch`` SKUs, up to ``siblings`` of one pair together, with ``images_per_sku`` images each: the
-    first half as queries (real ones that the retriever may learn from, or catalogue photos put on a phone), the
-    rest catalogue photos. Held-out queries are never used. Every rank yields the same number of batches.
+    ``shards`` lists for every shard number its catalogue and query files (same SKUs). The first half of a SKU's images
+    are queries (real ones that the retriever may learn from, or catalogue photos put on a phone), the rest catalogue
+    photos. Held-out queries are never used. ``text`` is the kind of text (data.text) that photos come with.
+    ``skus`` is how many SKUs there are: as many as BUFFER_SKUS are shuffled together and, where that is all of them,
+    read only once.
 
-    With ``counterfactuals``, PNG files by SKU id, a batch also holds one of every SKU that has any, ``negative_pixels``
-    [N, 3, H, W], and the SKU that each was drawn from, ``negative_sku`` [N]; the rest of the batch is as without them.
+    A process gets {pixels [N, 3, H, W], sku, pair, is_query, text_id [N], text: N strings} of its SKUs, and ``texts``
+    with ``texts_id``, its share of the whole batch's distinct texts; a photo without text has the text_id -1. With
+    ``counterfactuals``, PNG files by SKU id, also one of every own SKU that has any, ``negative_pixels`` [K, 3, H, W],
+    and the SKU that each was drawn from, ``negative_sku`` [K]; the rest of the batch is as without them.
 
-    ``text`` is the kind of text (data.text) that photos come with. ``buffer_skus`` is how many SKUs are shuffled
-    together, at most the number there are.
-
-    Its state is (epoch, batches done): a resumed stream skips what was used without decoding it.
+    Raises UserError where a batch has fewer SKUs than there are processes.
     """
 
     def __init__(
         self, shards: list[list[Path]], transform: Preprocessing, augment: PhonePhoto | None,
-        skus_per_batch: int, images_per_sku: int, siblings: int, steps: int, seed: int, buffer_skus: int = BUFFER_SKUS,
+        skus_per_batch: int, images_per_sku: int, siblings: int, steps: int, seed: int, skus: int = BUFFER_SKUS,
         rank: int = 0, world: int = 1, counterfactuals: Mapping[str, list[bytes]] | None = None,
-        text: str = TEMPLATE,
+        text: str = TEMPLATE, start: int = 0,
     ) -> None:  # fmt: skip
+        super().__init__(steps, seed, rank, world, start)
+        if skus_per_batch < world:
+            raise UserError(
+                f"model.training.skus_per_batch={skus_per_batch} cannot be shared by {world} processes: give at least"
+                f" {world}, or fewer trainer.devices"
+            )
         self.shards, self.transform, self.augment = shards, transform, augment
         self.skus_per_batch, self.images_per_sku, self.siblings = skus_per_batch, images_per_sku, siblings
-        self.buffer_skus = max(skus_per_batch, min(buffer_skus, BUFFER_SKUS))
-        self.steps, self.seed, self.rank, self.world = steps, seed, rank, world
+        self.buffer_skus = max(skus_per_batch, min(skus, BUFFER_SKUS))
+        self.all_fit = skus <= BUFFER_SKUS
         self.counterfactuals, self.text = counterfactuals, text
-        self.epoch = self.batches_done = 0
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def state_dict(self) -> dict[str, int]:
-        """Return where the stream is."""
-        return {"epoch": self.epoch, "batches_done": self.batches_done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a state."""
-        self.epoch, self.batches_done = state["epoch"], state["batches_done"]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker, workers = (info.id, info.num_workers) if (info := get_worker_info()) else (0, 1)
-        share = len(range(worker, self.steps, workers))
-        stream = self._batches(self.rank * workers + worker, self.world * workers)
-        for number, (groups, seed) in enumerate(stream):
-            if number >= share:
-                break
-            if number >= self.batches_done:
-                self.batches_done = number + 1
-                yield self._collate(groups, np.random.default_rng(seed))
-        self.epoch, self.batches_done = self.epoch + 1, 0
-
-    def _batches(self, reader: int, readers: int) -> Iterator[tuple[list[SkuGroup], list[int]]]:
-        """Yield groups for a batch and the seed of its augmentation."""
-        rng = np.random.default_rng([self.seed, self.epoch, reader])
+    def draws(self) -> Iterator[list[SkuGroup]]:
+        """Yield the SKUs of each batch."""
+        rng = np.random.default_rng(self.seed)
         buffer: dict[int, list[SkuGroup]] = {}
-        held, number = 0, 0
-        for group in self._groups(rng, reader, readers):
+        held = 0
+        for group in self._groups(rng):
             buffer.setdefault(group.pair_id, []).append(group)
             held += 1
             if held >= self.buffer_skus:
                 batch = self._draw(buffer, rng)
                 held -= len(batch)
-                yield batch, [self.seed, self.epoch, reader, number]
-                number += 1
+                yield batch
 
-    def _groups(self, rng: np.random.Generator, reader: int, readers: int) -> Iterator[SkuGroup]:
-        """Yield SKUs for ever; shards are dealt to readers, or shared when there are too few."""
-        own = self.shards[reader::readers] if len(self.shards) >= readers else self.shards
+    def _groups(self, rng: np.random.Generator) -> Iterator[SkuGroup]:
+        """Yield SKUs for ever, shard by shard; a SKU that comes again is another object, so that it may come twice."""
+        read = functools.cache(self._read) if self.all_fit else self._read
         while True:
-            for number in rng.permutation(len(own)):
-                yield from read_skus(own[number])
+            for number in rng.permutation(len(self.shards)).tolist():
+                yield from map(copy.copy, read(number))
+
+    def _read(self, number: int) -> list[SkuGroup]:
+        return list(read_skus(self.shards[number]))
 
     def _draw(self, buffer: dict[int, list[SkuGroup]], rng: np.random.Generator) -> list[SkuGroup]:
         """Take a batch out of the buffer: siblings first, then any other SKU; one comes twice only if none is left."""
@@ -133,38 +120,46 @@ class SkuBatches(IterableDataset):
                     del buffer[pair]
         return batch
 
-    def _collate(self, groups: list[SkuGroup], rng: np.random.Generator) -> dict[str, Any]:
-        pixels, labels, is_query, texts, pairs = [], [], [], [], []
-        others = self._other_photos(groups, rng)
-        for group in groups:
-            for sample, as_query in self._choose(group, rng):
+    def collate(self, items: list[SkuGroup], number: int) -> dict[str, Any]:
+        """Decode this process's SKUs; the texts are those of the whole batch, dealt out."""
+        rngs = [self.rng(number, place) for place in range(len(items))]
+        chosen = [self._choose(group, rng) for group, rng in zip(items, rngs, strict=True)]
+        texts = [[training_text(json.loads(sample["json"]), self.text) for sample, _ in own] for own in chosen]
+        distinct = {text: i for i, text in enumerate(sorted({text for own in texts for text in own if text}))}
+        others = self._other_photos(items, self.rng(number, len(items)))
+        pixels, labels, is_query, pairs, own_texts = [], [], [], [], []
+        for place, group in self.own(items):
+            for sample, as_query in chosen[place]:
                 picture, meta = decode_sample(sample)
-                picture = self._augmented(picture, meta["domain"], as_query, others, rng)
+                picture = self._augmented(picture, meta["domain"], as_query, others, rngs[place])
                 pixels.append(self.transform(picture))
                 labels.append(group.label)
                 pairs.append(group.pair_id)
                 is_query.append(as_query)
-                texts.append(training_text(meta, self.text))
+            own_texts += texts[place]
         batch = {
             "pixels": torch.from_numpy(np.stack(pixels)), "sku": torch.tensor(labels), "pair": torch.tensor(pairs),
-            "is_query": torch.tensor(is_query), "text": texts,
+            "is_query": torch.tensor(is_query), "text": own_texts,
+            "text_id": torch.tensor([distinct.get(text, -1) for text in own_texts]),
+            "texts": [text for _, text in self.own(list(distinct))],
+            "texts_id": torch.tensor([i for i, _ in self.own(list(distinct))], dtype=torch.long),
         }  # fmt: skip
-        return batch if self.counterfactuals is None else batch | self._negatives(self.counterfactuals, groups, rng)
+        return batch if self.counterfactuals is None else batch | self._negatives(self.counterfactuals, items, number)
 
     def _negatives(
-        self, counterfactuals: Mapping[str, list[bytes]], groups: list[SkuGroup], rng: np.random.Generator
+        self, counterfactuals: Mapping[str, list[bytes]], groups: list[SkuGroup], number: int
     ) -> dict[str, Any]:
-        """Draw a counterfactual of every SKU that has any; it is varied as a catalogue photo is."""
-        labels = {g.sku_id: g.label for g in groups if g.sku_id in counterfactuals}
+        """Draw a counterfactual of every own SKU that has any; it is varied as a catalogue photo is."""
+        first = {group.sku_id: place for place, group in reversed(list(enumerate(groups)))}
         pixels = [torch.zeros(0, 3, self.transform.size, self.transform.size)]
-        for sku in labels:
-            picture = decode_png(counterfactuals[sku][rng.integers(len(counterfactuals[sku]))])
-            picture = self._augmented(picture, CATALOG, False, [], rng)
-            pixels.append(torch.from_numpy(self.transform(picture))[None])
-        return {
-            "negative_pixels": torch.cat(pixels),
-            "negative_sku": torch.tensor([*labels.values()], dtype=torch.long),
-        }
+        labels = []
+        for place, group in self.own(groups):
+            if first[group.sku_id] == place and group.sku_id in counterfactuals:
+                drawn, rng = counterfactuals[group.sku_id], self.rng(number, place, 1)
+                picture = self._augmented(decode_png(drawn[rng.integers(len(drawn))]), CATALOG, False, [], rng)
+                pixels.append(torch.from_numpy(self.transform(picture))[None])
+                labels.append(group.label)
+        return {"negative_pixels": torch.cat(pixels), "negative_sku": torch.tensor(labels, dtype=torch.long)}
 
     def _choose(self, group: SkuGroup, rng: np.random.Generator) -> list[tuple[dict[str, Any], bool]]:
         """Draw a SKU's samples: the first half to serve as queries, the rest as catalogue photos."""

@@ -17,7 +17,7 @@ META = ("viewpoint", "occlusion", "zoom_in", "generated")
 Samples = list[dict[str, Any]]
 
 
-def collate_all(samples: Samples, rng: np.random.Generator) -> dict[str, Any]:
+def collate_all(samples: Samples) -> dict[str, Any]:
     """Return {views [B, V, D], mask [B, V], meta [B, V, 4], queries [Q, D], query_target [Q], sku_id, sku_meta}."""
     queries = [list(range(len(s["queries"]))) for s in samples]
     who = {"sku_id": [s["meta"]["sku_id"] for s in samples], "sku_meta": [s["meta"] for s in samples]}

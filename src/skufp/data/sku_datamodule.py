@@ -10,68 +10,51 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import IterableDataset
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from skufp.artifacts.folder import read_json
+from skufp.data.place import Place
 from skufp.data.shards import INDEX, decode_sku_sample, raw_samples, sample_count, shard_files
 from skufp.data.sku_collate import Samples, TrainingCollate, collate_all
 from skufp.data.sku_teachers import Teachers
 from skufp.data.splits import HELD_OUT, LEARN, fold_of_pair
+from skufp.data.step_batches import StepBatches
 from skufp.errors import UserError
 
 BUFFER = 4096
 Collate = Callable[[Samples, np.random.Generator], dict[str, Any]]
 
 
-class SkuSamples(IterableDataset):
-    """Decoded SKU samples in batches made by ``collate``.
+class SkuPass(IterableDataset):
+    """One pass over decoded SKU samples in order, in batches: the share of process ``rank`` of ``world``."""
 
-    Shuffled and endless up to ``steps`` batches; with ``steps`` None one pass in order.
+    def __init__(self, files: list[Path], batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.files, self.batch_size, self.rank, self.world = files, batch_size, rank, world
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        own = itertools.islice(raw_samples(self.files), self.rank, None, self.world)
+        samples = map(decode_sku_sample, own)
+        while batch := list(itertools.islice(samples, self.batch_size)):
+            yield collate_all(batch)
+
+
+class SkuDraws(StepBatches):
+    """``steps`` shuffled batches of decoded SKU samples, made by ``collate``.
+
+    Vectors are small: every process has the whole batch, and the module shares out the work on it.
     """
 
     def __init__(
-        self, files: list[Path], batch_size: int, steps: int | None, seed: int, collate: Collate = collate_all
+        self, files: list[Path], batch_size: int, steps: int, seed: int, collate: Collate, start: int = 0
     ) -> None:
-        self.files, self.batch_size, self.steps, self.seed = files, batch_size, steps, seed
-        self.collate = collate
-        self.batches_done = self.skip = 0
+        super().__init__(steps, seed, start=start)
+        self.files, self.batch_size, self.join = files, batch_size, collate
 
-    def __len__(self) -> int:
-        if self.steps is None:
-            raise TypeError("a single pass has no set length")
-        return self.steps
+    def collate(self, items: Samples, number: int) -> dict[str, Any]:
+        """Join a batch's samples."""
+        return self.join(items, self.rng(number))
 
-    def state_dict(self) -> dict[str, int]:
-        """Return where the stream is."""
-        return {"batches_done": self.batches_done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a state."""
-        self.batches_done = self.skip = state["batches_done"]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        batches = self._one_pass() if self.steps is None else self._endless()
-        skip, self.skip = self.skip, 0  # a resumed pass skips once: an iterator that was left half-way is no resume
-        for number, samples in enumerate(batches):
-            if number == self.steps:
-                break
-            if number >= skip:
-                self.batches_done = number + 1
-                yield self.collate(samples, np.random.default_rng([self.seed, number]))
-        self.batches_done = 0
-
-    def _one_pass(self) -> Iterator[Samples]:
-        batch: Samples = []
-        for sample in self._read(self.files):
-            batch.append(sample)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _endless(self) -> Iterator[Samples]:
+    def draws(self) -> Iterator[Samples]:
         """Shuffle shards and, through a buffer, their samples; what fits the buffer is read only once."""
         if not self.files:
             return
@@ -179,20 +162,21 @@ class SkuDataModule(pl.LightningDataModule):
         """Whether the queries of a pair take no part in training."""
         return self.left_out is not None and fold_of_pair(pair_id, self.left_out[1], self.seed) == self.left_out[0]
 
-    def train_dataloader(self) -> StatefulDataLoader:
-        """Return shuffled batches of SKUs with their queries and teachers; every rank draws its own."""
-        rank = self.trainer.global_rank if self.trainer else 0
+    def train_dataloader(self) -> DataLoader:
+        """Return shuffled batches of SKUs with their queries and teachers, the same in every process."""
         collate = TrainingCollate(
             self.teachers, self.bank_rows, self.query_pools, self.view_dropout, self.hidden_views_ask, self.is_left_out,
             self.negatives,
         )  # fmt: skip
-        samples = SkuSamples(self.train_files, self.batch_size, self.steps, self.seed + 7919 * rank, collate)
-        return StatefulDataLoader(samples, batch_size=None)
+        start = Place.of(self.trainer).start
+        draws = SkuDraws(self.train_files, self.batch_size, self.steps, self.seed, collate, start)
+        return DataLoader(draws, batch_size=None)
 
-    def val_dataloader(self) -> StatefulDataLoader:
-        """Return one pass over the dev SKUs."""
-        return StatefulDataLoader(self.all_skus("dev"), batch_size=None)
+    def val_dataloader(self) -> DataLoader:
+        """Return one pass over the dev SKUs, this process's share."""
+        place = Place.of(self.trainer)
+        return DataLoader(self.all_skus("dev", place.rank, place.world), batch_size=None)
 
-    def all_skus(self, split: str) -> SkuSamples:
-        """Return one pass over a split's SKUs in order."""
-        return SkuSamples(shard_files(self.folder, f"{split}-sku"), self.batch_size, None, self.seed)
+    def all_skus(self, split: str, rank: int = 0, world: int = 1) -> SkuPass:
+        """Return one pass over a split's SKUs in order, the share of process ``rank`` of ``world``."""
+        return SkuPass(shard_files(self.folder, f"{split}-sku"), self.batch_size, rank, world)

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from torch.utils.data import Dataset
 
 from skufp.artifacts.records import CropRecord
 from skufp.data.augment import squared
 from skufp.data.drafts import draft, garment_mask
 from skufp.data.shards import decode_mask, decode_sample
 from skufp.data.sku_batches import BUFFER_SKUS, SkuGroup, read_skus
+from skufp.data.step_batches import StepBatches
 from skufp.data.view_actions import ViewActions
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
@@ -107,83 +108,57 @@ def _mirrored(pixels: np.ndarray, mirrored: torch.Tensor) -> torch.Tensor:
     return torch.where(mirrored[:, None, None, None], stacked.flip(-1), stacked)
 
 
-class ViewPairs(IterableDataset):
-    """An endless, seeded stream of ``steps`` batches of ``batch_size`` pairs per epoch.
+class ViewPairs(StepBatches):
+    """Batches of ``batch_size`` pairs.
 
     ``shards`` lists for every shard number its files, with ``skus`` SKUs of two views or more; those of one are left
     out. SKUs are drawn evenly, however many views they have, through a buffer; where they all fit it, shards are read
     only once. Both views of a pair are mirrored in a share ``flip`` of the pairs. ``balance_actions`` draws the
-    target's kind evenly among those that its SKU has, instead of drawing evenly among its views. Every rank yields the
-    same number of batches. Raises UserError where no SKU has two views.
-
-    Its state is (epoch, batches done): a resumed stream skips what was used without decoding it.
+    target's kind evenly among those that its SKU has, instead of drawing evenly among its views. Raises UserError where
+    no SKU has two views, or a batch has fewer pairs than there are processes.
     """
 
     def __init__(
         self, shards: list[list[Path]], collate: PairCollate, batch_size: int, steps: int, seed: int,
-        skus: int, flip: float = 0.5, balance_actions: bool = False, rank: int = 0, world: int = 1,
+        skus: int, flip: float = 0.5, balance_actions: bool = False, rank: int = 0, world: int = 1, start: int = 0,
     ) -> None:  # fmt: skip
-        self.shards, self.collate = shards, collate
-        self.batch_size, self.steps, self.seed = batch_size, steps, seed
+        super().__init__(steps, seed, rank, world, start)
+        if batch_size < world:
+            raise UserError(
+                f"augmenter.training.batch_size={batch_size} cannot be shared by {world} processes: give at least"
+                f" {world}, or fewer trainer.devices"
+            )
+        self.shards, self.join, self.batch_size = shards, collate, batch_size
         self.flip, self.balance_actions = flip, balance_actions
         self.buffer_skus, self.all_fit = max(batch_size, min(skus, BUFFER_SKUS)), skus <= BUFFER_SKUS
-        self.rank, self.world = rank, world
-        self.epoch = self.batches_done = self.skip = 0
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def state_dict(self) -> dict[str, int]:
-        """Return where the stream is."""
-        return {"epoch": self.epoch, "batches_done": self.batches_done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a state."""
-        self.epoch = state["epoch"]
-        self.batches_done = self.skip = state["batches_done"]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker, workers = (info.id, info.num_workers) if (info := get_worker_info()) else (0, 1)
-        share = len(range(worker, self.steps, workers))
-        skip, self.skip = self.skip, 0  # a resumed stream skips once: an iterator that was left half-way is no resume
-        stream = self._batches(self.rank * workers + worker, self.world * workers)
-        for number, (groups, seed) in enumerate(itertools.islice(stream, share)):
-            if number >= skip:
-                self.batches_done = number + 1
-                rng = np.random.default_rng(seed)
-                yield self.collate([self._draw_pair(group, rng) for group in groups])
-        self.epoch, self.batches_done = self.epoch + 1, 0
-
-    def _batches(self, reader: int, readers: int) -> Iterator[tuple[list[SkuGroup], list[int]]]:
-        """Yield the SKUs of a batch and the seed of what is drawn from them."""
-        rng = np.random.default_rng([self.seed, self.epoch, reader])
+    def draws(self) -> Iterator[list[SkuGroup]]:
+        """Yield the SKUs of each batch."""
+        rng = np.random.default_rng(self.seed)
         buffer: list[SkuGroup] = []
-        number = 0
-        for group in self._groups(rng, reader, readers):
+        for group in self._groups(rng):
             buffer.append(group)
             if len(buffer) >= self.buffer_skus:
                 chosen = rng.permutation(len(buffer))
-                yield [buffer[i] for i in chosen[: self.batch_size]], [self.seed, self.epoch, reader, number]
+                yield [buffer[i] for i in chosen[: self.batch_size]]
                 buffer = [buffer[i] for i in chosen[self.batch_size :]]
-                number += 1
 
-    def _groups(self, rng: np.random.Generator, reader: int, readers: int) -> Iterator[SkuGroup]:
-        """Yield SKUs with two views for ever; shards are dealt to readers, or shared when there are too few.
+    def collate(self, items: list[SkuGroup], number: int) -> dict[str, Any]:
+        """Draw and decode a pair of each of this process's SKUs; ``whole`` [] is the number of all pairs."""
+        pairs = [self._draw_pair(group, self.rng(number, place)) for place, group in self.own(items)]
+        return self.join(pairs) | {"whole": len(items)}
 
-        A reader that was dealt no such SKU reads all shards.
-        """
-        everything = range(len(self.shards))
-        own = everything[reader::readers] if len(everything) >= readers else everything
+    def _groups(self, rng: np.random.Generator) -> Iterator[SkuGroup]:
+        """Yield SKUs with two views for ever, shard by shard."""
         read = functools.cache(self._read) if self.all_fit else self._read
         while True:
             found = False
-            for number in rng.permutation(own).tolist():
+            for number in rng.permutation(len(self.shards)).tolist():
                 for group in read(number):
                     found = True
                     yield group
-            if not found and own == everything:
+            if not found:
                 raise UserError(NO_PAIRS)
-            own = own if found else everything
 
     def _read(self, number: int) -> list[SkuGroup]:
         return [group for group in read_skus(self.shards[number]) if len(group.catalog) > 1]
@@ -199,7 +174,7 @@ class ViewPairs(IterableDataset):
         everything = list(range(len(group.catalog)))
         if not self.balance_actions:
             return everything
-        kinds = [self.collate.action(CropRecord.from_dict(json.loads(s["json"]))) for s in group.catalog]
+        kinds = [self.join.action(CropRecord.from_dict(json.loads(s["json"]))) for s in group.catalog]
         wanted = int(rng.choice(sorted(set(kinds))))
         return [i for i in everything if kinds[i] == wanted]
 

@@ -17,6 +17,7 @@ from skufp.errors import UserError, nearest
 from skufp.models.dit import CONDITIONS, ViewDiT
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.flow import flow_loss, interpolate, sample_times
+from skufp.models.losses.exchange import world_size
 from skufp.models.translation import Given, Sampler
 from skufp.modules.encoder_folder import load_encoder
 from skufp.modules.optimiser import adamw_cosine
@@ -49,11 +50,13 @@ class Augmenter(pl.LightningModule):
                 f"augmenter.image_size={image_size}: a latent stands for {self.latents.factor} pixels a side; give a"
                 " multiple of that"
             )
+        side = image_size // self.latents.factor
+        self.latent_shape = (self.latents.channels, side, side)
         self.encoder = load_encoder(Path(encoder_folder))
         self.preprocessing = self.encoder.preprocessing
         try:
             self.network = ViewDiT(
-                **network, channels=self.latents.channels, side=image_size // self.latents.factor,
+                **network, channels=self.latents.channels, side=side,
                 actions=len(self.actions), encoder_dim=self.encoder.dim, token_dim=self.encoder.token_dim,
             )  # fmt: skip
         except ValueError as error:
@@ -82,14 +85,19 @@ class Augmenter(pl.LightningModule):
         return Given(self.latents.encode(batch["source"]), self.latents.encode(batch["draft"]), tokens, pooled)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Return the error of the velocity at one random time a pair, conditions dropped at random."""
-        recipe = self.training_recipe
-        size = len(batch["action"])
-        times = sample_times(size, recipe["time_spread"], recipe["time_centre"]).to(self.device)
+        """Return the error of the velocity at one random time a pair, conditions dropped at random.
+
+        Random numbers are drawn on the CPU for the whole batch, of which a process takes its share: they depend neither
+        on the device nor on the number of processes.
+        """
+        recipe, whole = self.training_recipe, batch.get("whole", len(batch["action"]))
+        own = slice(self.global_rank, None, world_size())
+        times = sample_times(whole, recipe["time_spread"], recipe["time_centre"])[own].to(self.device)
         share = torch.tensor([recipe["drop"].get(name, 0.0) for name in CONDITIONS])
-        keep = (torch.rand(size, len(CONDITIONS)) >= share).to(self.device)
-        loss = self.loss(batch, times, keep).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        keep = (torch.rand(whole, len(CONDITIONS)) >= share)[own].to(self.device)
+        noise = torch.randn(whole, *self.latent_shape)[own].to(self.device)
+        loss = self.loss(batch, times, keep, noise) * (len(times) * world_size() / whole)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(times), sync_dist=world_size() > 1)
         return loss
 
     def loss(
@@ -106,9 +114,9 @@ class Augmenter(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Log the loss on dev pairs with noise and times that are the same at every validation."""
-        size, side = len(batch["action"]), batch["target"].shape[-1] // self.latents.factor
+        size = len(batch["action"])
         generator = torch.Generator().manual_seed(batch_index)
-        noise = torch.randn(size, self.latents.channels, side, side, generator=generator).to(self.device)
+        noise = torch.randn(size, *self.latent_shape, generator=generator).to(self.device)
         times = ((torch.arange(size) + 0.5) / size).to(self.device)
         self.log("val/loss", self.loss(batch, times, noise=noise), batch_size=size, sync_dist=True)
 

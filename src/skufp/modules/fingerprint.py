@@ -15,6 +15,7 @@ from skufp.config import build
 from skufp.errors import UserError
 from skufp.models.losses.bank import bank_cross_entropy, fresh_bank, upweight
 from skufp.models.losses.distill import score_kl, teacher_cosine
+from skufp.models.losses.exchange import all_gather, world_size
 from skufp.models.losses.margin import margin_ranking, triplet
 from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
 from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
@@ -72,7 +73,7 @@ class Fingerprint(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Return the weighted sum of the losses whose weight is not 0, averaged over the sizes to train."""
-        fingerprint = self(batch["views"], batch["mask"], batch["meta"]).float()
+        fingerprint = self.shared(batch["views"], batch["mask"], batch["meta"]).float()
         with torch.autocast(self.device.type, enabled=False):  # ranks need finer scores than bf16 has
             by_size = [self.losses(batch, fingerprint, size) for size in self.sizes]
         losses = {name: mean_over_sizes(one[name] for one in by_size) for name in by_size[0]}
@@ -83,6 +84,20 @@ class Fingerprint(pl.LightningModule):
         loss = sum((weights[name] * value for name, value in losses.items()), start=fingerprint.sum() * 0)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(fingerprint))
         return loss
+
+    def shared(self, views: Tensor, mask: Tensor, meta: Tensor) -> Tensor:
+        """As forward; each process aggregates its share of the SKUs, and all get every fingerprint, with gradients.
+
+        The losses that follow are those of the whole batch in every process.
+        """
+        if (world := world_size()) == 1:
+            return self(views, mask, meta)
+        place = torch.arange(len(views), device=views.device)
+        dealt = [place[rank::world] for rank in range(world)]
+        own = dealt[self.global_rank]
+        used = own if len(own) else place[:1]  # fewer SKUs than processes: a forward pass that counts for nothing
+        mine = self(views[used], mask[used], meta[used])[: len(own)]
+        return all_gather(mine)[torch.cat(dealt).argsort()]
 
     def losses(self, batch: dict[str, Any], fingerprint: Tensor, size: int) -> dict[str, Tensor]:
         """Return every loss that has a weight, of the first ``size`` dimensions."""

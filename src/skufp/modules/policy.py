@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from skufp.models.losses.exchange import total, world_size
 from skufp.models.policy import MARKS, ActionPolicy, prices, refuse_other
 from skufp.modules.optimiser import adamw_cosine
 
@@ -54,8 +55,9 @@ class Policy(pl.LightningModule):
         predicted = self.network.each(batch["embedding"], batch["features"]).float()
         member = torch.arange(len(predicted), device=predicted.device)[:, None]
         weight = batch["weight"] * (batch["fold"] != member)
-        loss = (weight * self.error(predicted, batch["utility"])).sum() / weight.sum().clamp_min(1e-12)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["fold"]))
+        error = (weight * self.error(predicted, batch["utility"])).sum()
+        loss = error * world_size() / total(weight.sum()).clamp_min(1e-12)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["fold"]), sync_dist=world_size() > 1)
         return loss
 
     def error(self, predicted: Tensor, utility: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The retriever: an image-text encoder trained with sigmoid losses over SKUs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,9 +8,10 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from skufp.models.losses.contrastive import info_nce
-from skufp.models.losses.sigmoid import sigmoid_loss
-from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
+from skufp.models.gradient_cache import encode_in_parts
+from skufp.models.losses.exchange import world_size
+from skufp.models.losses.shared_batch import Labelled, shared_info_nce, shared_sigmoid
+from skufp.models.matryoshka import prefix_sizes
 from skufp.modules.encoder_folder import build_encoder
 from skufp.modules.optimiser import adamw_cosine
 
@@ -18,13 +19,16 @@ MAX_SCALE = 100.0
 
 
 class Retriever(pl.LightningModule):
-    """Trains ``encoder`` (a spec) by ``training`` (the model's recipe, see config.Training).
+    """Trains ``encoder`` (a spec) by ``training`` (the model's recipe, see schema.models.Training).
 
     Query images are pulled to catalogue images of the same SKU (``image_loss``: sigmoid or info_nce) and pushed from
-    those of others; where a batch brings counterfactuals, pictures that are nobody's, also from their SKU's. Images are
-    pulled to their texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs).
-    Without ``text_moves_images`` the texts learn to meet the images and leave these where they are. With
-    ``prefix_dims`` every loss is averaged over those sizes, so that the first dimensions serve on their own.
+    those of others; where a batch brings counterfactuals, also from those of their own SKU. Images are pulled to their
+    texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs). Without
+    ``text_moves_images`` the texts learn to meet the images and leave these where they are. With ``prefix_dims`` every
+    loss is averaged over those sizes, so that the first dimensions serve on their own. With ``encode_at_once`` images
+    and texts are encoded in parts of that size: less memory, the same gradients.
+
+    A batch may be shared by several processes: losses compare all images and texts of the whole batch.
     """
 
     def __init__(self, encoder: Mapping[str, Any], training: Mapping[str, Any], steps: int) -> None:
@@ -46,46 +50,49 @@ class Retriever(pl.LightningModule):
             self.encoder.initialise(pixels, [text for batch in seen for text in batch["text"]])
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Return the weighted sum of both losses."""
+        """Return the weighted sum of both losses, this process's part."""
         recipe = self.training_recipe
-        images = self.encoder.encode_image(batch["pixels"])
-        image_loss = self._image_loss(images, batch)
-        text_loss = self._text_loss(images, batch["text"]) if recipe["text_weight"] else images.sum() * 0
+        images = self.encode_image(batch["pixels"])
+        image_loss = self.image_loss(images, batch)
+        text_loss = self.text_loss(images, batch) if recipe["text_weight"] else images.sum() * 0
         loss = recipe["image_weight"] * image_loss + recipe["text_weight"] * text_loss
         values = {"train/image_loss": image_loss, "train/text_loss": text_loss, "train/loss": loss}
-        self.log_dict(values, prog_bar=False, batch_size=len(images))
+        self.log_dict(values, prog_bar=False, batch_size=len(images), sync_dist=world_size() > 1)
         return loss
 
-    def _image_loss(self, images: Tensor, batch: dict[str, Any]) -> Tensor:
-        query = batch["is_query"]
-        positive = (batch["sku"][:, None] == batch["sku"][None, :])[query][:, ~query]
-        a, b, scale = images[query], images[~query], self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
-        counts = None
-        if len(batch.get("negative_pixels", ())):
-            own = batch["sku"][query][:, None] == batch["negative_sku"][None, :]
-            b = torch.cat([b, self.encoder.encode_image(batch["negative_pixels"])])
-            counts = torch.cat([torch.ones_like(positive), own], dim=1)
-            positive = torch.cat([positive, torch.zeros_like(own)], dim=1)
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, D], as many images at a time as the recipe says."""
+        return encode_in_parts(self.encoder.encode_image, pixels, self.training_recipe["encode_at_once"])
+
+    def image_loss(self, images: Tensor, batch: dict[str, Any]) -> Tensor:
+        """Pull queries to the catalogue images of their SKU, and push them from those of all others."""
+        query, sku = batch["is_query"], batch["sku"]
+        rows = Labelled.plain(images[query], sku[query])
+        columns = Labelled.plain(images[~query], sku[~query])
+        if "negative_sku" in batch:
+            drawn = batch["negative_pixels"]
+            vectors = self.encode_image(drawn) if len(drawn) else images.new_zeros(0, images.shape[1])
+            columns = columns.with_distractors(vectors, batch["negative_sku"])
         if self.training_recipe["image_loss"] == "info_nce":
-            return self._at_every_size(info_nce, a, b, positive, scale, counts)
-        return self._at_every_size(sigmoid_loss, a, b, positive, scale, self.encoder.logit_bias, counts)
+            return shared_info_nce(rows, columns, self.scale(), self.sizes)
+        return shared_sigmoid(rows, columns, self.scale(), self.encoder.logit_bias, self.sizes)
 
-    def _at_every_size(self, loss: Callable[..., Tensor], a: Tensor, b: Tensor, *rest: Tensor | None) -> Tensor:
-        """Return the mean of a loss over the sizes that the vectors are to serve at."""
-        return mean_over_sizes(loss(prefix(a, size), prefix(b, size), *rest) for size in self.sizes)
-
-    def _text_loss(self, images: Tensor, texts: list[str]) -> Tensor:
-        distinct = sorted({text for text in texts if text})
-        if not distinct:
-            return images.sum() * 0
-        number = {text: i for i, text in enumerate(distinct)}
-        owned = torch.tensor([number.get(text, -1) for text in texts], device=images.device)
-        positive = owned[:, None] == torch.arange(len(distinct), device=images.device)[None, :]
-        scale = self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
+    def text_loss(self, images: Tensor, batch: dict[str, Any]) -> Tensor:
+        """Pull images to their texts, and push them from others; images without text take no part."""
+        texted = batch["text_id"] >= 0
+        scale = self.scale()
         if not self.training_recipe["text_moves_images"]:
             images, scale = images.detach(), scale.detach()
-        encoded = self.encoder.encode_text(distinct)
-        return self._at_every_size(sigmoid_loss, images, encoded, positive, scale, self.encoder.logit_bias)
+        encoded = images.new_zeros(0, images.shape[1])
+        if batch["texts"]:
+            encoded = encode_in_parts(self.encoder.encode_text, batch["texts"], self.training_recipe["encode_at_once"])
+        rows = Labelled.plain(images[texted], batch["text_id"][texted])
+        columns = Labelled.plain(encoded, batch["texts_id"])
+        return shared_sigmoid(rows, columns, scale, self.encoder.logit_bias, self.sizes)
+
+    def scale(self) -> Tensor:
+        """Return the factor of cosines: learned, at most MAX_SCALE."""
+        return self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Any]:
         """Return dev vectors for the retrieval callback."""

@@ -8,7 +8,10 @@ from omegaconf import MISSING
 
 @dataclass
 class Training:
-    """How the retriever is trained: one recipe per model."""
+    """How the retriever is trained: one recipe per model.
+
+    ``encode_at_once``: so many of a batch's images, or texts, are encoded at a time; gradients are the whole batch's.
+    """
 
     towers: str = "full"
     steps: int = 400
@@ -26,6 +29,7 @@ class Training:
     clip: float = 1.0
     ema: float = 0.0
     gradient_checkpointing: bool = False
+    encode_at_once: int | None = None
     prefix_dims: list[int] = field(default_factory=list)
     negatives: str | None = None
     keep: str = "last"

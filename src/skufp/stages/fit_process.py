@@ -1,0 +1,25 @@
+"""`python -m skufp.stages.fit_process FOLDER PARENT`: one of the other processes of a fit. Started by processes.py."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from skufp.artifacts.folder import read_json
+from skufp.stages.processes import FOUND, end_with_parent
+
+
+def take_part(folder: Path) -> None:
+    """Run this process's part of the fit that the ``folder`` of a job describes; write nothing."""
+    from skufp.stages import fit
+
+    cfg: Any = OmegaConf.load(folder / "config.yaml")
+    job = read_json(folder / FOUND)
+    resume = Path(job["resume"]) if job["resume"] else None
+    fit.take_part(cfg, job["inputs"], folder, resume)
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[2]))
+    take_part(Path(sys.argv[1]))

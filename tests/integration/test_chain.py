@@ -180,7 +180,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, chain, only, read):
     command = [sys.executable, "-m", "skufp", *settings]
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list((tmp_path / "runs").glob("retriever/.*/checkpoints/last.ckpt")):
+        while not list((tmp_path / "runs").glob("retriever/.*/checkpoints/resume-*.ckpt")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -50,7 +50,7 @@ class DiTViews:
         from skufp.models.dit import ViewDiT
         from skufp.models.dual_encoder import WeightsMissingError
         from skufp.models.translation import Sampler
-        from skufp.models.weights import refuse_loading
+        from skufp.models.weights import TELLING, refuse_loading
         from skufp.modules.encoder_folder import encoder_marks, load_encoder
 
         about = read_json(Path(augmenter) / AUGMENTER_FILE)
@@ -60,7 +60,7 @@ class DiTViews:
         self.drafts = bool(about["drafts"])
         self.batch_size, self.device = batch_size, torch.device("cpu")
         folder = Path(augmenter) / NETWORK
-        network, loading = ViewDiT.from_pretrained(folder, low_cpu_mem_usage=False, output_loading_info=True)
+        network, loading = ViewDiT.from_pretrained(folder, low_cpu_mem_usage=False, **TELLING)
         refuse_loading(str(folder), "Train the augmenter again: python -m skufp stage=augmenter", loading)
         self.network = network.eval()
         try:

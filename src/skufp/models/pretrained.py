@@ -17,7 +17,14 @@ from transformers.utils import cached_file
 
 from skufp.models import open_clip
 from skufp.models.preprocessing import Preprocessing
-from skufp.models.weights import WeightsMissingError, load_exactly, read_pickle, read_safetensors, refuse_loading
+from skufp.models.weights import (
+    TELLING,
+    WeightsMissingError,
+    load_exactly,
+    read_pickle,
+    read_safetensors,
+    refuse_loading,
+)
 
 REMEDY = "Give a folder that transformers' save_pretrained or open_clip wrote with model.pretrained=<folder>"
 Parts = tuple[PreTrainedModel, PreTrainedTokenizerBase, Preprocessing]
@@ -41,7 +48,7 @@ def load_pretrained(pretrained: str) -> Parts:
 
 
 def _of_transformers(pretrained: str) -> Parts:
-    model, loading = AutoModel.from_pretrained(pretrained, dtype=torch.float32, output_loading_info=True)
+    model, loading = AutoModel.from_pretrained(pretrained, dtype=torch.float32, **TELLING)
     refuse_loading(pretrained, REMEDY, loading)
     tokenizer = AutoTokenizer.from_pretrained(pretrained)
     processor = AutoImageProcessor.from_pretrained(pretrained, backend="pil")

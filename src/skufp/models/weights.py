@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from skufp.errors import UserError
 
+# What makes transformers and diffusers tell of every misfit instead of raising at the first: refuse_loading then names them.
+TELLING = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 # Buffers of positions 0, 1, 2, … that older versions of transformers saved; newer ones compute them.
 HARMLESS = ("position_ids",)
 SHOWN = 3  # names of a kind in a message
@@ -42,7 +44,7 @@ def misshapen(own: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
 
 
 def refuse_loading(source: str, remedy: str, loading: Mapping[str, Iterable[Any]]) -> None:
-    """Refuse what ``from_pretrained(…, output_loading_info=True)`` of transformers and diffusers tells of a misfit."""
+    """Refuse what from_pretrained() of transformers (with TELLING) and diffusers tells of a misfit."""
     missing, unexpected = (loading.get(f"{kind}_keys") or () for kind in ("missing", "unexpected"))
     mismatched = [m if isinstance(m, str) else " ".join(map(str, m)) for m in loading.get("mismatched_keys") or ()]
     refuse_misfit(source, remedy, missing, unexpected, mismatched)

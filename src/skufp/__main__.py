@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from skufp.arguments import FLAGS_WITH_VALUE, understood
-from skufp.config import check_keys, check_targets, plain
+from skufp.config import check_keys, check_stages, check_targets, plain
 from skufp.errors import UserError, nearest
 from skufp.schema import Config, register_schema
 from skufp.shipped import config_folder
@@ -59,6 +59,7 @@ def check_composition(arguments: list[str]) -> None:
                 check_keys(cfg, Config)
                 if cfg.stage not in cfg.stages:
                     raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
+                check_stages(plain(cfg.stages))
                 for section in cfg:
                     check_targets(plain(cfg[section]), str(section))
     except (HydraException, OmegaConfBaseException) as error:

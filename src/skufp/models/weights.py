@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skufp.errors import UserError
 
-# What makes transformers and diffusers tell of every misfit instead of raising at the first: refuse_loading then names them.
+# Makes transformers and diffusers report every misfit instead of raising at the first: refuse_loading then names them.
 TELLING = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 # Buffers of positions 0, 1, 2, … that older versions of transformers saved; newer ones compute them.
 HARMLESS = ("position_ids",)

@@ -82,7 +82,7 @@ def refuse_other(where: str, name: object, allowed: Iterable[str]) -> None:
         return
     by_last = {known.rpartition(".")[2].lower(): known for known in names}
     text = str(name)
-    near = [by_last.get(text.rpartition(".")[2].lower())] if text.startswith("skufp") else []
-    near = [n for n in near if n] or difflib.get_close_matches(text, names, n=1, cutoff=0.6)
+    same = by_last.get(text.rpartition(".")[2].lower()) if text.startswith("skufp") else None
+    near = [same] if same else difflib.get_close_matches(text, names, n=1, cutoff=0.6)
     hint = f"Did you mean '{near[0]}'?" if near else f"Allowed are {', '.join(names[:3])}, …: see skufp/targets.py."
     raise UserError(f"{where} '{text}' is not allowed. {hint}")

@@ -1,4 +1,4 @@
-"""Output prints data literally: brackets, backslashes and colons of names and texts, everywhere that Rich reads markup."""
+"""Output prints data literally: brackets, backslashes and colons of names and texts, wherever Rich reads markup."""
 
 import ast
 import io
@@ -101,17 +101,14 @@ def test_no_module_makes_a_console_of_its_own_or_writes_markup() -> None:
     for file in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         own = file == SOURCE / "output.py"
-        docs = {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)
-                and n.body and isinstance(n.body[0], ast.Expr)}  # fmt: skip
+        bodies = [n.body for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+        docs = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
         for node in ast.walk(tree):
             where = f"{file.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-                "Console",
-                "rich.console.Console",
-                "get_console",
-            ):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called.rpartition(".")[2] in ("Console", "get_console"):
                 faults.append(f"{where} makes a Console: use skufp.output.PlainConsole")
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("from_markup", "TextColumn")):
+            if isinstance(node, ast.Call) and called.endswith(("from_markup", "TextColumn")):
                 literal = any(k.arg == "markup" and ast.unparse(k.value) == "False" for k in node.keywords)
                 faults += [] if literal else [f"{where} reads markup"]
             if isinstance(node, ast.ImportFrom) and node.module in ("rich.markup", "rich"):

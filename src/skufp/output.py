@@ -1,7 +1,7 @@
 """What is printed: data as it is, styles by argument.
 
 Rich reads ``[red]`` in a string as a style and ``:cat:`` as a picture, but folder names, SKU ids and texts hold any
-characters. So consoles are made here alone, with both switched off; a styled part of a line is a Text, made by ``styled``.
+characters. So consoles are made here alone, with both switched off; a styled part of a line is made by ``styled``.
 """
 
 from typing import Any

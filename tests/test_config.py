@@ -1,58 +1,131 @@
 """The configuration: build(), targets checked without importing them, unknown keys, the loss's defaults."""
 
+import importlib
+import re
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.__main__ import check_composition, config_folder
-from skufp.config import build, check_keys, check_targets, locate, plain
+from skufp.config import build, check_keys, check_stages, check_targets, locate, plain
 from skufp.data.augment import PhonePhoto
 from skufp.errors import UserError
 from skufp.models.aggregators.attention import Attention
-from skufp.models.preprocessing import Preprocessing
 from skufp.schema import Config, register_schema
 from skufp.schema.fingerprint import Loss, LossWeights, complete_loss
+from skufp.targets import BUILT, EXPORTS, stage_modules
 
-PREPROCESSING = {"_target_": "skufp.models.preprocessing.Preprocessing", "size": 32}
+PHOTO = {"_target_": "skufp.data.augment.PhonePhoto", "cast": 0.5}
 
 
 def test_build_takes_arguments_from_the_spec_and_extra_ones_win() -> None:
-    assert build(PREPROCESSING) == Preprocessing(32)
-    assert build(PREPROCESSING, fill=3) == Preprocessing(32, fill=3)
-    assert build(PREPROCESSING, size=8) == Preprocessing(8)
-    assert PREPROCESSING == {"_target_": "skufp.models.preprocessing.Preprocessing", "size": 32}
+    assert build(PHOTO) == PhonePhoto(cast=0.5)
+    assert build(PHOTO, warp=3.0) == PhonePhoto(cast=0.5, warp=3.0)
+    assert build(PHOTO, cast=0.25) == PhonePhoto(cast=0.25)
+    assert PHOTO == {"_target_": "skufp.data.augment.PhonePhoto", "cast": 0.5}
 
 
 def test_build_resolves_interpolations() -> None:
-    cfg = OmegaConf.create({"side": 48, "p": {**PREPROCESSING, "size": "${side}"}})
-    assert build(cfg.p) == Preprocessing(48)
+    cfg = OmegaConf.create({"cast": 0.75, "p": {**PHOTO, "cast": "${cast}"}})
+    assert build(cfg.p) == PhonePhoto(cast=0.75)
+
+
+HARMFUL = ["os.system", "subprocess.run", "builtins.eval", "skufpx.models.X", "torchx.y", "eval", "torch.load",
+           "torch.hub.load", "torch.jit.load", "torch.nn.Linear", "pytorch_lightning.Trainer", "shutil.rmtree",
+           "pytorch_lightning.utilities.cloud_io.load", "skufp.artifacts.folder.write_json", "skufp.data.crops.cv2",
+           "skufp.models.lite.importlib.import_module", "skufp.models.weights.read_pickle",
+           "skufp.stages.exports.save_policy", "", None, 3, ["skufp.data.augment.PhonePhoto"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", HARMFUL)
+def test_only_what_is_listed_is_built(target: Any, tmp_path: Path) -> None:
+    """The fault: torch.load with weights_only=False runs any code of a file."""
+    file = str(tmp_path / "x")
+    with pytest.raises(UserError, match="is not allowed"):
+        build({"_target_": target, "f": file, "weights_only": False})
+    with pytest.raises(UserError, match="is not allowed"):
+        build({**PHOTO, "warp": {"deep": [{"_target_": target}]}})
+    with pytest.raises(UserError, match=r"down\[1\]\.x\._target_ '.*' is not allowed"):
+        check_targets({"deep": [1, 2], "down": [{}, {"x": {"_target_": target}}]})
+    if target != "skufp.stages.exports.save_policy":
+        with pytest.raises(UserError, match="is not allowed"):
+            locate(target)
+
+
+def test_an_export_is_a_listed_function() -> None:
+    assert locate("skufp.stages.exports.save_policy").__name__ == "save_policy"
+    with pytest.raises(UserError, match=r"export 'skufp\.stages\.exports\.save_polcy' .*Did you mean '.*save_policy'"):
+        locate("skufp.stages.exports.save_polcy")
+
+
+def _targets(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["_target_"]} if "_target_" in node else set()
+        return own.union(*map(_targets, node.values()))
+    return set().union(*map(_targets, node)) if isinstance(node, list) else set()
+
+
+def _shipped() -> list[Any]:
+    folders = (config_folder(), config_folder().parent / "experiments")
+    return [yaml.safe_load(file.read_text()) or {} for folder in folders for file in sorted(folder.rglob("*.yaml"))]
+
+
+def test_what_may_be_built_is_what_the_shipped_configuration_builds() -> None:
+    beside = {
+        "skufp.models.latents.Pixels",  # the network works in pixels: a choice of latents without a file of its own
+    }
+    assert set().union(*map(_targets, _shipped())) | beside == BUILT
+    assert {spec["export"] for spec in _shipped() if "export" in spec} - {"${stages.fingerprint.export}"} == EXPORTS
+    stages = [yaml.safe_load(file.read_text()) for file in (config_folder() / "stages").glob("*.yaml")]
+    assert {spec["run"] for spec in stages} == stage_modules()
+
+
+@pytest.mark.parametrize("name", sorted(BUILT | EXPORTS))
+def test_what_is_listed_is_there_and_defined_where_it_is_named(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute)
+    assert callable(found)
+    if name.startswith("skufp."):
+        assert (found.__module__, found.__qualname__) == (module, attribute)
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "subprocess.run", "builtins.eval", "skufpx.models.X", "torchx.y", "eval"]
+    ("stage", "message"),
+    [
+        ({"run": "os"}, r"stages\.x\.run 'os' is not allowed\. Allowed are skufp\.stages\.actions, "),
+        ({"run": "skufp.stages.prepair"}, r"Did you mean 'skufp\.stages\.prepare'\?"),
+        ({"run": "skufp.stages.progress"}, "is not allowed"),
+        ({"run": "skufp.stages.fit", "export": "os.remove"}, r"stages\.x\.export 'os\.remove' is not allowed"),
+    ],
 )
-def test_targets_outside_the_house_are_refused(target: str) -> None:
-    with pytest.raises(UserError, match="must start with"):
-        build({"_target_": target})
-    with pytest.raises(UserError, match="must start with"):
-        check_targets({"deep": [1, 2], "down": {"_target_": target}})
+def test_stages_name_stage_modules_and_exports(stage: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_stages({"x": stage})
 
 
-def test_torch_and_lightning_are_allowed() -> None:
-    assert build({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}).out_features == 3
-    assert locate("pytorch_lightning.Trainer").__name__ == "Trainer"
+@pytest.mark.parametrize(
+    "override",
+    ["model.encoder._target_=torch.load", "stages.prepare.run=os", "stages.policy.export=os.remove",
+     "logger._target_=torch.load"],
+)  # fmt: skip
+def test_such_a_name_is_told_at_composition(override: str) -> None:
+    register_schema()
+    with pytest.raises(UserError, match="is not allowed"):
+        check_composition([override])
 
 
 def test_an_unknown_argument_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"Preprocessing has no setting 'letterbx'\. Did you mean 'letterbox'\?"):
-        build({**PREPROCESSING, "letterbx": True})
-    with pytest.raises(UserError, match="Did you mean 'letterbox'"):
-        build(PREPROCESSING, letter_box=True)
+    with pytest.raises(UserError, match=r"PhonePhoto has no setting 'exposur'\. Did you mean 'exposure'\?"):
+        build({**PHOTO, "exposur": 1.0})
+    with pytest.raises(UserError, match="Did you mean 'occlusion_share'"):
+        build(PHOTO, occlusionshare=0.1)
 
 
 def test_an_argument_of_something_that_takes_none_is_refused() -> None:
@@ -60,33 +133,28 @@ def test_an_argument_of_something_that_takes_none_is_refused() -> None:
         build({"_target_": "skufp.actions.identity.Identity", "strength": 2})
 
 
-def test_an_unknown_name_names_the_nearest_and_a_missing_module_is_named() -> None:
-    with pytest.raises(UserError, match=r"has no 'Atention'\. Did you mean 'Attention'\?"):
-        build({"_target_": "skufp.models.aggregators.attention.Atention", "dim": 4})
-    with pytest.raises(UserError, match=r"there is no module 'skufp\.models\.agregators'"):
-        build({"_target_": "skufp.models.agregators.Mean", "dim": 4})
+@pytest.mark.parametrize(
+    ("target", "near"),
+    [
+        ("skufp.models.aggregators.attention.Atention", "skufp.models.aggregators.attention.Attention"),
+        ("skufp.models.agregators.pooling.Mean", "skufp.models.aggregators.pooling.Mean"),
+        ("skufp.actions.SmartCrop", "skufp.actions.smart_crop.SmartCrop"),
+        ("pytorch_lightning.loggers.CSVLoger", "pytorch_lightning.loggers.CSVLogger"),
+    ],
+)
+def test_an_unknown_name_names_the_nearest(target: str, near: str) -> None:
+    with pytest.raises(UserError, match=rf"'{re.escape(target)}' is not allowed\. Did you mean '{re.escape(near)}'\?"):
+        build({"_target_": target, "dim": 4})
 
 
-@dataclass
-class Holder:
-    """Keeps what it is given."""
-
-    inner: Any = None
-    more: dict[str, Any] = field(default_factory=dict)
-
-
-def test_nested_specs_are_built_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    import skufp.actions.identity
-
-    monkeypatch.setattr(skufp.actions.identity, "Holder", Holder, raising=False)
-    spec = {"_target_": "skufp.actions.identity.Holder", "inner": PREPROCESSING,
-            "more": {"deep": {"p": PREPROCESSING}, "plain": {"a": 1}}}  # fmt: skip
-    built = build(spec)
-    assert built.inner == Preprocessing(32)
-    assert built.more == {"deep": {"p": Preprocessing(32)}, "plain": {"a": 1}}
-    kept = build({**spec, "_recursive_": False})
-    assert kept.inner == PREPROCESSING
-    assert kept.more == spec["more"]
+def test_nested_specs_are_built_first_in_lists_too() -> None:
+    built = build({"_target_": "skufp.data.augment.PhonePhoto", "warp": PHOTO,
+                   "gamma": {"deep": {"p": PHOTO}, "plain": {"a": 1}, "all": [PHOTO, 2]}})  # fmt: skip
+    photo = PhonePhoto(cast=0.5)
+    assert built.warp == photo
+    assert built.gamma == {"deep": {"p": photo}, "plain": {"a": 1}, "all": [photo, 2]}
+    kept = build({"_target_": "skufp.data.augment.PhonePhoto", "warp": PHOTO, "_recursive_": False})
+    assert kept.warp == PHOTO
 
 
 def test_nested_specs_of_a_real_module_stay_plain_dicts() -> None:
@@ -113,8 +181,8 @@ def test_plain_leaves_no_omegaconf() -> None:
         ({"action": {"_target_": "skufp.models.aggregators.attention.Attention", "head": 4}}, "Did you mean 'heads'"),
         ({"a": {"b": {"_target_": "skufp.data.augment.PhonePhoto", "casts": 1}}}, r"a\.b .*Did you mean 'cast'"),
         ({"_target_": "skufp.models.siglip.tiny_siglip", "imagesize": 1}, "Did you mean 'image_size'"),
-        ({"_target_": "skufp.models.nowhere.X"}, r"no module 'skufp\.models\.nowhere'"),
-        ({"_target_": "skufp.nowhere.at.all.X"}, "no module"),
+        ({"_target_": "skufp.models.nowhere.X"}, r"'skufp\.models\.nowhere\.X' is not allowed"),
+        ({"_target_": "skufp.nowhere.at.all.X"}, "is not allowed"),
     ],
 )
 def test_check_targets_reads_signatures_from_the_source(node: dict[str, Any], message: str) -> None:
@@ -124,10 +192,10 @@ def test_check_targets_reads_signatures_from_the_source(node: dict[str, Any], me
 
 def test_check_targets_lets_right_ones_pass() -> None:
     check_targets({
-        "model": {"encoder": {"_target_": "skufp.models.siglip.SiglipEncoder", "pretrained": "x", "towers": "full"}},
+        "model": {"encoder": {"_target_": "skufp.models.siglip.SiglipEncoder", "pretrained": "x"}},
         "augmentation": {"_target_": "skufp.data.augment.PhonePhoto", "cast": 0.1},
-        "torch": {"_target_": "torch.nn.Foo"}, "n": [1, None],
-        "loss": {"_recursive_": False, "_target_": "skufp.models.preprocessing.Preprocessing", "size": 3},
+        "logger": {"_target_": "pytorch_lightning.loggers.CSVLogger"}, "n": [1, None],
+        "loss": {"_recursive_": False, "_target_": "skufp.data.augment.PhonePhoto", "warp": 3},
     })  # fmt: skip
     assert PhonePhoto(cast=0.1).cast == 0.1
 

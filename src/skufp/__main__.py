@@ -17,11 +17,11 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from skufp.arguments import FLAGS_WITH_VALUE, understood
-from skufp.config import check_keys, check_targets, plain
+from skufp.config import check_keys, check_stages, check_targets, plain
 from skufp.errors import UserError, nearest
+from skufp.output import PlainConsole, styled
 from skufp.schema import Config, register_schema
 from skufp.shipped import config_folder
 
@@ -59,6 +59,7 @@ def check_composition(arguments: list[str]) -> None:
                 check_keys(cfg, Config)
                 if cfg.stage not in cfg.stages:
                     raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
+                check_stages(plain(cfg.stages))
                 for section in cfg:
                     check_targets(plain(cfg[section]), str(section))
     except (HydraException, OmegaConfBaseException) as error:
@@ -114,7 +115,7 @@ def run(cfg: DictConfig) -> None:
     from skufp.artifacts.folder import write_json
     from skufp.pipeline import execute
 
-    console = Console(highlight=False)
+    console = PlainConsole()
     threads = str(cfg.threads or os.cpu_count() or 1)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, threads)  # before torch is imported by a stage
@@ -127,7 +128,8 @@ def run(cfg: DictConfig) -> None:
     except UserError as error:
         fail(error)
     except KeyboardInterrupt:
-        Console(stderr=True).print("[yellow]interrupted[/]: the same command goes on where this one stopped")
+        line = styled(("interrupted", "yellow"), ": the same command goes on where this one stopped")
+        PlainConsole(stderr=True).print(line)
         raise SystemExit(130) from None
     job = HydraConfig.get()
     if job.mode == RunMode.MULTIRUN:
@@ -142,12 +144,8 @@ def run(cfg: DictConfig) -> None:
 
 def fail(error: UserError) -> None:
     """Print the error as a line and leave with exit code 2."""
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+    PlainConsole(stderr=True).print(styled(("error:", "bold red"), f" {error}"), soft_wrap=True)
     raise SystemExit(2)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def main() -> None:

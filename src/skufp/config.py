@@ -12,8 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.errors import UserError, nearest
-
-ALLOWED_TARGETS = ("skufp.", "torch.", "pytorch_lightning.")
+from skufp.targets import BUILT, EXPORTS, refuse_other, stage_modules
 
 
 def plain(node: Any) -> Any:
@@ -25,33 +24,28 @@ def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
     """Instantiate ``spec['_target_']`` with the other keys as arguments; nested specs are built first.
 
     With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments win over those in
-    ``spec``. Raises UserError for a target outside skufp, torch and pytorch_lightning, for one that does not
-    exist, and for an argument it does not take.
+    ``spec``. Raises UserError for a target that is not in targets.BUILT, and for an argument it does not take.
     """
     values = dict(plain(spec))
     target = values.pop("_target_")
+    refuse_other("_target_", target, BUILT)
     if values.pop("_recursive_", True):
         values = {key: _build_nested(value) for key, value in values.items()}
-    factory = locate(target)
+    factory = _named(target)
     values.update(extra)
     _check_arguments(target, values, _accepted(factory))
     return factory(**values)
 
 
-def locate(target: str) -> Any:
-    """Return the object that the dotted path ``target`` names; UserError if it is not allowed or not there."""
-    if not target.startswith(ALLOWED_TARGETS):
-        raise UserError(f"_target_ '{target}' is not allowed: it must start with {' or '.join(ALLOWED_TARGETS)}")
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name and not module.startswith(error.name):
-            raise
-        raise UserError(f"_target_ '{target}': there is no module '{module}'.") from error
-    except AttributeError as error:
-        names = [n for n in dir(importlib.import_module(module)) if not n.startswith("_")]
-        raise UserError(f"_target_ '{target}': {module} has no '{name}'.{nearest(name, names)}") from error
+def locate(export: str) -> Any:
+    """Return the function that a stage's ``export`` names; UserError unless it is in targets.EXPORTS."""
+    refuse_other("export", export, EXPORTS)
+    return _named(export)
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def check_keys(cfg: DictConfig, schema: type, where: str = "") -> None:
@@ -66,17 +60,28 @@ def check_keys(cfg: DictConfig, schema: type, where: str = "") -> None:
 
 
 def check_targets(node: Any, where: str = "") -> None:
-    """Check every `_target_` under ``node`` against its signature without importing it (so it stays quick)."""
+    """Check every `_target_` under ``node`` as build() does, without importing it (so it stays quick)."""
     if isinstance(node, Mapping):
-        target = node.get("_target_")
-        if isinstance(target, str):
-            if not target.startswith(ALLOWED_TARGETS):
-                raise UserError(f"{where}._target_ '{target}' must start with {' or '.join(ALLOWED_TARGETS)}")
+        if "_target_" in node:
+            target = node["_target_"]
+            refuse_other(f"{where}._target_", target, BUILT)
             if (accepted := _signature_from_source(target)) is not None:
                 given = {k: v for k, v in node.items() if k not in ("_target_", "_recursive_")}
                 _check_arguments(f"{where} ({target})", given, accepted)
         for key, value in node.items():
             check_targets(value, f"{where}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            check_targets(value, f"{where}[{i}]")
+
+
+def check_stages(stages: Mapping[str, Any]) -> None:
+    """Check the modules and functions that the stages' ``run`` and ``export`` name."""
+    modules = stage_modules()
+    for name, spec in stages.items():
+        refuse_other(f"stages.{name}.run", spec["run"], modules)
+        if "export" in spec:
+            refuse_other(f"stages.{name}.export", spec["export"], EXPORTS)
 
 
 def _build_nested(value: Any) -> Any:
@@ -84,7 +89,7 @@ def _build_nested(value: Any) -> Any:
         if "_target_" in value:
             return build(value)
         return {key: _build_nested(inner) for key, inner in value.items()}
-    return value
+    return [_build_nested(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _check_arguments(target: str, values: Mapping[str, Any], accepted: set[str] | None) -> None:
@@ -106,12 +111,9 @@ def _signature_from_source(target: str) -> set[str] | None:
     module, _, name = target.rpartition(".")
     if not target.startswith("skufp."):
         return None
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        spec = None
+    spec = importlib.util.find_spec(module)
     if spec is None or not spec.origin:
-        raise UserError(f"_target_ '{target}': there is no module '{module}'.")
+        return None
     with open(spec.origin, encoding="utf-8") as source:
         tree = ast.parse(source.read())
     nodes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}

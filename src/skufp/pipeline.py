@@ -21,6 +21,7 @@ from skufp.artifacts.folder import Manifest, building, work_folder
 from skufp.artifacts.records import safe_name
 from skufp.config import plain
 from skufp.errors import UserError, nearest
+from skufp.output import styled
 from skufp.stages.fit_process import take_part
 from skufp.stages.processes import follow, launched
 
@@ -175,12 +176,12 @@ def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Con
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        console.print(f"[dim]{step.name}: another run is building {step.folder}; waiting for it[/]")
+        console.print(f"{step.name}: another run is building {step.folder}; waiting for it", style="dim")
         lock.acquire()
     try:
         if is_finished(step):
             return
-        console.rule(f"[bold]{step.name}[/]", align="left")
+        console.rule(styled((step.name, "bold")), align="left")
         manifest = Manifest(
             stage=step.name, key=step.key, inputs=step.inputs, config=step.settings, outside=step.outside,
             code_version=__version__, stage_version=step.settings["version"], seed=cfg.seed,
@@ -192,7 +193,7 @@ def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Con
         inputs = {name: s.folder for s in steps if (name := s.name) in upstream(step, steps)}
         with building(step.folder, manifest, resume=bool(cfg.stages[step.name].get("resume", False))) as work:
             stage_module(cfg, step.name).run(job, inputs, work)
-        console.print(f"[green]done[/] in {manifest.wall_seconds:.1f} s: {step.folder}")
+        console.print(styled(("done", "green"), f" in {manifest.wall_seconds:.1f} s: {step.folder}"))
     finally:
         lock.release()
 
@@ -219,5 +220,6 @@ def print_plan(steps: list[Planned], console: Console) -> None:
     table.add_column("", no_wrap=True)
     table.add_column("folder", overflow="fold", style="dim")
     for step in steps:
-        table.add_row(step.name, "[green]done[/]" if step.done else "[yellow]to run[/]", str(step.folder))
+        state = ("done", "green") if step.done else ("to run", "yellow")
+        table.add_row(step.name, styled(state), str(step.folder))
     console.print(table)

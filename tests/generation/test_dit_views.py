@@ -293,3 +293,21 @@ def test_without_drafts_layouts_are_ignored_and_the_path_starts_from_the_source(
     assert np.abs(noisy[0].astype(int) - noisy[1]).max() <= 1
     outside = squared(layout.mask, SIZE) == 0
     assert _difference(noisy[1][outside], squared(layout.picture, SIZE)[outside]) > 10
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"), [(True, "1 not in the file"), (False, r"1 unknown to the model \(other\)")]
+)
+def test_a_network_whose_weights_do_not_fit_is_refused(
+    folders: Folders, tmp_path: Path, lost: bool, message: str
+) -> None:
+    """Diffusers would go on with a random one."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folders[0], tmp_path / "augmenter")
+    file = next((tmp_path / "augmenter" / "dit").glob("*.safetensors"))
+    weights = load_file(file)
+    weights = {k: v for k, v in weights.items() if k != "out.bias"} if lost else weights | {"other": torch.zeros(1)}
+    save_file(weights, file)
+    with pytest.raises(UserError, match=rf"{message}.*stage=augmenter"):
+        DiTViews(str(tmp_path / "augmenter"), folders[1])

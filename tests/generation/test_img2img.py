@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,37 @@ def test_a_lora_that_is_missing_or_fits_nothing_is_refused(pipeline: Path, tmp_p
     )
     with pytest.raises(UserError, match="fits no part of this StableDiffusionImg2ImgPipeline"):
         _views(pipeline, lora=str(other))
+
+
+def test_a_lora_of_which_a_part_has_no_place_is_refused(pipeline: Path, tmp_path: Path) -> None:
+    """Diffusers drops the part and says so in a log line."""
+    pytest.importorskip("peft")
+    from safetensors.torch import load_file, save_file
+
+    file = next(_save_lora(pipeline, tmp_path / "lora", 3.0).glob("*.safetensors"))
+    weights = load_file(file)
+    generator = torch.Generator().manual_seed(0)
+    stranger = "unet.mid_block.attentions.7.transformer_blocks.0.attn1.to_q.lora_{}.weight"
+    shapes = {"A": (2, 16), "B": (16, 2)}
+    more = {stranger.format(part): torch.randn(shape, generator=generator) for part, shape in shapes.items()}
+    both = tmp_path / "both.safetensors"
+    save_file(weights | more, both)
+    with pytest.raises(UserError, match=r"2 unknown to the model \(unet\.mid_block\.attentions\.7.*generator\.lora="):
+        _views(pipeline, lora=str(both))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_pipeline_one_of_whose_weights_is_missing_is_refused(pipeline: Path, tmp_path: Path, part: str) -> None:
+    """Diffusers and transformers would go on with random ones."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "tiny"
+    shutil.copytree(pipeline, folder)
+    file = next((folder / part).glob("*.safetensors"))
+    weights = load_file(file)
+    lost = sorted(weights)[0]
+    save_file({name: value for name, value in weights.items() if name != lost}, file)
+    with pytest.raises(
+        UserError, match=rf"tiny/{part}' do not fit the model: 1 not in the file .*generator\.pretrained="
+    ):
+        _views(folder)

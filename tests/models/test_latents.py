@@ -179,7 +179,10 @@ def test_broken_taef2_files_are_told(tmp_path: Path, content: bytes) -> None:
 
 def test_taef2_files_of_another_network_are_told(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "taef2_encoder.pth")
-    with pytest.raises(WeightsMissingError, match="loading state_dict"):
+    with pytest.raises(
+        WeightsMissingError,
+        match=r"not in the file \(0\.bias.*unknown to the model \(bias, weight\).*augmenter\.pretrained=",
+    ):
         Taef2(str(tmp_path))
 
 
@@ -188,7 +191,21 @@ def test_weights_absent_from_a_file_are_told(tmp_path: Path) -> None:
     _kl().save_pretrained(tmp_path)
     kept = {k: v for k, v in load_file(tmp_path / WEIGHTS).items() if k != "decoder.conv_out.bias"}
     save_file(kept, tmp_path / WEIGHTS)
-    with pytest.raises(WeightsMissingError, match=r"1 are not in the file, decoder\.conv_out\.bias"):
+    with pytest.raises(
+        WeightsMissingError,
+        match=r"1 not in the file \(decoder\.conv_out\.bias\)\. Give .*augmenter\.pretrained=<folder>",
+    ):
+        Autoencoder(str(tmp_path))
+
+
+def test_weights_that_a_model_does_not_have_or_of_another_shape_are_told(tmp_path: Path) -> None:
+    _kl().save_pretrained(tmp_path)
+    right = load_file(tmp_path / WEIGHTS)
+    save_file(right | {"stranger": torch.zeros(1)}, tmp_path / WEIGHTS)
+    with pytest.raises(WeightsMissingError, match=r"1 unknown to the model \(stranger\)\. Give "):
+        Autoencoder(str(tmp_path))
+    save_file(right | {"decoder.conv_out.bias": torch.zeros(7)}, tmp_path / WEIGHTS)
+    with pytest.raises(WeightsMissingError, match=r"1 of another shape \(decoder\.conv_out\.bias .*7"):
         Autoencoder(str(tmp_path))
 
 

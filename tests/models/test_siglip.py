@@ -209,6 +209,7 @@ def test_a_strangers_folder_loads_encodes_and_saves(tmp_path: Path, kind: str, d
     encoder = SiglipEncoder(str(tmp_path)).eval()
     assert encoder.dim == dim
     assert encoder.preprocessing.size == 32
+    assert encoder.preprocessing.shortest_edge == (32 if kind == "clip" else None)
     assert encoder.preprocessing.mean == (0.4, 0.5, 0.6)
     images, texts = _encoded(encoder)
     for encoded, count in ((images, 2), (texts, len(TEXTS))):

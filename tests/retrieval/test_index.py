@@ -88,6 +88,33 @@ def test_a_query_without_a_direction_finds_nothing(vectors: np.ndarray, sku_of_v
     assert ranks(index, np.full((2, 16), np.nan), np.array([0, 1])).tolist() == [len(index)] * 2
 
 
+@pytest.mark.parametrize("kind", ["Flat", "SQ8", "HNSW8"])
+def test_a_sku_whose_vector_is_no_number_has_the_worst_rank(
+    vectors: np.ndarray, queries: np.ndarray, kind: str
+) -> None:
+    index = SkuIndex.build(vectors, kind)
+    broken = queries[:3].copy()
+    broken[1] = np.nan
+    found = ranks(index, broken, np.array([4, 5, 6]))
+    assert found[1] == len(index)
+    alone = ranks(index, queries[:3], np.array([4, 5, 6]))
+    assert found[[0, 2]].tolist() == alone[[0, 2]].tolist()
+
+
+class Unsound(SkuIndex):
+    """An index that answers NaN, as an approximate form may."""
+
+    def search(self, queries: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        scores, ids = super().search(queries, k, among)
+        scores[ids == 4] = np.nan
+        return scores, ids
+
+
+def test_an_index_that_answers_nan_for_the_own_sku_ranks_it_last(vectors: np.ndarray, queries: np.ndarray) -> None:
+    index = Unsound(SkuIndex.build(vectors).index)
+    assert ranks(index, queries[:2], np.array([4, 4])).tolist() == [len(index)] * 2
+
+
 # --- several vectors per SKU
 
 

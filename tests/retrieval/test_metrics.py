@@ -109,3 +109,13 @@ def test_item_hits_equal_a_naive_loop() -> None:
     for k in CUTOFFS:
         expected = [float(relevant[q, np.argsort(-scores[q])[:k]].any()) for q in range(40)]
         assert hits[f"item_hit@{k}"].tolist() == expected
+
+
+def test_item_hits_of_scores_that_are_no_numbers_are_the_worst() -> None:
+    nan = np.nan
+    scores = np.array([[nan, nan, nan], [nan, 0.5, 0.4], [0.9, nan, 0.4], [nan, 0.9, nan]])
+    relevant = np.array([[True, False, False]] * 3 + [[True, True, False]])
+    hits = item_hits(scores, relevant)
+    # 0 and 1: the relevant item is not found. 2: the NaN of a wrong item stands before it. 3: as 2; one item is found.
+    assert hits["item_hit@1"].tolist() == [0, 0, 0, 0]
+    assert hits["item_hit@5"].tolist() == [0, 0, 1, 1]

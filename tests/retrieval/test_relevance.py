@@ -88,3 +88,9 @@ def test_perfect_groups_reach_what_is_possible() -> None:
 @pytest.mark.parametrize("label", [[], ["a"], ["a", "b"], [None, None], ["a", None]])
 def test_nothing_to_ask(label: list[str | None]) -> None:
     assert relevance({"mean": _vectors(len(label))}, label, 10, 0) == {}
+
+
+def test_a_vector_that_is_no_number_is_similar_to_nothing() -> None:
+    vectors = np.full((6, 4), np.nan)
+    found = relevance({"broken": vectors}, ["a", "a", "a", "b", "b", "b"], resamples=10, seed=0)
+    assert found["broken"]["mean"] == 0

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from rich.console import Console
 
+from skufp import config
 from skufp.__main__ import config_folder
 from skufp.actions.quality import FEATURES, quality
 from skufp.artifacts.actions import ActionLabels
@@ -68,6 +69,7 @@ def planted() -> Iterator[None]:
         setattr(module, one.__name__, one)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, module.__name__, module)
+        patch.setattr(config, "BUILT", config.BUILT | {f"{module.__name__}.{one}" for one in vars(module)})
         yield
 
 

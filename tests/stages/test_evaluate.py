@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 
+from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
+from skufp.output import PlainConsole
 from skufp.stages import evaluate
 from skufp.stages.evaluate_methods import LABELS, fingerprints_of
 from skufp.stages.evaluate_table import SAME
@@ -177,6 +180,24 @@ def _shown(evaluated: Path, world: SimpleNamespace) -> list[str]:
     console = Console(width=80, file=io.StringIO())
     evaluate.show(world.cfg, evaluated, console)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_what_to_try_next_can_be_pasted(
+    evaluated: Path, world: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault: the brackets of data.gallery=[train,validation] were read as a style, and left out."""
+    job = SimpleNamespace(overrides=SimpleNamespace(task=["stage=evaluate", "data.gallery=[train,validation]"]))
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: job)
+    metrics = read_json(evaluated / "metrics.json")
+    metrics["try_next"] = {"image": "C:\\dir\\[x]\\[red].jpg", "text": "a [/] [bold] :cat:"}
+    write_json(tmp_path / "metrics.json", metrics)
+    console = PlainConsole(width=80, file=io.StringIO())
+    evaluate.show(world.cfg, tmp_path, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    start = "python -m skufp stage=search 'data.gallery=[train,validation]'"
+    assert f"{start} --image 'C:\\dir\\[x]\\[red].jpg'" in said
+    assert f'{start} --text "a [/] [bold] :cat:"' in said
 
 
 def test_without_plain_attention_its_row_is_missing(world: SimpleNamespace) -> None:

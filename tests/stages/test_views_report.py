@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.views import ViewRow
 from skufp.generation.judge import Likeness
 from skufp.generation.planted import share
+from skufp.output import PlainConsole
 from skufp.stages.views_report import distances_plot, print_views_report, view_distances, views_report
 
 
@@ -65,7 +65,7 @@ def report(rows: list[ViewRow] = ROWS, **changes: Any) -> dict[str, Any]:
 
 
 def printed(result: dict[str, Any]) -> str:
-    console = Console(width=80, file=io.StringIO())
+    console = PlainConsole(width=80, file=io.StringIO())
     print_views_report(result, console)
     return console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from skufp.retrieval.index import SkuIndex
+from skufp.retrieval.index import SkuIndex, ranks
 from skufp.retrieval.latency import percentiles
 from skufp.retrieval.metrics import summarise
 from skufp.retrieval.representations import mean_of_views, normalise
@@ -117,10 +117,7 @@ class FaissRetrieval(pl.Callback):
         views: dict[str, np.ndarray],
     ) -> dict[str, float]:  # fmt: skip
         index = SkuIndex.build(gallery)
-        _, found = index.search(queries, len(gallery))
-        hit = found == target[:, None]  # nowhere, when scores are NaN: then the worst rank
-        ranks = np.where(hit.any(axis=1), hit.argmax(axis=1), len(gallery)) + 1
-        metrics = summarise(ranks)
+        metrics = summarise(ranks(index, queries, target))
         latency = percentiles(lambda q: index.search(q[None], 10), queries[: self.latency_queries])
         metrics |= {f"search_{k}": v for k, v in latency.items()}
         metrics["index_bytes"] = float(index.nbytes)

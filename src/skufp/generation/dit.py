@@ -50,6 +50,7 @@ class DiTViews:
         from skufp.models.dit import ViewDiT
         from skufp.models.dual_encoder import WeightsMissingError
         from skufp.models.translation import Sampler
+        from skufp.models.weights import TELLING, refuse_loading
         from skufp.modules.encoder_folder import encoder_marks, load_encoder
 
         about = read_json(Path(augmenter) / AUGMENTER_FILE)
@@ -58,7 +59,10 @@ class DiTViews:
         self.size, self.actions = int(about["image_size"]), list(about["actions"])
         self.drafts = bool(about["drafts"])
         self.batch_size, self.device = batch_size, torch.device("cpu")
-        self.network = ViewDiT.from_pretrained(Path(augmenter) / NETWORK, low_cpu_mem_usage=False).eval()
+        folder = Path(augmenter) / NETWORK
+        network, loading = ViewDiT.from_pretrained(folder, low_cpu_mem_usage=False, **TELLING)
+        refuse_loading(str(folder), "Train the augmenter again: python -m skufp stage=augmenter", loading)
+        self.network = network.eval()
         try:
             self.latents = build(about["latents"]).eval()
         except WeightsMissingError as error:

@@ -3,7 +3,6 @@
 Source: Meng et al., SDEdit, arXiv 2108.01073 (the source is noised part of the way, and denoised from there).
 """
 
-import importlib.util
 import inspect
 import math
 from collections import defaultdict
@@ -15,6 +14,7 @@ import numpy as np
 from skufp.data.augment import squared
 from skufp.errors import UserError, nearest
 from skufp.generation.pictures import backdrop, hold_garment
+from skufp.generation.pipeline_weights import load_lora, load_pipeline
 from skufp.generation.request import ViewRequest
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -47,10 +47,10 @@ class Img2ImgViews:
         for action in self.prompts:
             self._prompt(action, "")
         self.size, self.steps, self.batch_size = size, steps, batch_size
-        self.pipe = _load(pretrained)
+        self.pipe = load_pipeline(pretrained)
         self.settings = _settings(self.pipe, pretrained, size, steps, guidance, negative_prompt)
         if lora is not None:
-            _load_lora(self.pipe, lora)
+            load_lora(self.pipe, lora)
         self.pipe.to(getattr(torch, dtype))
         self.pipe.set_progress_bar_config(disable=True)
 
@@ -130,41 +130,3 @@ def _settings(
     if negative_prompt:
         wanted["negative_prompt"] = negative_prompt
     return {key: value for key, value in wanted.items() if key in known}
-
-
-def _load(pretrained: str) -> Any:
-    from diffusers.utils import logging
-    from transformers.utils import logging as transformers_logging
-
-    for talkative in (logging, transformers_logging):  # the next import already warns
-        talkative.disable_progress_bar()
-        talkative.set_verbosity_error()
-    from diffusers import AutoPipelineForImage2Image
-
-    try:
-        return AutoPipelineForImage2Image.from_pretrained(pretrained)
-    except (ImportError, OSError, ValueError) as error:
-        raise UserError(
-            f"the image-to-image pipeline '{pretrained}' cannot be had ({_first_line(error)}). Give a local folder with"
-            " views.generator.pretrained=<folder>, or set HF_HOME to a hub cache that has it"
-        ) from error
-
-
-def _load_lora(pipe: Any, lora: str) -> None:
-    if importlib.util.find_spec("peft") is None:
-        raise UserError(f"the LoRA '{lora}' needs the package peft. Type: pip install peft")
-    if not hasattr(pipe, "load_lora_weights"):
-        raise UserError(f"a {type(pipe).__name__} takes no LoRA. Set views.generator.lora=null")
-    try:
-        pipe.load_lora_weights(lora)
-    except (ImportError, OSError, ValueError) as error:
-        raise UserError(
-            f"the LoRA '{lora}' cannot be had ({_first_line(error)}). Give a .safetensors file or its folder with"
-            " views.generator.lora=<path>"
-        ) from error
-    if not pipe.get_active_adapters():
-        raise UserError(f"the LoRA '{lora}' fits no part of this {type(pipe).__name__}: it belongs to another model")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -58,7 +58,13 @@ class Adapter:
 
     @classmethod
     def load(cls, folder: Path) -> "Adapter":
-        """Read what save wrote."""
-        from safetensors.numpy import load_file
+        """Read what save wrote; UserError for anything else."""
+        from skufp.models.weights import misshapen, read_safetensors, refuse_misfit
 
-        return cls(**load_file(folder / FILE))
+        again = "Make the index again: python -m skufp stage=index"
+        found = {name: value.numpy() for name, value in read_safetensors(folder / FILE, again).items()}
+        bias = found.get("bias", np.zeros(0, np.float32))
+        own = {"weight": np.zeros((len(bias), len(bias))), "bias": np.zeros(len(bias))}
+        missing, unexpected = own.keys() - found.keys(), found.keys() - own.keys()
+        refuse_misfit(str(folder / FILE), again, missing, unexpected, misshapen(own, found))
+        return cls(**found)

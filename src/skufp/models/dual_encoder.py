@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from skufp.models.preprocessing import Preprocessing
+from skufp.models.weights import WeightsMissingError
 
-
-class WeightsMissingError(Exception):
-    """Pretrained weights cannot be had; the message says where they were looked for."""
+__all__ = ["DualEncoder", "WeightsMissingError", "fingerprint", "freeze"]
 
 
 @runtime_checkable

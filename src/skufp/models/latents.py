@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from skufp.errors import UserError
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.taef2 import CHANNELS, FACTOR, TinyAutoencoder
+from skufp.models.weights import TELLING, load_exactly, read_pickle, refuse_loading
 
 TAEF2_DEVIATION = 0.76  # of TAEF2's latents: 150 shop photos of luma_df2 at 256 px (0.83 in phone photos); mean -0.01
+TAEF2_FILES = "that holds taef2_encoder.pth and taef2_decoder.pth"
 KINDS = ("AutoencoderKL", "AutoencoderTiny")
 
 
@@ -66,9 +68,9 @@ class Taef2(nn.Module):
         try:
             for name, part in (("encoder", self.model.encoder), ("decoder", self.model.decoder)):
                 file = Path(pretrained) / f"taef2_{name}.pth"
-                part.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-        except (OSError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-            raise _missing(pretrained, "that holds taef2_encoder.pth and taef2_decoder.pth", error) from error
+                load_exactly(part, read_pickle(file), str(file), _remedy(TAEF2_FILES))
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise _missing(pretrained, TAEF2_FILES, error) from error
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -132,19 +134,17 @@ def _load(pretrained: str, subfolder: str | None) -> Any:
                 f"'{pretrained}' holds a model of the kind '{kind}', not one of {', '.join(KINDS)}. Give the hub name"
                 " or folder of one with augmenter.pretrained=<folder>"
             )
-        model, found = getattr(diffusers, kind).from_pretrained(
-            pretrained, low_cpu_mem_usage=False, output_loading_info=True, **where
-        )
+        model, found = getattr(diffusers, kind).from_pretrained(pretrained, low_cpu_mem_usage=False, **TELLING, **where)
     except (OSError, ValueError, RuntimeError) as error:
         raise _missing(pretrained, what, error) from error
-    if absent := found["missing_keys"]:
-        raise _missing(pretrained, what, ValueError(f"{len(absent)} are not in the file, {absent[0]} for one"))
+    refuse_loading(pretrained, _remedy(what), found)
     return model
 
 
 def _missing(pretrained: str, what: str, error: Exception) -> WeightsMissingError:
     reason = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".:") or type(error).__name__
-    return WeightsMissingError(
-        f"the weights of '{pretrained}' cannot be had ({reason}). Give a local folder {what} with"
-        " augmenter.pretrained=<folder>"
-    )
+    return WeightsMissingError(f"the weights of '{pretrained}' cannot be had ({reason}). {_remedy(what)}")
+
+
+def _remedy(what: str) -> str:
+    return f"Give a local folder {what} with augmenter.pretrained=<folder>"

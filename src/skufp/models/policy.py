@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from skufp.errors import UserError, nearest
+from skufp.models.weights import load_exactly, read_safetensors
 
 ABOUT, WEIGHTS = "policy.json", "policy.safetensors"
 FAR = 4.0  # standard deviations that an input may lie off the train mean: photos are stranger than any train set
@@ -175,14 +176,13 @@ class ActionPolicy(nn.Module):
 
 
 def load_policy(folder: Path) -> ActionPolicy:
-    """Load what ActionPolicy.save wrote, ready to decide; UserError where there is none."""
-    from safetensors.torch import load_file
-
+    """Load what ActionPolicy.save wrote, ready to decide; UserError where there is none, and for other weights."""
     if not (folder / ABOUT).exists():
         raise UserError(f"there is no policy in {folder}: make one with python -m skufp stage=policy")
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     policy = ActionPolicy(**{name: about[name] for name in MARKS}, **about["sizes"])
-    policy.load_state_dict(load_file(folder / WEIGHTS))
+    again = "Make the policy again: python -m skufp stage=policy"
+    load_exactly(policy, read_safetensors(folder / WEIGHTS, again), str(folder / WEIGHTS), again)
     return policy.eval().requires_grad_(False)
 
 

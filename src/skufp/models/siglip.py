@@ -12,20 +12,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import (
-    AutoImageProcessor,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-    SiglipConfig,
-    SiglipModel,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 from transformers.utils import logging
 
-from skufp.models.dual_encoder import WeightsMissingError, freeze
+from skufp.models.dual_encoder import freeze
 from skufp.models.preprocessing import Preprocessing
+from skufp.models.pretrained import REMEDY, load_pretrained, processor_config
+from skufp.models.weights import load_exactly, read_safetensors
 
 logging.disable_progress_bar()
 logging.set_verbosity_error()
@@ -47,18 +40,16 @@ class ResidualHead(nn.Linear):
 class SiglipEncoder(nn.Module):
     """A transformers image-text model as a DualEncoder.
 
-    ``pretrained`` is a hub name or a local `save_pretrained` folder. ``towers``: full, frozen (only the residual
-    heads and the logit scale train), or auto (frozen without a GPU). Raises WeightsMissingError.
+    ``pretrained`` is a hub name or a local folder, of `save_pretrained` or a SigLIP of open_clip. Raises
+    WeightsMissingError, also where the weights are not exactly the model's.
     """
 
-    def __init__(self, pretrained: str, towers: str = "full") -> None:
+    def __init__(self, pretrained: str) -> None:
         super().__init__()
-        model, tokenizer, preprocessing = _load(pretrained)
-        self._assemble(model, tokenizer, preprocessing)
+        self._assemble(*load_pretrained(pretrained))
         if (heads := Path(pretrained) / HEADS).is_file():
-            from safetensors.torch import load_file
-
-            self.load_state_dict(load_file(heads), strict=False)
+            weights = read_safetensors(heads, REMEDY)
+            load_exactly(self, weights, str(heads), REMEDY, elsewhere=("model.", "logit_scale"))
 
     @classmethod
     def from_parts(
@@ -109,7 +100,10 @@ class SiglipEncoder(nn.Module):
         return F.normalize(self.text_head(pooled), dim=-1)
 
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
-        """Freeze what ``towers`` says and return the rest."""
+        """Freeze what ``towers`` says (auto: frozen without a GPU) and return the rest.
+
+        Frozen towers leave the residual heads and the logit parameters.
+        """
         if towers == "auto":
             towers = "full" if torch.cuda.is_available() else "frozen"
         freeze(self.model.parameters(), towers == "frozen")
@@ -136,37 +130,10 @@ class SiglipEncoder(nn.Module):
 
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        (folder / "preprocessor_config.json").write_text(json.dumps(_processor_config(self), indent=2))
+        processor = processor_config(self.preprocessing, self.is_clip)
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2))
         extra = {k: v.contiguous() for k, v in self.state_dict().items() if not k.startswith("model.")}
         save_file({k: v for k, v in extra.items() if k != "logit_scale"}, folder / HEADS)
-
-
-def _load(pretrained: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Preprocessing]:
-    try:
-        model = AutoModel.from_pretrained(pretrained)
-        tokenizer = AutoTokenizer.from_pretrained(pretrained)
-        processor = AutoImageProcessor.from_pretrained(pretrained, backend="pil")
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsMissingError(
-            f"the weights of '{pretrained}' cannot be had ({first}). Give a local folder with"
-            " model.pretrained=<folder>, or set HF_HOME to a hub cache that has them"
-        ) from error
-    size = processor.size
-    side = int(size.get("height") or size.get("shortest_edge"))
-    letterbox, fill = bool(getattr(processor, "letterbox", False)), int(getattr(processor, "fill", 255))
-    mean, std = tuple(processor.image_mean), tuple(processor.image_std)
-    return model, tokenizer, Preprocessing(side, mean, std, int(processor.resample), letterbox, fill)
-
-
-def _processor_config(encoder: SiglipEncoder) -> dict[str, Any]:
-    p = encoder.preprocessing
-    kind = "CLIPImageProcessor" if encoder.is_clip else "SiglipImageProcessor"
-    return {
-        "image_processor_type": kind, "size": {"height": p.size, "width": p.size}, "image_mean": list(p.mean),
-        "image_std": list(p.std), "resample": p.resample, "do_resize": True, "do_normalize": True, "do_rescale": True,
-        "do_center_crop": False, "letterbox": p.letterbox, "fill": p.fill,
-    }  # fmt: skip
 
 
 def tiny_siglip(

@@ -195,7 +195,7 @@ def ranks(index: SkuIndex, queries: np.ndarray, target: np.ndarray) -> np.ndarra
             hit = ids == target[block, None]
             own = np.where(hit, scores, -np.inf).max(axis=1, keepdims=True)
             settled = hit.any(axis=1) & ((scores[:, -1:] < own - ROUNDING)[:, 0] | (depth == len(index)))
-            found[block[settled]] = (scores >= own - ROUNDING).sum(axis=1)[settled]
+            found[block[settled]] = (~(scores < own - ROUNDING)).sum(axis=1)[settled]  # NaN: below nothing, so last
             deeper.append(block[~settled])
         if depth == len(index):
             break

@@ -58,9 +58,11 @@ def summarise(ranks: np.ndarray) -> dict[str, float]:
 def item_hits(item_scores: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndarray]:
     """Return the official item-level hit@k of each query: any of the top-k gallery items is relevant.
 
-    item_scores [Q, N]; relevant [Q, N] bool. Source: DeepFashion2's evaluation notes for retrieval.
+    item_scores [Q, N]; relevant [Q, N] bool. A relevant item whose score is NaN is not found, any other such item
+    ranks first. Source: DeepFashion2's evaluation notes for retrieval.
     """
-    best = np.where(relevant, item_scores, -np.inf).max(axis=1, keepdims=True)
-    rank = ((item_scores >= best) & ~relevant).sum(axis=1) + 1
-    found = relevant.any(axis=1)
+    usable = relevant & ~np.isnan(item_scores)
+    best = np.where(usable, item_scores, -np.inf).max(axis=1, keepdims=True)
+    rank = (~(item_scores < best) & ~relevant).sum(axis=1) + 1
+    found = usable.any(axis=1)
     return {f"item_hit@{k}": ((rank <= k) & found).astype(float) for k in CUTOFFS}

@@ -54,8 +54,10 @@ def relevance(
     k = min(CUTOFF, len(known) - 1)
     values = {}
     for name, vectors in methods.items():
-        nearest = similar_items(np.asarray(vectors)[known], k)[asked]
-        values[name] = (group[nearest] == group[asked, None]).mean(axis=1)
+        own = np.asarray(vectors)[known]
+        nearest, numbers = similar_items(own, k)[asked], ~np.isnan(own).any(axis=1)
+        found = (group[nearest] == group[asked, None]) & numbers[nearest] & numbers[asked, None]  # NaN is near nothing
+        values[name] = found.mean(axis=1)
     result: dict[str, Any] = {
         "skus": len(asked), "of": len(known), "chance": float((others[asked] / (len(known) - 1)).mean()),
         "possible": float((np.minimum(others[asked], k) / k).mean()),

@@ -9,7 +9,6 @@ import numpy as np
 from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
@@ -159,7 +158,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     for cluster in result["clusters"]:
         more = ", ".join(f"{t['value']} {t['share']:.0%}" for t in cluster["traits"][:3])
         numbers = (str(cluster["cluster"]), str(cluster["size"]), f"{cluster['mean_cosine']:.2f}")
-        table.add_row(*numbers, *map(escape, (cluster["name"], cluster["medoid"]["sku_id"], more)))
+        table.add_row(*numbers, *(cluster["name"], cluster["medoid"]["sku_id"], more))
     console.print(table)
     for name, match in result["agreement"].items():
         console.print(
@@ -167,7 +166,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
             f" {match['nmi']:.2f} (by chance {match['nmi_by_chance']:.2f})", soft_wrap=True,
         )  # fmt: skip
     for name in ("clusters.html", "clusters.csv", "clusters.json"):
-        console.print(str(folder / name), soft_wrap=True, markup=False)
+        console.print(str(folder / name), soft_wrap=True)
 
 
 def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
@@ -175,4 +174,4 @@ def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path
     import shutil
 
     shutil.copytree(folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
-    console.print(f"laid out in {target}", soft_wrap=True, markup=False)
+    console.print(f"laid out in {target}", soft_wrap=True)

@@ -17,6 +17,7 @@ from skufp.artifacts.records import CATALOG
 from skufp.artifacts.vectors import VectorTable
 from skufp.config import plain
 from skufp.errors import UserError, nearest
+from skufp.output import PlainConsole
 from skufp.stages import describe_photo
 from skufp.stages.attributes_files import load_vocabulary, read_facts
 from skufp.stages.attributes_pictures import all_records
@@ -104,7 +105,7 @@ def describe_all(bulk: "Bulk", items: "list[Item]", advance: Callable[[int], Non
         bulk.run(items, advance)
     except KeyboardInterrupt:
         done = f"{len(bulk.products)} of {len(items)} products are in {out / 'products.csv'}"
-        Console(stderr=True).print(done, soft_wrap=True)
+        PlainConsole(stderr=True).print(done, soft_wrap=True)
         raise
 
 

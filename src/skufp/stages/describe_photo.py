@@ -8,7 +8,6 @@ import numpy as np
 from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
@@ -113,8 +112,8 @@ def show(folder: Path, console: Console) -> None:
             text = (
                 "\n".join(value) if name == "bullet_points" else ", ".join(value) if isinstance(value, list) else value
             )
-            table.add_row(name.replace("_", " "), escape(text), row["written_by"].get(name, ""))
+            table.add_row(name.replace("_", " "), text, row["written_by"].get(name, ""))
         similar = [f"{hit['sku_id']} ({hit['score']:.3f})" for hit in row["similar"]]
-        table.add_row("similar", escape("\n".join(similar)), "")
+        table.add_row("similar", "\n".join(similar), "")
         console.print(table)
     console.print(f"{folder / PAGE}\n{folder / FILE}", soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json
+from skufp.output import styled
 from skufp.stages.attributes_report import print_attributes
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def print_report(folder: Path, console: Console) -> None:
     print_attributes(found["attributes"], console)
     timing, complete = found["timing"], found["completeness"]
     origin = ", ".join(f"{timing[k]} {k}" for k in ("described", "cache", "journal", "failed") if timing.get(k))
-    console.print(f"\n[bold]{found['described']}[/] of {found['products']} products are described ({origin})")
+    described = (f"\n{found['described']}", "bold")
+    console.print(styled(described, f" of {found['products']} products are described ({origin})"))
     if "seconds_per_product" in timing:
         rate = f"{timing['seconds_per_product']:.2f} s a product, {timing['products_per_hour']:,.0f} an hour"
         console.print(f"{rate} ({timing['concurrency']} at once)")
@@ -91,7 +93,7 @@ def print_report(folder: Path, console: Console) -> None:
         f" {complete['after']:.0%} is now ({', '.join(f'{n} by {by}' for by, n in complete['filled'].items())})"
     )
     for sku, reason in list(found["errors"].items())[:5]:
-        console.print(f"[yellow]no copy[/] for {sku}: {reason}", soft_wrap=True)
+        console.print(styled(("no copy", "yellow"), f" for {sku}: {reason}"), soft_wrap=True)
     for line in found["exports"]["lines"]:
         console.print(f"  {line}", style="bold red" if line.startswith("INVALID") else None, soft_wrap=True)
     console.print(f"tables, feeds, cards.html, report.json: {folder}", soft_wrap=True)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig
-from rich.console import Console
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.artifacts.vectors import VectorTable
 from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, ViewRow, read_views
 from skufp.errors import UserError, nearest
+from skufp.output import warn
 from skufp.stages.device import autocast, device, in_batches, set_threads
 from skufp.stages.progress import ProgressBar, worker_count
 
@@ -152,10 +152,10 @@ def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Pa
     }  # fmt: skip
     write_json(out / "generated.json", report)
     if not any(row["generated"] for row in report.values()):
-        Console(stderr=True).print(
-            f"[yellow]warning:[/] no made view joins: {folder / FILE} keeps none, or the SKUs already have"
-            " views.mix.views of them. The results are those of views=none", soft_wrap=True,
-        )  # fmt: skip
+        warn(
+            f"no made view joins: {folder / FILE} keeps none, or the SKUs already have"
+            " views.mix.views of them. The results are those of views=none"
+        )
 
 
 def encode_texts(cfg: DictConfig, encoder: Any, records: Records) -> VectorTable:

@@ -166,7 +166,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     if metrics["relevance"]:
         console.print(relevance_table(metrics))
     for line in gain_lines(metrics.get("gain_of_generated", {})):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(line, soft_wrap=True, highlight=False)
     if found := metrics.get("proof"):
         kept = "what was learnt is kept" if found["trained_is_kept"] else "so the fingerprint stays untrained"
         console.print(

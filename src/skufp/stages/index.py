@@ -11,6 +11,7 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, read_records
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError, nearest
+from skufp.output import warn
 
 VERSION = 2
 FINGERPRINT, VIEWS = "fingerprint", "views"
@@ -52,8 +53,8 @@ def warn_of_few(cfg: DictConfig, vectors: int, dim: int) -> None:
 
     advised = advised_vectors(cfg.index.kind, cfg.index.dims or dim)
     if vectors < advised:
-        Console(stderr=True).print(
-            f"[yellow]warning:[/] index={cfg.index.name} learns its centroids from {vectors:,} vectors, where"
+        warn(
+            f"index={cfg.index.name} learns its centroids from {vectors:,} vectors, where"
             f" {advised:,} are advised: recall may suffer. index=flat, index=int8 and index=rabitq learn none"
         )
 
@@ -116,7 +117,7 @@ def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path
     lines += [f"  left out {n} x {why}: see {report}" for why, n in read_json(report)["skipped_by_reason"].items()]
     photo = str(Path(cfg.data.root) / names[0]) if cfg.data.root else "photo.jpg"
     lines.append(f"in Python: from skufp import search_similar; search_similar({photo!r}, index={str(target)!r})")
-    console.print("\n".join(lines), soft_wrap=True, markup=False)
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def first_photos(prepared: Path, splits: list[str]) -> dict[tuple[str, str], str]:

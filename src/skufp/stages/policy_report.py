@@ -140,5 +140,5 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     report = read_json(folder / "report.json")
     console.print(*tables(report))
     for line in lines(report):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(line, soft_wrap=True, highlight=False)
     console.print(f"report: {(folder / 'report.html').resolve()}", soft_wrap=True)

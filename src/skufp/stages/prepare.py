@@ -12,6 +12,7 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.products import Product, write_products
 from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_records
 from skufp.errors import UserError, nearest
+from skufp.output import warn
 from skufp.stages.progress import ProgressBar, worker_count
 
 VERSION = 8
@@ -82,7 +83,7 @@ def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], lis
     if len(absent) == len(names):
         raise UserError("none of the splits can be used: " + "; ".join(f"{n}: {why}" for n, why in absent.items()))
     for name, why in absent.items():
-        Console(stderr=True).print(f"[yellow]warning:[/] split {name} is skipped: {why}")
+        warn(f"split {name} is skipped: {why}")
     return records, skipped, absent
 
 

@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from skufp.output import PlainConsole
+
 
 def worker_count(cfg: DictConfig) -> int:
     """Return cfg.workers, or one process a core."""
@@ -34,9 +36,9 @@ class ProgressBar:
     """A rich progress bar, with its rate if asked for, as a context that yields advance(n)."""
 
     def __init__(self, cfg: DictConfig, label: str, total: int, rate: bool = False) -> None:
-        shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         columns = (*shown, *((Rate(),) if rate else ()), TimeElapsedColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, disable=not cfg.progress, transient=True)
+        self.progress = Progress(*columns, console=PlainConsole(), disable=not cfg.progress, transient=True)
         self.task = self.progress.add_task(label, total=total)
 
     def __enter__(self) -> Callable[[int], None]:

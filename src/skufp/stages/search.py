@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.products import read_products, same
 from skufp.config import plain
 from skufp.errors import UserError
+from skufp.output import styled, warn
 from skufp.stages.attributes_files import read_facts
 from skufp.stages.query_photos import check_photos, open_photos
 
@@ -51,8 +51,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     contact_sheet(results, out).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
     if cfg.query.text and cfg.model.pretrained is None and not has_learnt_words(cfg, inputs):
-        Console(stderr=True).print(
-            f"[yellow]warning:[/] these photos came without titles, so model={cfg.model.name} has learnt no words and"
+        warn(
+            f"these photos came without titles, so model={cfg.model.name} has learnt no words and"
             " the answer to a text is chance: give titles (data=catalogue), learn from labels (data.text=attributes),"
             " or use model=siglip"
         )
@@ -211,10 +211,10 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     """Print one table per query."""
     for result in read_json(folder / "results.json"):
         asked = result.get("image") or f"“{result['text']}”"
-        console.print(f"\n[bold]query:[/] {escape(asked)}{action_taken(cfg, result)}", soft_wrap=True)
+        console.print(styled(("\nquery:", "bold"), f" {asked}{action_taken(cfg, result)}"), soft_wrap=True)
         if told := result.get("filter"):
             wanted = ", ".join(f"{name} = {value}" for name, value in told["wanted"].items())
-            console.print(f"filter: {escape(wanted)}: {told['skus']} of {told['of']} SKUs", soft_wrap=True)
+            console.print(f"filter: {wanted}: {told['skus']} of {told['of']} SKUs", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("", justify="right")
         table.add_column("SKU", overflow="fold")
@@ -222,7 +222,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         table.add_column("category")
         table.add_column("best-matching view", overflow="fold")
         for hit in result["hits"]:
-            row = (str(hit["rank"]), escape(hit["sku_id"]), f"{hit['score']:.3f}", hit["category"])
+            row = (str(hit["rank"]), hit["sku_id"], f"{hit['score']:.3f}", hit["category"])
             table.add_row(*row, f"{Path(hit['image_path']).name} ({hit['view_score']:.3f})")
         console.print(table)
     console.print(f"pictures: {folder / 'contact_sheet.png'}\nresults:  {folder / 'results.json'}", soft_wrap=True)

@@ -15,6 +15,7 @@ from skufp.artifacts.records import CATALOG, QUERY
 from skufp.artifacts.teachers import write_query_folds, write_teachers
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError, nearest
+from skufp.output import PlainConsole
 from skufp.stages.device import device, set_threads
 from skufp.stages.teacher_report import Choice, fallback_line, print_report, summary
 
@@ -85,7 +86,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     report = {"choose": choose, "folds": folds, "seed": seed} | summary(choice, seed)
     write_json(out / "report.json", report)
     if report["skus_falling_back_to_mean"]:
-        Console(stderr=True).print(f"teacher: {fallback_line(report)}", highlight=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(f"teacher: {fallback_line(report)}", soft_wrap=True)
 
 
 def deal_folds(queries: VectorTable, folds: int, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from rich.console import Console
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.views import read_views, write_views
 from skufp.errors import UserError, nearest
+from skufp.output import warn
 from skufp.stages.device import device, set_threads
 from skufp.stages.progress import ProgressBar
 from skufp.stages.views_basis import (
@@ -44,8 +45,8 @@ def check(cfg: DictConfig) -> None:
         _check_action(name, action, [AS_SOURCE, *cfg.augmenter.actions])
     FilterSettings(**plain(cfg.views.filter))  # refuses quantiles that are none
     if plain(cfg.judge.encoder) == plain(cfg.model.encoder) and "augmenter" in cfg.views.made_from:
-        Console(stderr=True, highlight=False).print(
-            f"[yellow]warning:[/] the judge is the encoder that the views were conditioned on ({cfg.model.name}): it"
+        warn(
+            f"the judge is the encoder that the views were conditioned on ({cfg.model.name}): it"
             " will find them better than they are. Choose another, e.g. judge=siglip_tiny or judge=lite"
         )
 

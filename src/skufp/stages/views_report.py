@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
 from skufp.generation.contact_sheet import DISTANCES, PLANTED, SPACES
 from skufp.generation.judge import Likeness
+from skufp.output import styled
 
 FEWEST_BEYOND, FEWEST_KEPT, FEWEST_REJECTED = 0.3, 0.3, 0.95  # below these, the report says so in words
 COLOURS = {"kept": "#e63946", "classic": "#e09f3e", "blurred": "#8d99ae", "real": "#457b9d"}
@@ -170,16 +170,14 @@ def print_views_report(report: dict[str, Any], console: Console) -> None:
     console.print(_reasons_table(report), *(_distances_table(report, space) for space in SPACES))
     console.print(_skus_table(report), _planted_table(report))
     for note in report["notes"]:
-        console.print(f"[yellow]warning:[/] {escape(note)}", highlight=False)
+        console.print(styled(("warning:", "yellow"), f" {note}"))
 
 
 def _kept_table(title: str, first: str, total: dict[str, Any], parts: dict[str, Any]) -> Table:
     table = _table(title, first, "candidates", "kept", "share", "median distance", "in structure")
     for name, row in [*parts.items(), ("all", total)]:
         cells = (_percent(row["share"]), _number(row["median_distance"]), _number(row["median_structure"]))
-        table.add_row(
-            escape(name), str(row["candidates"]), str(row["kept"]), *cells, style="bold" if row is total else ""
-        )
+        table.add_row(name, str(row["candidates"]), str(row["kept"]), *cells, style="bold" if row is total else "")
     return table
 
 
@@ -187,7 +185,7 @@ def _reasons_table(report: dict[str, Any]) -> Table:
     table = _table("Why candidates were rejected", "reason", "views", "counterfactuals")
     own, apart = report["reasons"], report["counterfactuals"]["reasons"]
     for reason in [*own, *(r for r in apart if r not in own)]:
-        table.add_row(escape(reason), str(own.get(reason, 0)), str(apart.get(reason, 0)))
+        table.add_row(reason, str(own.get(reason, 0)), str(apart.get(reason, 0)))
     table.caption = "one may have several reasons"
     return table
 
@@ -218,7 +216,7 @@ def _planted_table(report: dict[str, Any]) -> Table:
     for name, row in report["planted"].items():
         share = row["rejected"]
         cells = (f"{share['mean']:.1%}", f"{share['low']:.1%} to {share['high']:.1%}") if share else ("n/a", "")
-        table.add_row(PLANTED.get(name, escape(name)), str(row["count"]), *cells)
+        table.add_row(PLANTED.get(name, name), str(row["count"]), *cells)
     return table
 
 

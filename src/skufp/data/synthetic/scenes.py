@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colours import HAIR, NAMES, PALETTE, RGB, SKIN
-from .garments import Points, is_lower
+from .garments import Points
 from .paint import OTHER, Stage, draw_figure, fold_field, garment_outline, shade
 from .params import CatalogueParams
 from .prints import Image, periodic_noise
@@ -193,7 +193,7 @@ def draw_user_photo(rng: np.random.Generator, view: str, garments: list[Garment]
     """Draw a customer's photo of the garments, image (h, w, 3) RGB."""
     size, flat = (params.width, params.height), view == "flat"
     stage = Stage(clutter(rng, *size, bed=flat), np.zeros(size[::-1], np.uint8), 1.0, (0.0, 0.0))
-    pose = shop_pose(rng, view, is_lower(garments[0][0]))
+    pose = shop_pose(rng, view)
     points = [garment_outline(cut, pose) for cut, _, _ in garments]
     truncated = bool(rng.random() < params.truncate_share)
     fill = (1.7, 2.4) if view == "close" else (0.95, 1.2) if truncated else (0.55, 0.86)

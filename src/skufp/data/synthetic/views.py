@@ -10,7 +10,7 @@ import numpy as np
 
 from .colours import PALETTE, Colours
 from .cuts import Cut
-from .garments import Points, Pose, Shape, is_lower
+from .garments import Points, Pose, Shape
 from .paint import Stage, draw_figure, draw_shapes, fold_field, garment_outline, shade
 from .params import CatalogueParams
 from .prints import Image
@@ -32,7 +32,7 @@ class Drawing:
     zooms: list[int] = field(default_factory=list)
 
 
-def shop_pose(rng: np.random.Generator, view: str, lower: bool) -> Pose:
+def shop_pose(rng: np.random.Generator, view: str) -> Pose:
     """Draw the pose of a view."""
     side, back = view == "side", view == "back"
     if view == "flat" or (back and rng.random() < 0.4):
@@ -179,7 +179,7 @@ def draw_shop_view(
     if view in ("detail", "folded"):
         (_detail if view == "detail" else _folded)(rng, stage, garments[0], params)
     else:
-        pose = shop_pose(rng, view, is_lower(garments[0][0]))
+        pose = shop_pose(rng, view)
         points = [garment_outline(cut, pose) for cut, _, _ in garments]
         fill = (1.6, 2.3) if view == "close" else (0.74, 0.94)
         stage.scale, stage.origin = fit(rng, np.concatenate(points), size, fill)

@@ -1,0 +1,88 @@
+"""What a configuration may name: the classes that `_target_` builds, the functions of `export`, the modules of `run`.
+
+A configuration is data: it comes from the command line, from a sweep, or from a folder that someone else wrote. It may
+name what stands here and nothing else. A new model, action, source or callback gets a line.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from skufp.errors import UserError
+
+BUILT = frozenset({
+    "pytorch_lightning.loggers.CSVLogger",
+    "pytorch_lightning.loggers.TensorBoardLogger",
+    "pytorch_lightning.loggers.WandbLogger",
+    "skufp.actions.background.Background",
+    "skufp.actions.denoise.Denoise",
+    "skufp.actions.deskew.Deskew",
+    "skufp.actions.exposure.Exposure",
+    "skufp.actions.identity.Identity",
+    "skufp.actions.refine.Refine",
+    "skufp.actions.sharpen.Sharpen",
+    "skufp.actions.smart_crop.SmartCrop",
+    "skufp.actions.white_balance.WhiteBalance",
+    "skufp.callbacks.calibration.PolicyCalibration",
+    "skufp.callbacks.retrieval.FaissRetrieval",
+    "skufp.callbacks.samples.SampleGrid",
+    "skufp.data.augment.PhonePhoto",
+    "skufp.data.deepfashion2.DeepFashion2",
+    "skufp.data.generated.Generated",
+    "skufp.data.image_datamodule.ImageDataModule",
+    "skufp.data.pair_datamodule.PairDataModule",
+    "skufp.data.policy_datamodule.PolicyDataModule",
+    "skufp.data.sku_datamodule.SkuDataModule",
+    "skufp.data.sources.Catalogue",
+    "skufp.data.sources.PhotoFolder",
+    "skufp.data.sources.Prepared",
+    "skufp.generation.classic.ClassicViews",
+    "skufp.generation.dit.DiTViews",
+    "skufp.generation.img2img.Img2ImgViews",
+    "skufp.models.aggregators.attention.Attention",
+    "skufp.models.aggregators.deep_sets.DeepSets",
+    "skufp.models.aggregators.pooling.GeM",
+    "skufp.models.aggregators.pooling.Mean",
+    "skufp.models.aggregators.pooling.Medoid",
+    "skufp.models.aggregators.pooling.TrimmedMean",
+    "skufp.models.aggregators.qformer.QFormer",
+    "skufp.models.cosines.Cosines",
+    "skufp.models.latents.Autoencoder",
+    "skufp.models.latents.Pixels",
+    "skufp.models.latents.Taef2",
+    "skufp.models.lite.LiteEncoder",
+    "skufp.models.siglip.SiglipEncoder",
+    "skufp.models.siglip.tiny_siglip",
+    "skufp.modules.augmenter.Augmenter",
+    "skufp.modules.fingerprint.Fingerprint",
+    "skufp.modules.policy.Policy",
+    "skufp.modules.retriever.Retriever",
+})  # fmt: skip
+EXPORTS = frozenset({
+    "skufp.generation.dit.save_augmenter",
+    "skufp.stages.exports.save_encoder",
+    "skufp.stages.exports.save_fingerprints",
+    "skufp.stages.exports.save_policy",
+})  # fmt: skip
+
+
+def stage_modules() -> frozenset[str]:
+    """Return the modules that `run` may name: those of skufp/stages/ that have a run() and a VERSION."""
+    files = (Path(__file__).parent / "stages").glob("*.py")
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    parts = (r"^def run\(", r"^VERSION\b")
+    return frozenset(f"skufp.stages.{n}" for n, t in texts.items() if all(re.search(p, t, re.M) for p in parts))
+
+
+def refuse_other(where: str, name: object, allowed: Iterable[str]) -> None:
+    """Raise UserError unless ``name`` is ``allowed``; the message names the nearest one that is."""
+    names = sorted(allowed)
+    if name in names:
+        return
+    by_last = {known.rpartition(".")[2].lower(): known for known in names}
+    text = str(name)
+    same = by_last.get(text.rpartition(".")[2].lower()) if text.startswith("skufp") else None
+    near = [same] if same else difflib.get_close_matches(text, names, n=1, cutoff=0.6)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Allowed are {', '.join(names[:3])}, …: see skufp/targets.py."
+    raise UserError(f"{where} '{text}' is not allowed. {hint}")

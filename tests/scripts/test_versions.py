@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FINGERPRINTS = {"fingerprint", "plain_attention", "actions"}  # stage=actions trains fingerprints anew for its folds
 ENCODERS = {"retriever", "judge"}
 LOSS = "src/skufp/models/losses/margin.py"
+CROPS = "src/skufp/data/deepfashion2.py"
 HINT = "python scripts/versions.py record"
 Mutate = Callable[[str, str, str], None]
 
@@ -69,18 +70,18 @@ def test_the_record_is_that_of_the_code(scripts: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "stages"),
     [
-        ("src/skufp/models/losses/margin.py", "relu", "gelu", FINGERPRINTS),
+        (LOSS, "leads(", "-leads(", FINGERPRINTS),
         ("src/skufp/models/losses/sigmoid.py", "logsigmoid", "sigmoid", ENCODERS),
         ("src/skufp/catalogue/prompts/en/title.md", "title", "headline", {"describe"}),
-        ("src/skufp/catalogue/phrases/en.toml", "Regular", "Usual", {"describe"}),
-        ("src/skufp/stages/cluster_page.html.j2", "<body", '<body class="x"', {"cluster"}),
+        ("src/skufp/catalogue/phrases/en.toml", '"plain"', '"bare"', {"describe"}),
+        ("src/skufp/stages/cluster_page.html.j2", "<html", '<html dir="ltr"', {"cluster"}),
         ("conf/vocabulary/enhanced.lists.yml", "paisley", "boteh", {"attributes", "describe"}),
-        ("src/skufp/data/image_datamodule.py", "persistent_workers", "pin_memory", ENCODERS),
-        ("src/skufp/data/sku_datamodule.py", "self.batch_size", "2 * self.batch_size", FINGERPRINTS),
-        ("src/skufp/models/aggregators/qformer.py", "queries", "slots", FINGERPRINTS),
-        ("src/skufp/data/deepfashion2.py", "annotation", "label", {"prepare"}),
+        ("src/skufp/data/image_datamodule.py", "self.batches(8)", "self.batches(9)", ENCODERS),
+        ("src/skufp/data/sku_datamodule.py", "7919 * rank", "7907 * rank", FINGERPRINTS),
+        ("src/skufp/models/aggregators/qformer.py", "* 0.02", "* 0.01", FINGERPRINTS - {"plain_attention"}),
+        (CROPS, "broken JSON", "no JSON", {"prepare"}),
         ("src/skufp/models/flow.py", "torch.", "torch.nn.", {"augmenter", "views"}),
-        ("src/skufp/callbacks/calibration.py", "caution", "care", {"policy"}),
+        ("src/skufp/callbacks/calibration.py", "gain > 0 and", "gain > 1 and", {"policy"}),
     ],
 )
 def test_a_change_trips_just_the_stages_that_use_it(
@@ -93,18 +94,17 @@ def test_a_change_trips_just_the_stages_that_use_it(
 def test_a_class_that_is_found_on_disk_or_in_the_schema_counts_where_it_is_used(
     mutate: Mutate, tripped: Callable[[], dict[str, list[str]]]
 ) -> None:
-    mutate("src/skufp/models/lite.py", "colour_grid", "grid_of_colours")
+    mutate("src/skufp/models/lite.py", "rgb + 0.05", "rgb + 0.06")
     stages = set(tripped())
     assert {"retriever", "judge", "embed", "search", "views", "attributes"} <= stages
     assert not stages & {"prepare", "teacher", "fingerprint", "index", "policy"}
 
 
 def test_comments_docstrings_layout_types_and_settings_trip_nothing(
-    mutate: Mutate, tripped: Callable[[], dict[str, list[str]]], checkout: Path
+    mutate: Mutate, tripped: Callable[[], dict[str, list[str]]]
 ) -> None:
-    source = checkout / LOSS
-    first = source.read_text().splitlines()[0]
-    mutate(LOSS, first, '"""Other words."""\n\n\n# And a comment.\n')
+    mutate(LOSS, "Hinges", "# no comment\n\n  Hooks")
+    mutate(LOSS, "def margin_ranking(", "\n\n# A comment.\ndef margin_ranking(\n    ")
     mutate("src/skufp/stages/teacher.py", "if TYPE_CHECKING:", "if TYPE_CHECKING:\n    import this\n")
     mutate("conf/vocabulary/starter.lists.yml", "\n", "\n# A comment.\n\n")
     mutate("conf/model/lite.yaml", "steps: 150", "steps: 151")  # a setting is in the key
@@ -133,10 +133,10 @@ def test_the_tables_of_the_script_name_what_there_is(scripts: SimpleNamespace) -
 def test_what_moved_is_recorded_once_its_version_is_raised(
     mutate: Mutate, checkout: Path, scripts: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mutate("src/skufp/data/deepfashion2.py", "annotation", "label")
+    mutate(CROPS, "broken JSON", "no JSON")
     assert run(scripts, checkout) == 1
     told = capsys.readouterr().out
-    assert "prepare (VERSION 8 in skufp.stages.prepare): src/skufp/data/deepfashion2.py" in told or "prepare (" in told
+    assert f" in skufp.stages.prepare): {CROPS}\n" in told
     assert f"{HINT} --same-result prepare" in told
     assert run(scripts, checkout, "record") == 2
     assert "deepfashion2.py" in capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_what_moved_is_recorded_once_its_version_is_raised(
 def test_the_same_result_is_a_decision_for_the_stages_that_are_named(
     mutate: Mutate, checkout: Path, scripts: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mutate(LOSS, "relu", "gelu")
+    mutate(LOSS, "leads(", "-leads(")
     assert run(scripts, checkout, "record", "--same-result", "fingerprint", "actions") == 2
     told = capsys.readouterr().err
     assert "plain_attention (" in told
@@ -168,7 +168,7 @@ def test_the_same_result_is_a_decision_for_the_stages_that_are_named(
 def test_one_stage_of_a_shared_module_is_raised_by_its_yaml(
     mutate: Mutate, checkout: Path, scripts: SimpleNamespace, tripped: Callable[[], dict[str, list[str]]]
 ) -> None:
-    mutate(LOSS, "relu", "gelu")
+    mutate(LOSS, "leads(", "-leads(")
     mutate("conf/stages/fingerprint.yaml", "resume: true", "resume: true\nversion: 1")
     assert set(tripped()) == FINGERPRINTS - {"fingerprint"}
     assert scripts.stage_code.StageCode(checkout).version("fingerprint")[1:] == [1]

@@ -1,11 +1,11 @@
-"""Do the tests notice faults? Each row below plants one in a copy of the checkout and runs the tests that should fail.
+"""Do the tests notice faults? Each row of a table plants one in a copy of the checkout and runs tests that should fail.
 
     python scripts/mutations.py                    all rows; exit code 1 where a fault survived
     python scripts/mutations.py fit.py escape      rows whose file or fault has one of these words
     python scripts/mutations.py --list             the table, without running anything
 
 The tests of a row are first run without the fault: a test that fails anyway notices nothing. Takes minutes; `make test`
-does not run it. To add a fault: its file, a piece of text that stands there once, what replaces it, and the tests.
+does not run it. The rows are in scripts/faults.py.
 """
 
 import argparse
@@ -15,42 +15,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from faults import MUTATIONS, Mutation
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PARTS = ("src", "conf", "tests", "scripts", "experiments", "pyproject.toml", "Makefile", "README.md")
 CAUGHT, SURVIVED = "caught", "SURVIVED"
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """A fault: ``old`` text of ``file``, below src/skufp, that stands there once, replaced by ``new``."""
-
-    fault: str
-    file: str
-    old: str
-    new: str
-    tests: str  # paths below tests/, divided by spaces
-
-
-MUTATIONS = (
-    Mutation("keep=best keeps the last weights", "stages/fit.py",
-             'spec["keep"] == "best" and checkpoint.best_model_path', "False",
-             "stages/test_fit_weights.py"),
-    Mutation("gradients are not clipped", "stages/fit.py",
-             'gradient_clip_val=spec["clip"]', "gradient_clip_val=None",
-             "stages/test_fit_weights.py"),
-    Mutation("gradients of the proof's fits are not clipped", "stages/proof.py",
-             'gradient_clip_val=spec["clip"]', "gradient_clip_val=None",
-             "stages/test_fit_weights.py"),
-    Mutation("weights are not averaged", "stages/fit.py",
-             'if spec["ema"] > 0:', "if False:",
-             "stages/test_fit_weights.py"),
-    Mutation("weights are averaged with a decay of their own", "stages/fit.py",
-             'EMAWeightAveraging(decay=spec["ema"])', "EMAWeightAveraging(decay=0.7)",
-             "stages/test_fit_weights.py"),
-)  # fmt: skip
 
 
 def run_tests(tree: Path, tests: str, timeout: float) -> int:

@@ -81,7 +81,7 @@ def main() -> int:
         for mutation in rows:
             result = "" if given.list else verdict(tree, mutation, passes, given.timeout)
             missed += not given.list and result != CAUGHT
-            print(f"{result:<10}{mutation.file:<28}{mutation.fault}  [{mutation.tests}]", flush=True)
+            print(f"{result:<10}{mutation.file:<30}{mutation.fault}  [{mutation.tests}]", flush=True)
     if not given.list:
         print(f"{len(rows) - missed} of {len(rows)} caught")
     return int(missed > 0)

@@ -6,7 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 PIP_FLAGS := --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format clean
+.PHONY: help install demo test test-all lint format versions clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test-all: lint ## Everything, the slow tests too
 format: install ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+versions: ## Record each stage's code beside its VERSION (SAME_RESULT=1: no result changes)
+	$(BIN)/python scripts/versions.py record $(if $(SAME_RESULT),--same-result)
 
 clean: ## Remove runs and caches (not .venv)
 	rm -rf runs cache outputs multirun dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

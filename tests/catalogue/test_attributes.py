@@ -6,7 +6,8 @@ import pytest
 
 from skufp.catalogue.attributes import Reader, calibrate, calibrate_probe, from_manifest, settle
 from skufp.catalogue.facts import Value
-from skufp.catalogue.scoring import calibration_error, log_softmax
+from skufp.catalogue.probe import fit_probe
+from skufp.catalogue.scoring import calibration_error, log_softmax, nll
 from skufp.catalogue.vocabulary import Attribute, Category, Vocabulary
 from skufp.errors import UserError
 
@@ -86,6 +87,24 @@ def test_a_probe_is_asked_instead_of_prompts_and_survives_json(colour: Attribute
         again.read(colour, np.zeros((1, 3)))
     with pytest.raises(ValueError, match="needs prompt scores"):
         Reader().read(colour, embeddings=embeddings)
+
+
+def learnt_by_heart(colour: Attribute, rows: int) -> tuple[np.ndarray, list[str], list[str]]:
+    """Labels that nothing foretells, and a dimension for every product: a probe knows all that it learnt from."""
+    number = np.random.default_rng(4).integers(0, 3, rows)
+    return np.eye(rows), [colour.values[i] for i in number], [str(i) for i in range(rows)]
+
+
+def test_a_probes_temperature_and_threshold_come_from_products_that_it_did_not_see(colour: Attribute) -> None:
+    embeddings, labels, groups = learnt_by_heart(colour, 60)
+    target = np.array([colour.values.index(label) for label in labels])
+    reader, left_out = calibrate_probe(colour, embeddings, labels, groups, 0.8)
+    assert reader.threshold == float("inf"), "of what the probe did not see it is right about a third"
+    assert np.exp(left_out.max(axis=1)).mean() < 0.6
+    fitted = fit_probe(embeddings, labels, groups, colour.values)
+    by_temperature = {t: nll(log_softmax(fitted.left_out, t), target) for t in np.geomspace(0.05, 20, 200)}
+    assert nll(log_softmax(fitted.left_out, 1 / reader.sharpness), target) <= min(by_temperature.values()) + 1e-6
+    assert nll(left_out, target) == pytest.approx(min(by_temperature.values()), abs=1e-3)
 
 
 def test_readers_that_never_accept_survive_json():

@@ -53,6 +53,15 @@ def test_left_out_scores_know_nothing_of_their_group():
     assert shares.mean() < 0.6
 
 
+def test_no_fold_cuts_a_group_in_two():
+    # Two colours of a style share a dimension that is the style's alone, and the label.
+    style = np.arange(40) // 2
+    labels = [VALUES[i] for i in np.random.default_rng(1).integers(0, 2, 20)[style]]
+    fitted = fit_probe(np.eye(20)[style], labels, [str(i) for i in style], VALUES, penalties=[1e-4])
+    shares = np.exp(log_softmax(fitted.left_out))[np.arange(40), [VALUES.index(v) for v in labels]]
+    assert shares.mean() < 0.6
+
+
 def test_a_value_without_a_label_gets_none_of_the_probability():
     embeddings, labels, groups = clusters(60, 0.1)
     keep = [i for i, label in enumerate(labels) if label != "white"]

@@ -65,6 +65,16 @@ def test_pools_are_for_train_queries_only(record: Make) -> None:
     assert 0.25 < pools.count(HELD_OUT) / len(pools) < 0.35
 
 
+def test_queries_of_one_sku_go_to_both_pools(record: Make) -> None:
+    """Held out are queries, not SKUs: a SKU that the retriever learns from has a teacher, too."""
+    queries = [record("train", pair, 1, "query", 10 * pair + i) for pair in range(1, 51) for i in range(4)]
+    assign_pools(queries, 0.5)
+    pools: dict[str, set[str]] = {}
+    for r in queries:
+        pools.setdefault(r.sku_id, set()).add(r.pool)
+    assert sum(own == {LEARN, HELD_OUT} for own in pools.values()) > 35  # by chance 7 in 8 of 50
+
+
 @pytest.mark.parametrize(("share", "pool"), [(0.0, LEARN), (1.0, HELD_OUT)])
 def test_pool_shares_at_the_ends(record: Make, share: float, pool: str) -> None:
     records = [r for r in _train(record, 20) if r.domain == "query"]

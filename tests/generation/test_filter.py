@@ -144,6 +144,7 @@ def test_what_is_not_a_number_is_not_kept() -> None:
     assert {UNLIKE_SKU, NEARER_OTHER, COPY} <= set(reason.split("; "))
     without = _measure(30, structure=np.nan)
     assert judge_views(without, np.array([DRESS]), THRESHOLDS) == [COPY]
+    assert judge_views(_measure(30, RED * np.nan), np.array([DRESS]), THRESHOLDS) == [OTHER_COLOURS]
     assert NOT_HARD in judge_counterfactuals(broken, np.array([np.nan]), np.array([DRESS]), THRESHOLDS)[0]
 
 

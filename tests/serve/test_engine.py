@@ -11,12 +11,13 @@ from PIL import Image
 
 from skufp.actions.exposure import Exposure
 from skufp.actions.quality import FEATURES
+from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.models.adapter import Adapter
 from skufp.models.policy import ActionPolicy
 from skufp.models.siglip import tiny_siglip
-from skufp.modules.encoder_folder import encoder_marks, save_encoder
+from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks, save_encoder
 from skufp.retrieval.representations import mean_of_views, normalise
 from skufp.serve.engine import SearchEngine
 from skufp.serve.query_policy import FixedAction, LearntPolicy
@@ -155,6 +156,14 @@ def test_the_index_of_another_encoder_is_refused(upstream: dict[str, Path], tmp_
     save_encoder(tiny_siglip(16, 8, DIM, 1, 2, 1), tmp_path / "other" / "encoder")
     with pytest.raises(UserError, match="another encoder"):
         SearchEngine(tmp_path, tmp_path / "other", upstream["embed"], tmp_path / "index")
+
+
+def test_the_index_of_another_preprocessing_is_refused_as_such(upstream: dict[str, Path], tmp_path: Path) -> None:
+    _engine(upstream, tmp_path / "index", "flat")
+    marks = read_json(tmp_path / "index" / INDEX_MARKS)
+    write_json(tmp_path / "index" / INDEX_MARKS, marks | {"preprocessing": "0123"})
+    with pytest.raises(UserError, match=r"another image preprocessing \(0123"):
+        SearchEngine(tmp_path, upstream["retriever"], upstream["embed"], tmp_path / "index")
 
 
 def test_without_a_policy_a_photo_is_only_encoded(upstream: dict[str, Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """stage=embed: what made views add to it, and that without them nothing changes."""
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def _picture(seed: int, size: int = 12) -> np.ndarray:
 
 
 def _made() -> list[tuple[ViewRow, np.ndarray]]:
-    """For every SKU four kept views of two actions, one rejected, four controls and two counterfactuals."""
+    """For every SKU four kept views of two actions, one rejected, four controls, two counterfactuals, one rejected."""
     result = []
     for number, (split, pair) in enumerate(VIEWS):
         source = f"{split}{pair}-catalog0_item1"
@@ -66,6 +67,7 @@ def _made() -> list[tuple[ViewRow, np.ndarray]]:
         own += [replace(base, view_id="gen-bad", action="back", margin=9.0, kept=False, reason="copy")]
         own += [replace(base, view_id=f"ctl-{i}", action="classic", kind="control") for i in range(4)]
         own += [replace(base, view_id=f"cf-{i}", kind="counterfactual", toward_sku="x") for i in range(2)]
+        own += [replace(own[-1], view_id="cf-bad", kept=False, reason="still its own SKU")]
         result += [(row, _picture(100 * number + i)) for i, row in enumerate(own)]
     return result
 
@@ -245,6 +247,15 @@ def test_a_picture_that_is_missing_from_the_shards_is_no_silent_loss(inputs: dic
         (broken / name).write_bytes((inputs["views"] / name).read_bytes())
     with pytest.raises(RuntimeError, match="8 of 8 pictures are not in the shards"):
         _run(tmp_path / "embed", inputs | {"views": broken})
+
+
+def test_a_photo_that_is_missing_from_the_shards_is_no_vector_of_zeros(inputs: dict[str, Path], tmp_path: Path) -> None:
+    prepared = tmp_path / "prepare"
+    shutil.copytree(inputs["prepare"], prepared)
+    shutil.rmtree(prepared / "shards")
+    write_image_shards(prepared, [r for r in _records() if (r.split, r.domain) != ("dev", "query")], 100)
+    with pytest.raises(RuntimeError, match="dev: 1 of 2 rows were not seen exactly once"):
+        _run(tmp_path / "embed", inputs | {"prepare": prepared}, with_views=False)
 
 
 def test_a_mix_that_makes_no_sense_is_refused_before_anything_runs() -> None:

@@ -125,6 +125,14 @@ def test_what_is_compared(report: dict[str, Any]) -> None:
     assert report["policy"]["price"] == pytest.approx({"identity": 0, "exposure": 0.1, "sharpen": 0.1, "adapt": 0})
 
 
+def test_the_name_of_the_data_cannot_become_markup(cfg: Any, inputs: dict[str, Path], tmp_path: Path) -> None:
+    evil = "<script>x()</script>"
+    policy_report.run(OmegaConf.merge(cfg, {"data": {"name": evil}}), inputs, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert evil not in page
+    assert page.count("&lt;script&gt;x()&lt;/script&gt;") == 2
+
+
 def test_figures_by_hand(report: dict[str, Any]) -> None:
     rows = report["choices"]
     mrr = {name: 15 * row["mrr"] for name, row in rows.items()}

@@ -47,8 +47,8 @@ class ResidualHead(nn.Linear):
 class SiglipEncoder(nn.Module):
     """A transformers image-text model as a DualEncoder.
 
-    ``pretrained`` is a hub name or a local `save_pretrained` folder. ``towers``: full, frozen (only the residual
-    heads and the logit scale train), or auto (frozen without a GPU). Raises WeightsMissingError.
+    ``pretrained`` is a hub name or a local `save_pretrained` folder. ``towers``: full, or frozen (only the residual
+    heads and the logit scale train). Raises WeightsMissingError.
     """
 
     def __init__(self, pretrained: str, towers: str = "full") -> None:
@@ -109,9 +109,7 @@ class SiglipEncoder(nn.Module):
         return F.normalize(self.text_head(pooled), dim=-1)
 
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
-        """Freeze what ``towers`` says and return the rest."""
-        if towers == "auto":
-            towers = "full" if torch.cuda.is_available() else "frozen"
+        """Freeze what ``towers`` says, full or frozen, and return the rest."""
         freeze(self.model.parameters(), towers == "frozen")
         heads = [
             *self.image_head.parameters(),

@@ -33,6 +33,11 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
 
 
+def also_uses(spec: DictConfig) -> list[str]:
+    """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
+    return ["trainer.checks"] if spec.keep == "best" else []
+
+
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json and the stage's own artefact.
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from skufp.artifacts.folder import MANIFEST, Manifest
 from skufp.errors import UserError
-from skufp.pipeline import Planned, execute, fingerprint_outside, plan, upstream
+from skufp.pipeline import Planned, execute, plan, upstream
 
 STAGE = """
 VERSION = {version}
@@ -194,17 +194,6 @@ def test_how_an_outside_path_is_spelled_does_not_count(house: House) -> None:
     before = house.keys()
     assert house.keys(data__root=f"{house.photos}/") == before
     assert house.keys(data__root=os.path.relpath(house.photos)) == before
-
-
-def test_one_outside_file_counts_by_name_size_and_time(tmp_path: Path) -> None:
-    path = tmp_path / "products.csv"
-    path.write_text("sku")
-    first = fingerprint_outside(path)
-    assert first == fingerprint_outside(path)
-    os.utime(path, ns=(1, 1))
-    second = fingerprint_outside(path)
-    path.rename(tmp_path / "other.csv")
-    assert len({first, second, fingerprint_outside(tmp_path / "other.csv")}) == 3
 
 
 def test_refuse_names_the_command_to_run(house: House) -> None:

@@ -22,6 +22,7 @@ from skufp.arguments import FLAGS_WITH_VALUE, understood
 from skufp.config import check_keys, check_stages, check_targets, plain
 from skufp.errors import UserError, nearest
 from skufp.output import PlainConsole, styled
+from skufp.resolve import resolved
 from skufp.schema import Config, register_schema
 from skufp.shipped import config_folder
 
@@ -119,11 +120,10 @@ def run(cfg: DictConfig) -> None:
     threads = str(cfg.threads or os.cpu_count() or 1)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, threads)  # before torch is imported by a stage
-    os.environ.setdefault(
-        "TORCH_CPP_LOG_LEVEL", "ERROR"
-    )  # DDP warns of searches for unused parameters, which are meant
-    OmegaConf.set_readonly(cfg, True)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns that it looks for unused parameters
     try:
+        cfg = resolved(cfg)
+        OmegaConf.set_readonly(cfg, True)
         folder = execute(cfg, console)
     except UserError as error:
         fail(error)

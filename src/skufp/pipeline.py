@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +21,7 @@ from skufp.artifacts.records import safe_name
 from skufp.config import plain
 from skufp.errors import UserError, nearest
 from skufp.output import styled
+from skufp.outside import Outside
 from skufp.stages.fit_process import take_part
 from skufp.stages.processes import follow, launched
 
@@ -89,14 +89,11 @@ def plan(cfg: DictConfig) -> list[Planned]:
     if cfg.stage not in cfg.stages:
         raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
     planned: dict[str, Planned] = {}
-    outside_cache: dict[str, str] = {}
-    _visit(cfg, cfg.stage, planned, (), outside_cache)
+    _visit(cfg, cfg.stage, planned, (), Outside.of(cfg))
     return list(planned.values())
 
 
-def _visit(
-    cfg: DictConfig, name: str, planned: dict[str, Planned], path: tuple[str, ...], outside: dict[str, str]
-) -> None:
+def _visit(cfg: DictConfig, name: str, planned: dict[str, Planned], path: tuple[str, ...], outside: Outside) -> None:
     if name in path:
         raise UserError(f"conf/stages: {' -> '.join([*path, name])} is a circle")
     spec = cfg.stages.get(name)
@@ -108,17 +105,12 @@ def _visit(
     planned[name] = _planned(cfg, name, spec, planned, outside)
 
 
-def _planned(
-    cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str, Planned], cache: dict[str, str]
-) -> Planned:
-    settings = {key: plain(OmegaConf.select(cfg, key)) for key in spec.uses}
+def _planned(cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str, Planned], reader: Outside) -> Planned:
+    module = stage_module(cfg, name)
+    settings = {key: plain(OmegaConf.select(cfg, key)) for key in [*spec.uses, *also_uses(module, spec)]}
     settings["stage"] = {key: plain(spec[key]) for key in spec if key not in WIRING}
-    settings["version"] = stage_module(cfg, name).VERSION
-    outside: dict[str, str] = {}
-    for key in spec.get("outside", []):
-        for path in _paths(OmegaConf.select(cfg, key)):
-            outside[f"{key}:{len(outside)}"] = cache.setdefault(str(path), fingerprint_outside(path))
-            settings = _without_path(settings, path)
+    settings["version"] = module.VERSION
+    outside, settings = reader.read(spec.get("outside", []), settings)
     inputs = {needed: planned[needed].key for needed in spec.needs}
     identity = {"stage": name, "settings": settings, "inputs": inputs, "outside": outside}
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
@@ -128,37 +120,9 @@ def _planned(
     return replace(planned_step, done=is_finished(planned_step))
 
 
-def _paths(value: Any) -> list[Path]:
-    values = list(value) if OmegaConf.is_list(value) else [value]
-    return [Path(v) for v in values if v and Path(v).exists()]
-
-
-def _without_path(settings: Any, path: Path) -> Any:
-    """Replace an outside path by a mark: its content counts, not where it lies."""
-    if isinstance(settings, dict):
-        return {key: _without_path(value, path) for key, value in settings.items()}
-    if isinstance(settings, list):
-        return [_without_path(value, path) for value in settings]
-    return "<outside>" if isinstance(settings, str) and settings and Path(settings) == path else settings
-
-
-def fingerprint_outside(path: Path) -> str:
-    """Return a hash of the names, sizes and times of a file or of every file under a folder."""
-    digest = hashlib.sha256()
-    folders = [path] if path.is_dir() else []
-    if not folders:
-        stat = path.stat()
-        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if entry.is_dir():
-                    folders.append(Path(entry.path))
-                else:
-                    stat = entry.stat()
-                    name = os.path.relpath(entry.path, path)
-                    digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+def also_uses(module: ModuleType, spec: DictConfig) -> list[str]:
+    """Return the settings that change the result of ``spec`` and not of every stage that ``module`` runs."""
+    return list(module.also_uses(spec)) if hasattr(module, "also_uses") else []
 
 
 def stage_module(cfg: DictConfig, name: str) -> ModuleType:

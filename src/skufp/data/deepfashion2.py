@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from skufp.artifacts.file_names import files_under
+from skufp.artifacts.products import FILE as PRODUCTS
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped
 from skufp.data.captions import template_caption
 from skufp.data.sources import MissingSplitError, Source, existing_folder
@@ -42,6 +44,13 @@ class DeepFashion2(Source):
                 f"data.root={root} is not in DeepFashion2 layout: expected train/image and train/annos"
                 f" (or validation/, test/) in it, found {inside}"
             )
+
+    def files(self, splits: list[str]) -> dict[str, str]:
+        """Name everything in the splits' image/ and annos/: an image without an annotation is a row of the report."""
+        folders = [f"{split}/{kind}" for split in splits for kind in ("image", "annos")]
+        inside = [folder for folder in folders if (self.root / folder).is_dir()]
+        names = [f"{folder}/{name}" for folder in inside for name in files_under(self.root / folder)]
+        return {name: str(self.root / name) for name in [PRODUCTS, *names]}
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Return the items with a style, and what was skipped: broken files, style 0, boxes without area."""

@@ -9,7 +9,6 @@ from skufp.artifacts.records import CropRecord, Skipped
 from skufp.data.captions import template_caption
 from skufp.data.deepfashion2 import DeepFashion2
 from skufp.data.sources import Source
-from skufp.data.synthetic import CatalogueParams, generate
 
 STRUCTURE = (*KEYS, "pair_id", "style", "category_id", "category_name")  # of attributes.jsonl: what records have too
 
@@ -18,14 +17,21 @@ class Generated(Source):
     """The seeded generated catalogue, drawn into ``<prepare>/generated`` in DeepFashion2 layout."""
 
     def __init__(self, seed: int = 0, pairs: dict[str, int] | None = None) -> None:
-        self.params = CatalogueParams(seed=seed, pairs=dict(pairs)) if pairs else CatalogueParams(seed=seed)
+        self.seed, self.pairs = seed, dict(pairs) if pairs else None
+
+    def files(self, splits: list[str]) -> dict[str, str]:
+        """Name none: everything is drawn from the seed."""
+        return {}
 
     def open(self, work: Path, workers: int) -> None:
         """Draw the catalogue, unless an earlier attempt finished drawing it."""
+        from skufp.data.synthetic import CatalogueParams, generate
+
+        params = CatalogueParams(self.seed, self.pairs) if self.pairs else CatalogueParams(self.seed)
         self.root = work / "generated"
         drawn = self.root / ".drawn"
         if not drawn.exists():
-            generate(self.root, self.params, workers)
+            generate(self.root, params, workers)
             drawn.touch()
         self.layout = DeepFashion2(str(self.root))
 

@@ -3,12 +3,12 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from skufp.artifacts.file_names import files_under
 from skufp.artifacts.products import FILE as PRODUCTS
 from skufp.artifacts.products import fields_of, read_fields
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped, read_records
@@ -24,9 +24,17 @@ class MissingSplitError(Exception):
 
 
 class Source:
-    """A source of photos. ``root`` is the folder that records' ``orig_image_path`` are relative to."""
+    """A source of photos. ``root`` is the folder that records' ``orig_image_path`` are relative to.
+
+    ``PLACES`` are the settings that say where files lie: what they contain counts (see files()), not their place.
+    """
 
     root: Path
+    PLACES = ("root", "manifest", "leave_out")
+
+    def files(self, splits: list[str]) -> dict[str, str]:
+        """Return the path of every file that reading ``splits`` looks at, missing ones too, by a name that stays."""
+        raise NotImplementedError(f"{type(self).__name__} must say which files it reads")
 
     def open(self, work: Path, workers: int) -> None:
         """Get ready to read; ``work`` is the prepare stage's folder, for sources that make their photos."""
@@ -58,9 +66,15 @@ class Prepared(Source):
             raise UserError(f"data.root={root}: no <split>_image_text.jsonl there; data=prepared reads what"
                             " stage=prepare data.export_to=<folder> wrote")  # fmt: skip
 
+    def files(self, splits: list[str]) -> dict[str, str]:
+        """Name the tables of the splits, and every photo and mask in them."""
+        tables = [table for split in splits for table in self._tables(split)]
+        inside = [name for table in tables if table.is_file() for name in _photos_and_masks(table)]
+        return _in(self.root, [PRODUCTS, *(table.name for table in tables), *inside])
+
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Read `<split>_image_text.jsonl`; dev comes back inside train and is carved out again."""
-        files = [self.root / f"{s}_image_text.jsonl" for s in ([split, "dev"] if split == "train" else [split])]
+        files = self._tables(split)
         if not files[0].exists():
             raise MissingSplitError(f"{files[0].name} is not there")
         records = [r for file in files if file.exists() for r in read_records(file)]
@@ -69,10 +83,31 @@ class Prepared(Source):
             record.outline = self.root / record.mask_path if record.mask_path else None
         return records, []
 
+    def _tables(self, split: str) -> list[Path]:
+        return [self.root / f"{s}_image_text.jsonl" for s in ([split, "dev"] if split == "train" else [split])]
+
     def fields(self, split: str) -> dict[str, dict[str, str]]:
         """Return what was laid out; dev's with train's."""
         dev = super().fields("dev") if split == "train" else {}
         return dev | super().fields(split)
+
+
+def _photos_and_masks(table: Path) -> Iterator[str]:
+    """Yield the files that the records of ``table`` name, without making records of them."""
+    with table.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                yield from (row[key] for key in ("image_path", "mask_path") if row.get(key))
+            except (ValueError, AttributeError) as error:
+                raise UserError(
+                    f"{table}, line {number}: no record of a photo ({error}); lay the folder out again"
+                ) from error
+
+
+def _in(root: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return where files of ``root`` lie, by their names relative to it."""
+    return {name: os.path.join(root, name) for name in names}
 
 
 class Catalogue(Source):
@@ -98,6 +133,8 @@ class Catalogue(Source):
     def _rows(self) -> Iterator[dict[str, Any]]:
         suffix = self.manifest.suffix.lower()
         if suffix == ".parquet":
+            import pyarrow.parquet as pq  # it takes its time, and only this needs it
+
             yield from pq.read_table(self.manifest).to_pylist()
             return
         with self.manifest.open(encoding="utf-8-sig", newline="") as file:
@@ -120,6 +157,11 @@ class Catalogue(Source):
         if not isinstance(row, dict):
             raise UserError(f"{self.manifest}, line {number}: each line must be an object with sku and image")
         return row
+
+    def files(self, splits: list[str]) -> dict[str, str]:
+        """Name the table and every photo in it, whatever its split."""
+        photos = {image for row in self.rows if (image := _cell(row, "image"))}
+        return {f"manifest {self.manifest.name}": str(self.manifest)} | _in(self.root, photos)
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Return the rows of ``split``: by the split column where there is one, else by a hash of the SKU."""
@@ -162,24 +204,31 @@ def _cell(row: dict[str, Any], column: str) -> str:
 
 
 class PhotoFolder(Source):
-    """A folder per SKU, or a flat folder where each file is its own product."""
+    """A folder per SKU, or a flat folder where each file is its own product.
 
-    def __init__(self, root: str | None) -> None:
+    The folders in ``leave_out`` are not looked into: stage folders may lie among the photos, and hold photos too.
+    """
+
+    def __init__(self, root: str | None, leave_out: list[str] | None = None) -> None:
         self.root = existing_folder(root, "data=folder")
-        self.files = sorted(p for p in self.root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        if not self.files:
+        names = files_under(self.root, leave_out or [])
+        self.photos = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+        if not self.photos:
             raise UserError(f"data.root={root}: no photos there (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
+
+    def files(self, splits: list[str]) -> dict[str, str]:
+        """Name every photo, whatever its split: photos are numbered."""
+        return _in(self.root, [PRODUCTS, *self.photos])
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Return the photos whose SKU a hash puts into ``split``."""
         records = []
         numbers: dict[str, int] = {}
-        for number, file in enumerate(self.files, 1):
-            inside = file.relative_to(self.root)
-            sku = inside.parts[0] if len(inside.parts) > 1 else str(inside)
+        for number, photo in enumerate(self.photos, 1):
+            sku = photo.partition("/")[0]
             pair = numbers.setdefault(sku, len(numbers) + 1)
             if split_of(sku) == split:
-                records.append(whole_image(split, sku, pair, CATALOG, str(inside), number, ""))
+                records.append(whole_image(split, sku, pair, CATALOG, photo, number, ""))
         if not records:
             raise MissingSplitError("no product falls into it")
         return records, []

@@ -100,12 +100,10 @@ class SiglipEncoder(nn.Module):
         return F.normalize(self.text_head(pooled), dim=-1)
 
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
-        """Freeze what ``towers`` says (auto: frozen without a GPU) and return the rest.
+        """Freeze what ``towers`` says, full or frozen, and return the rest.
 
         Frozen towers leave the residual heads and the logit parameters.
         """
-        if towers == "auto":
-            towers = "full" if torch.cuda.is_available() else "frozen"
         freeze(self.model.parameters(), towers == "frozen")
         heads = [
             *self.image_head.parameters(),

@@ -9,16 +9,20 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from skufp.errors import UserError
 from skufp.stages.progress import worker_count
 
 
 def device(cfg: DictConfig) -> Any:
-    """Return the torch device that the trainer settings ask for."""
+    """Return the torch device of the trainer settings, which are resolved (see skufp.resolve)."""
     import torch
 
-    if cfg.trainer.accelerator != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("cpu")
+    if cfg.trainer.accelerator != "cuda":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError("a GPU was found, but torch cannot use it. Type trainer=cpu, or install a torch for its driver")
+    chosen = cfg.trainer.devices
+    return torch.device("cuda") if isinstance(chosen, int) else torch.device("cuda", chosen[0])
 
 
 def autocast(cfg: DictConfig) -> AbstractContextManager[Any]:

@@ -37,6 +37,11 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
 
 
+def also_uses(spec: DictConfig) -> list[str]:
+    """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
+    return ["trainer.checks"] if spec.keep == "best" else []
+
+
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json and the stage's own artefact.
 
@@ -170,7 +175,7 @@ def placement(cfg: DictConfig, processes: int) -> dict[str, Any]:
     """Return the Trainer's devices and strategy for ``processes`` that train together.
 
     Parameters that a share of the batch does not use, such as the text tower's where no photo of it has text, are
-    looked for at every step. Buffers are the same everywhere and are not sent.
+    looked for at every step, unless trainer.strategy says not to. Buffers are the same everywhere and are not sent.
     """
     from pytorch_lightning.strategies import DDPStrategy
 
@@ -180,7 +185,8 @@ def placement(cfg: DictConfig, processes: int) -> dict[str, Any]:
         devices = plain(cfg.trainer.devices)
         return {"devices": devices[:1] if isinstance(devices, list) else 1}
     nodes = launch.nodes if (launch := launched()) else 1
-    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    looks = cfg.trainer.strategy != "ddp_find_unused_parameters_false"
+    strategy = DDPStrategy(find_unused_parameters=looks, broadcast_buffers=False)
     devices = plain(cfg.trainer.devices) if nodes == 1 and launch is None else processes // nodes
     return {"devices": devices, "num_nodes": nodes, "strategy": strategy}
 

@@ -116,12 +116,8 @@ def _done(out: Path, part: Part) -> Path:
 
 def _devices(cfg: DictConfig) -> list[int]:
     """Return the numbers of the devices that share the parts; on a CPU, of the processes."""
-    import torch
-
-    wanted = cfg.trainer.devices
-    if wanted in (-1, "-1", "auto"):
-        return list(range(torch.cuda.device_count() if device(cfg).type == "cuda" else 1))
-    return list(range(wanted)) if isinstance(wanted, int) else list(wanted)
+    chosen = cfg.trainer.devices
+    return list(range(chosen)) if isinstance(chosen, int) else list(chosen)
 
 
 def _worker(rank: int, devices: list[int], cfg_yaml: str, inputs: dict[str, Path], out: Path) -> None:

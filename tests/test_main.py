@@ -257,13 +257,20 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "    said = {'image': list(cfg.query.image), 'text': list(cfg.query.text)}\n"
         "    (out / 'said.json').write_text(json.dumps(said))\n"
     )
+    (folder / "skufp_echo.py").write_text(
+        "import skufp.config, skufp.targets\n"
+        "known = skufp.targets.stage_modules()\n"
+        "skufp.config.stage_modules = lambda: known | {'echo_search'}\n"
+        "from skufp.__main__ import main\n"
+        "main()\n"
+    )
     return folder
 
 
 def _run(echo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"SKUFP_CONF": str(echo / "conf"), "PYTHONPATH": str(echo), "PYTHONUTF8": "1"}
+    environment = os.environ | {"SKUFP_CONF": str(echo / "conf"), "PYTHONUTF8": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "skufp", *arguments],
+        [sys.executable, str(echo / "skufp_echo.py"), *arguments],
         cwd=echo,
         env=environment,
         capture_output=True,

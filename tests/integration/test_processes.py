@@ -164,7 +164,7 @@ def test_other_processes_end_when_the_first_is_killed(tmp_path, chain, beside) -
 @pytest.mark.slow
 def test_under_torchrun_the_others_follow_the_first(tmp_path, chain, beside, only) -> None:
     beside(tmp_path, "prepare")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "-m", "skufp"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "skufp"]
     settings = [*chain.settings, *ALONE, "stage=fingerprint"]
     result = subprocess.run([*command, *settings], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr

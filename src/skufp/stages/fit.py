@@ -155,10 +155,9 @@ def make_trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path, lo
     from skufp.config import build
 
     every = max(1, spec["steps"] // cfg.trainer.checks)
-    callbacks = [build(c) for c in spec["callbacks"].values()] + [RandomState()]
+    averaging = [EMAWeightAveraging(decay=spec["ema"])] if spec["ema"] > 0 else []
+    callbacks = [*averaging, *(build(c) for c in spec["callbacks"].values()), RandomState()]  # averages before all else
     callbacks += checkpoints(out / CHECKPOINTS, every, spec["keep"], data.has_dev_queries)
-    if spec["ema"] > 0:
-        callbacks.append(EMAWeightAveraging(decay=spec["ema"]))
     first = (launch := launched()) is None or launch.rank == 0
     if cfg.progress and logger is not False and first:
         callbacks.append(TQDMProgressBar(refresh_rate=10))

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from skufp.artifacts.folder import read_json
-from skufp.stages.processes import FOUND, end_with_parent
+from skufp.stages.processes import FOUND, end_with_parent, meeting_at
 
 
 def take_part(folder: Path) -> None:
@@ -17,7 +17,8 @@ def take_part(folder: Path) -> None:
     cfg: Any = OmegaConf.load(folder / "config.yaml")
     job = read_json(folder / FOUND)
     resume = Path(job["resume"]) if job["resume"] else None
-    fit.take_part(cfg, job["inputs"], folder, resume)
+    with meeting_at(job["port"]):
+        fit.take_part(cfg, job["inputs"], folder, resume)
 
 
 if __name__ == "__main__":

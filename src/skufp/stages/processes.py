@@ -56,35 +56,50 @@ def process_count(cfg: DictConfig) -> int:
 
 
 @contextmanager
-def together(cfg: DictConfig, inputs: Mapping[str, str], out: Path, resume: Path | None) -> Iterator[Path]:
-    """Let the other processes take part in the fit of ``cfg.stage``; yield the folder that they share.
+def together(cfg: DictConfig, inputs: Mapping[str, str], out: Path, resume: Path | None) -> Iterator[None]:
+    """Let the other processes take part in the fit of ``cfg.stage`` while the context lasts.
 
-    Call it in the first process, with the module's start already in the folder. On leaving, the others have ended. One
-    that fails ends this process too, with exit code 1 and the last lines of what it said.
+    Call it in the first process, with the module's start already in the folder JOB of ``out``. On leaving, the others
+    have ended. One that fails ends this process too, with exit code 1 and the last lines of what it wrote.
     """
-    folder, launch = out / JOB, launched()
-    cfg_file = folder / "config.yaml"
-    OmegaConf.save(cfg, cfg_file, resolve=True)
-    job = {"launch": launch.id if launch else "", "inputs": dict(inputs), "resume": str(resume) if resume else None}
-    write_json(folder / FOUND, job)
+    folder, launch, port = out / JOB, launched(), _free_port()
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    write_json(folder / FOUND, {
+        "launch": launch.id if launch else "", "port": port, "inputs": dict(inputs),
+        "resume": str(resume) if resume else None,
+    })  # fmt: skip
     if launch is not None:
-        yield folder
+        with meeting_at(port):
+            yield
         return
     world = process_count(cfg)
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(world), "NODE_RANK": "0"}
-    before = {name: os.environ.get(name) for name in (*shared, "LOCAL_RANK")}
+    shared = {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": str(world), "NODE_RANK": "0"}
     others = [_start(folder, shared | {"LOCAL_RANK": str(rank)}) for rank in range(1, world)]
-    watch = threading.Event()
-    threading.Thread(target=_end_with, args=(others, folder, watch), daemon=True).start()
-    os.environ.update(shared, LOCAL_RANK="0")
+    done = threading.Event()
+    threading.Thread(target=_end_with, args=(others, folder, done), daemon=True).start()
     try:
-        yield folder
+        with meeting_at(port, **shared, LOCAL_RANK="0"):
+            yield
         for other in others:
             other.wait()
     finally:
-        watch.set()
+        done.set()
         for other in others:
             other.kill()
+
+
+@contextmanager
+def meeting_at(port: int, **variables: str) -> Iterator[None]:
+    """Let a fit's processes find each other at a port of its own; set further environment variables meanwhile.
+
+    A store that torchrun keeps for the whole run would still hold the addresses of the fit before.
+    """
+    variables |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:

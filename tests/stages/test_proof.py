@@ -142,7 +142,10 @@ def test_the_proof_by_hand(tmp_path: Path) -> None:
     counted = {"queries": 4, "skus": 2, "pairs": 2, "standard_error": pytest.approx((2 / 36 * 2) ** 0.5 / 4)}
     counted |= {"false_positive_rate": 0.05, "trained_is_kept": False}
     worse = _decided(inputs, tmp_path / "worse", trained=LAST, start=FIRST)
-    assert worse == counted | {"gain": pytest.approx(-5 / 12), "p": 1}  # sums -1, -2/3 and, unseen, -2: the lowest total
+    assert worse == counted | {
+        "gain": pytest.approx(-5 / 12),
+        "p": 1,
+    }  # sums -1, -2/3 and, unseen, -2: the lowest total
     # Sums +1 and +2/3, and unseen -(2/2 + 1 + 1/3) / 2 = -7/6: of 8 patterns those with a total of 1/2 or more.
     better = _decided(inputs, tmp_path / "better", trained=FIRST, start=LAST)
     assert better == counted | {"gain": pytest.approx(5 / 12), "p": 4 / 8}

@@ -8,7 +8,11 @@ from omegaconf import MISSING
 
 @dataclass
 class Training:
-    """How the retriever is trained: one recipe per model."""
+    """How the retriever is trained: one recipe per model.
+
+    ``wise_ft``: shares of the training to choose from when it is done (stages/retriever_mix.py); null keeps all of it,
+    the only sensible choice where the start is no pretrained model.
+    """
 
     towers: str = "full"
     steps: int = 400
@@ -29,6 +33,7 @@ class Training:
     prefix_dims: list[int] = field(default_factory=list)
     negatives: str | None = None
     keep: str = "last"
+    wise_ft: list[float] | None = None
 
 
 @dataclass

@@ -14,12 +14,13 @@ from skufp.artifacts.folder import write_json
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import worker_count
 
-VERSION = 3
+VERSION = 4
 KEEP = ("last", "best", "proven")
 
 
 def check(cfg: DictConfig) -> None:
     """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
+    from skufp.config import plain
     from skufp.data.captions import TEXTS
 
     if cfg.data.text not in TEXTS:
@@ -31,13 +32,32 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"stages.{name}.keep=proven: only fingerprints are proven; write best or last")
         if spec.run == __name__ and (not isinstance(folds := spec.get("folds", 0), int) or folds < 0 or folds == 1):
             raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
+        if spec.run == __name__ and spec.keep == "proven":
+            check_rate(f"stages.{name}.false_positive_rate", spec.get("false_positive_rate", 0.05))
+        if spec.run == __name__ and spec.get("wise_ft") is not None:
+            check_alphas(plain(spec.wise_ft))
+
+
+def check_rate(name: str, rate: Any) -> None:
+    """Refuse a false-positive rate that is none."""
+    if not isinstance(rate, int | float) or not 0 < rate < 1:
+        raise UserError(f"{name}={rate}: give a share above 0 and below 1, e.g. 0.05")
+
+
+def check_alphas(alphas: Any) -> None:
+    """Refuse shares of the training that are none, or that leave the start out, which all others are compared with."""
+    if not all(isinstance(alpha, int | float) and 0 <= alpha <= 1 for alpha in alphas) or 0 not in alphas:
+        raise UserError(
+            f"model.training.wise_ft={alphas}: give shares of the training from 0 to 1, 0 among them, e.g."
+            " model.training.wise_ft=[0,0.25,0.5,0.75,1], or null to keep all of it"
+        )
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json and the stage's own artefact.
 
     ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
-    better than the start, else the start.
+    better than the start, else the start. ``wise_ft``: what ``keep`` leaves is then averaged with the start.
     """
     import pytorch_lightning as pl
     import torch
@@ -46,6 +66,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.modules.optimiser import raise_if_diverged
     from skufp.stages.device import set_threads
     from skufp.stages.proof import is_proven
+    from skufp.stages.retriever_mix import mix_weights
 
     quiet()
     set_threads(cfg)
@@ -56,24 +77,29 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     module = build(spec["module"], steps=spec["steps"], **data.module_arguments())
     data.attach(module)
     last = out / "checkpoints" / "last.ckpt"
-    if data.can_train and hasattr(module, "initialise") and not last.exists():
+    needs_start = spec["keep"] == "proven" or spec.get("wise_ft")  # of a resumed fit too
+    if data.can_train and hasattr(module, "initialise") and (needs_start or not last.exists()):
         module.initialise(data.first_batches())
-    start = copy.deepcopy(module) if spec["keep"] == "proven" else None
+    start = copy.deepcopy(module) if needs_start else None
+    mix: dict[str, Any] = {}
     trainable = [p for p in module.parameters() if p.requires_grad]
     trainer, checkpoint = _trainer(cfg, spec, data, out)
     if spec["steps"] > 0 and trainable and data.can_train:
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         _raise_if_stopped(trainer)
+        _take_average(trainer, module)
         raise_if_diverged(module)
         if spec["keep"] == "best" and checkpoint.best_model_path:
             module.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
-        if start is not None and not is_proven(cfg, folders, start, module, data, out):
+        if start is not None and spec["keep"] == "proven" and not is_proven(cfg, folders, start, module, data, out):
             module.load_state_dict(start.state_dict())
+        if start is not None and spec.get("wise_ft"):
+            mix = mix_weights(cfg, start, module, data, out)
     trainer.strategy.connect(module.eval())
     trainer.save_checkpoint(out / "best.ckpt", weights_only=True)
     metrics = _validate(trainer, module, data)
     if trainer.is_global_zero:
-        write_json(out / "metrics.json", {"steps": trainer.global_step, **metrics})
+        write_json(out / "metrics.json", {"steps": trainer.global_step, **metrics, **mix})
         locate(spec["export"])(module.eval(), data, out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
         _finish_logging(trainer)
@@ -138,6 +164,15 @@ def _validate(trainer: Any, module: Any, data: Any) -> dict[str, float]:
         return {}
     results = trainer.validate(module, data, verbose=False)
     return {key: float(value) for key, value in (results[0] if results else {}).items()}
+
+
+def _take_average(trainer: Any, module: Any) -> None:
+    """Give ``module`` its averaged weights again: a fit that is resumed after its last step ends without doing so."""
+    from pytorch_lightning.callbacks import EMAWeightAveraging
+
+    for callback in trainer.callbacks:
+        if isinstance(callback, EMAWeightAveraging):
+            callback.on_train_end(trainer, module)
 
 
 def _raise_if_stopped(trainer: Any) -> None:

@@ -25,7 +25,7 @@ BLOCK = 1024  # queries ranked at a time
 
 
 class Evidence(NamedTuple):
-    """What training changed, by query: ``gains`` [Q] in reciprocal rank, from ``before`` [Q], of ``skus``, ``pairs``."""
+    """Queries of ``skus`` in ``pairs``: their ``gains`` [Q] in reciprocal rank, from ``before`` [Q]."""
 
     gains: np.ndarray
     skus: list[str]
@@ -55,7 +55,7 @@ def is_proven(cfg: DictConfig, inputs: dict[str, str], start: Any, trained: Any,
 
 
 def tested(evidence: Evidence, false_positive_rate: float) -> dict[str, Any]:
-    """Return the proof: numbers of queries, SKUs and pairs, the mean gain, its standard error over pairs, p, verdict."""
+    """Return the proof: how many queries, SKUs and pairs, the mean gain, its standard error over pairs, p, verdict."""
     from skufp.retrieval.bootstrap import standard_error
     from skufp.retrieval.sign_flip import proof_p
 

@@ -73,10 +73,11 @@ def kept(proof: dict[str, Any]) -> str:
     """Say what the fingerprint stage decided, of the first seed, and on what evidence."""
     if not proof:
         return "Nothing was trained."
+    p = f", p = {proof['p']:.3f}" if "p" in proof else ""  # summaries of older runs have none
     what = "The trained aggregator was kept" if proof["trained_is_kept"] else "The mean was kept"
     return (
         f"{what} (first seed): training changed the reciprocal rank of {proof['queries']} train and dev queries that it"
-        f" did not learn from by {proof['gain']:+.3f} (standard error {proof['standard_error']:.3f})."
+        f" did not learn from by {proof['gain']:+.3f} (standard error {proof['standard_error']:.3f}{p})."
     )
 
 

@@ -34,6 +34,7 @@ SAME_AS: dict[str, list[str]] = {
     "no_rank": [f"loss.weights.{name}=0" for name in RANKING],
     "no_siblings": ["loss.sibling_weight=1"],
     "no_proof": ["stages.fingerprint.keep=last"],
+    "no_wise": ["model.training.wise_ft=null"],
     "random_teacher": ["stages.teacher.choose=random"],
 }
 # The first stage that each must run again; what comes before it is shared with every other ablation.
@@ -41,8 +42,10 @@ FIRST_CHANGED = {
     "frozen_towers": "retriever", "mean_pool": "fingerprint", "multi_vector": "fingerprint",
     "no_distill": "fingerprint", "no_meta": "fingerprint", "no_rank": "fingerprint", "no_siblings": "fingerprint",
     "no_proof": "fingerprint",
+    "no_wise": "retriever",
     "random_teacher": "teacher",
 }  # fmt: skip
+MODEL = {"no_wise": "model=lite"}  # whose start is a pretrained model; the default has none to average with
 ORDER = ["prepare", "retriever", "embed", "teacher", "fingerprint", "index"]
 # The ablations that experiments/ablations.yaml must at least compare.
 WANTED = {
@@ -92,9 +95,9 @@ def _keys(*overrides: str, stage: str = "index") -> dict[str, str]:
     return {step.name: step.key for step in plan(cfg)}
 
 
-def _changed(*overrides: str) -> list[str]:
+def _changed(*overrides: str, model: str = "model=siglip_tiny") -> list[str]:
     """The stages that overrides make run again."""
-    before, after = _keys(), _keys(*overrides)
+    before, after = _keys(model), _keys(model, *overrides)
     assert sorted(before) == sorted(after) == sorted(ORDER)
     return [stage for stage in ORDER if before[stage] != after[stage]]
 
@@ -113,15 +116,22 @@ def test_every_ablation_is_described_here() -> None:
 
 @pytest.mark.parametrize("name", sorted(SAME_AS))
 def test_an_ablation_is_its_name_and_what_it_stands_for(name: str) -> None:
-    found = _settings(_composed(f"ablation={name}"))
-    assert found == _settings(_composed(*SAME_AS[name])) | {"ablation": name}
-    changed = {key for key, value in _settings(_composed()).items() if found.get(key) != value}
+    model = [MODEL[name]] if name in MODEL else []
+    found = _settings(_composed(*model, f"ablation={name}"))
+    assert found == _settings(_composed(*model, *SAME_AS[name])) | {"ablation": name}
+    changed = {key for key, value in _settings(_composed(*model)).items() if found.get(key) != value}
     assert changed - {"ablation"} or name == "none", f"ablation={name} changes nothing"
 
 
 @pytest.mark.parametrize(("name", "first"), FIRST_CHANGED.items())
 def test_an_ablation_shares_what_comes_before_its_change(name: str, first: str) -> None:
-    assert _changed(f"ablation={name}") == ORDER[ORDER.index(first) :]
+    changed = _changed(f"ablation={name}", model=MODEL.get(name, "model=siglip_tiny"))
+    assert changed == ORDER[ORDER.index(first) :]
+
+
+def test_a_model_from_scratch_has_no_start_to_average_with() -> None:
+    assert _changed("ablation=no_wise") == []
+    assert [m for m in _choices("model") if _composed(f"model={m}").model.training.wise_ft is None] == ["siglip_tiny"]
 
 
 @pytest.mark.parametrize("name", sorted(set(SAME_AS) - {"frozen_towers"}))

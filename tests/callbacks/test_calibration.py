@@ -87,15 +87,23 @@ def test_the_gain_must_exceed_its_error_over_skus() -> None:
 def test_luck_alone_acts_as_seldom_as_promised() -> None:
     """Predictions that know nothing, effects of mean 0, the worst case: at most exp(-caution² / 2), plus chance."""
     rng, trials = np.random.default_rng(1), 400
-    acts = {1.0: 0, 2.0: 0}
+    acts = {1.0: 0, 2.0: 0, PolicyCalibration(0.05).caution: 0}
     for _ in range(trials):
         predicted, realised = rng.random(150), rng.normal(0, 0.6, 150) * (rng.random(150) < 0.6)
         for caution in acts:
             acts[caution] += math.isfinite(_alone(predicted.tolist(), realised.tolist(), caution).threshold)
     assert 0.35 < acts[1.0] / trials < math.exp(-1 / 2)  # why one standard error is not enough
     assert acts[2.0] / trials < math.exp(-2)
+    assert acts[PolicyCalibration(0.05).caution] / trials <= 0.05
 
 
-def test_a_caution_that_means_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match=r"policy\.caution=-1: give a number of standard errors"):
-        PolicyCalibration(caution=-1)
+def test_the_rate_says_how_many_standard_errors_a_gain_must_exceed() -> None:
+    assert PolicyCalibration(0.05).caution == pytest.approx(2.4477, abs=1e-4)
+    assert PolicyCalibration(math.exp(-2)).caution == pytest.approx(2)
+    assert PolicyCalibration(1).caution == 0
+
+
+@pytest.mark.parametrize("rate", [-1, 0, 2, math.nan])
+def test_a_rate_that_means_nothing_is_refused(rate: float) -> None:
+    with pytest.raises(UserError, match=rf"policy\.false_positive_rate={rate}: give a share above 0 and at most 1"):
+        PolicyCalibration(rate)

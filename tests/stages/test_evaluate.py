@@ -33,7 +33,19 @@ def test_all_methods_are_there_in_order(metrics: dict[str, Any]) -> None:
 
 
 def test_keys_that_others_read(metrics: dict[str, Any]) -> None:
-    keys = {"run", "gallery", "queries", "image", "text", "strata", "item_level", "latency", "proof", "try_next"}
+    keys = {
+        "run",
+        "gallery",
+        "queries",
+        "image",
+        "text",
+        "strata",
+        "item_level",
+        "latency",
+        "proof",
+        "wise_ft",
+        "try_next",
+    }
     keys |= {"gap", "only_query_share", "sizes", "gain_of_generated", "texts", "rich_text", "relevance"}
     assert keys == set(metrics)
     assert metrics["run"]["text"] == "template"

@@ -153,7 +153,7 @@ def _key(cfg: DictConfig, **changes: Any) -> str:
 def test_the_stages_key_does_not_depend_on_what_search_does_with_it() -> None:
     default, fixed = _composed("policy=default"), _composed("policy=fixed", "policy.action=sharpen")
     assert _key(default) == _key(fixed)
-    assert _key(default, caution=1.0) != _key(default, price={"reencode": 0.5}) != _key(default)
+    assert _key(default, false_positive_rate=0.5) != _key(default, price={"reencode": 0.5}) != _key(default)
 
 
 def test_what_search_needs_follows_the_choice() -> None:

@@ -96,6 +96,12 @@ FIRST = Pool(lambda views, meta: views[:, 0])
 LAST = Pool(lambda views, meta: views[:, -1])
 
 
+NOTHING = {
+    "queries": 0, "skus": 0, "pairs": 0, "gain": 0.0, "standard_error": 0.0, "p": 1.0, "false_positive_rate": 0.05,
+    "trained_is_kept": False,
+}  # fmt: skip
+
+
 def _decided(inputs: dict[str, str], out: Path, trained: Pool, start: Pool = MEAN) -> Any:
     """The proof from dev queries alone."""
     out.mkdir()
@@ -127,15 +133,39 @@ def test_the_proof_by_hand(tmp_path: Path) -> None:
         1: [((0.0, 0.9, 0.0), (0.0, 0.7, 0.1)), ((0.0, 0.9, 0.0), (0.6, 0.1, 0.5))],  # 1 and 1; 1 and 3
     }
     inputs = _embedded(tmp_path / "embed", dev=_hand_made(asked))
-    found, skus = gains(FIRST, LAST, _data(inputs), "dev", lambda pair, pool: True)
+    found, skus, before, pairs = gains(FIRST, LAST, _data(inputs), "dev", lambda pair, pool: True)
+    assert before.tolist() == [1, 1, 1, 1]
+    assert pairs == ["dev/0", "dev/0", "dev/1", "dev/1"]
     assert found.tolist() == pytest.approx([-1 / 2, -1 / 2, 0, -2 / 3])
     assert skus == ["dev/sku-0", "dev/sku-0", "dev/sku-1", "dev/sku-1"]
     # The mean is -5/12; residuals add up to -1/6 in SKU 0 and 1/6 in SKU 1.
-    counted = {"queries": 4, "skus": 2, "standard_error": pytest.approx((2 / 36 * 2) ** 0.5 / 4)}
+    counted = {"queries": 4, "skus": 2, "pairs": 2, "standard_error": pytest.approx((2 / 36 * 2) ** 0.5 / 4)}
+    counted |= {"false_positive_rate": 0.05, "trained_is_kept": False}
     worse = _decided(inputs, tmp_path / "worse", trained=LAST, start=FIRST)
-    assert worse == counted | {"gain": pytest.approx(-5 / 12), "trained_is_kept": False}
+    assert worse == counted | {
+        "gain": pytest.approx(-5 / 12),
+        "p": 1,
+    }  # sums -1, -2/3 and, unseen, -2: the lowest total
+    # Sums +1 and +2/3, and unseen -(2/2 + 1 + 1/3) / 2 = -7/6: of 8 patterns those with a total of 1/2 or more.
     better = _decided(inputs, tmp_path / "better", trained=FIRST, start=LAST)
-    assert better == counted | {"gain": pytest.approx(5 / 12), "trained_is_kept": True}
+    assert better == counted | {"gain": pytest.approx(5 / 12), "p": 4 / 8}
+
+
+def test_a_gain_of_many_pairs_is_proven_and_of_their_siblings_in_one_pair_is_not(tmp_path: Path) -> None:
+    """Every query rises from rank 2 to 1; twelve pairs say so, or one pair of twelve SKUs."""
+    samples = []
+    for i in range(12):
+        views = np.zeros((2, 40), np.float32)
+        views[0, 1 + (i + 1) % 12] = views[1, 1 + i] = 1  # the first view is the next SKU's garment
+        samples.append(_sample("dev", i, views, views[1:], [0, 0]))
+    proofs = [_decided(_embedded(tmp_path / "a", dev=samples), tmp_path / "many", trained=LAST, start=FIRST)]
+    for sample in samples:
+        sample["meta"]["pair_id"] = 7
+    proofs += [_decided(_embedded(tmp_path / "b", dev=samples), tmp_path / "one", trained=LAST, start=FIRST)]
+    assert [(p["gain"] > 0.5, p["skus"], p["pairs"], p["trained_is_kept"]) for p in proofs] == [
+        (True, 12, 12, True), (True, 12, 1, False)
+    ]  # fmt: skip
+    assert proofs[0]["p"] == pytest.approx(2 / 2**13)  # of one sign each, or with the unseen pair's turned
 
 
 def test_a_gain_within_its_standard_error_proves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,7 +197,7 @@ def test_one_skus_luck_among_many_that_stay_proves_nothing(tmp_path: Path) -> No
 def test_neither_the_start_itself_nor_what_is_no_number_is_kept(tmp_path: Path) -> None:
     inputs = _embedded(tmp_path / "embed", dev=_skus("dev", 6, useful=True))
     proof = _decided(inputs, tmp_path / "out", trained=MEAN)
-    assert proof == {"queries": 12, "skus": 6, "gain": 0.0, "standard_error": 0.0, "trained_is_kept": False}
+    assert proof == NOTHING | {"queries": 12, "skus": 6, "pairs": 6}
     diverged = Pool(lambda views, meta: views[:, 0] * float("nan"))
     assert _decided(inputs, tmp_path / "nan", trained=diverged)["gain"] < -0.2  # every rank is the last
 
@@ -188,7 +218,7 @@ def test_gains_of_chosen_queries_against_a_naive_loop(
     for sample in skus:
         sample["meta"]["pools"] = ["held_out", "learn"]
     data = _data(_embedded(tmp_path / "embed", train=skus))  # four batches, the last of two SKUs
-    found, names = gains(FIRST, MEAN, data, "train", lambda pair, pool: pair % 2 == 1 and pool == "learn")
+    found, names, *_ = gains(FIRST, MEAN, data, "train", lambda pair, pool: pair % 2 == 1 and pool == "learn")
     first = np.stack([s["views"][0] for s in skus])
     mean = _unit(np.stack([s["views"].mean(axis=0) for s in skus]))
     expected = [
@@ -238,8 +268,7 @@ def test_evidence_is_all_of_dev_and_every_held_out_train_query_once(tmp_path: Pa
     assert {key: (proof["queries"], proof["skus"]) for key, proof in counts.items()} == {
         ("both", 0): (10, 5), ("both", 3): (32, 16), ("no_dev", 0): (0, 0), ("no_dev", 3): (22, 11),
     }  # fmt: skip
-    nothing = {"queries": 0, "skus": 0, "gain": 0.0, "standard_error": 0.0, "trained_is_kept": False}
-    assert counts["no_dev", 0] == nothing
+    assert counts["no_dev", 0] == NOTHING
     cfg = _config(*QUICK, "stages.fingerprint.folds=3", "fingerprint_seed=4")
     parts = [cross_fitted(cfg, both, MEAN, fold)[1] for fold in range(3)]
     for fold, skus in enumerate(parts):
@@ -268,10 +297,10 @@ def test_any_stage_may_train_another_without_a_fold(tmp_path: Path) -> None:
     """The module is the one that the proof scores, though the folds are not the spec's own and another stage asks."""
     inputs = _embedded(tmp_path / "embed", train=_skus("train", 12, useful=True))
     cfg = _config(*QUICK, "stages.fingerprint.folds=3")
-    found, skus = cross_fitted(cfg, inputs, MEAN, 1)
+    found, skus, *_ = cross_fitted(cfg, inputs, MEAN, 1)
     other = _config(*QUICK, "stage=actions", "stages.fingerprint.folds=2")
     module, data = fit_without(other, plain(other.stages.fingerprint), inputs, (1, 3))
-    again, same = gains(MEAN, module, data, "train", lambda pair, pool: fold_of_pair(pair, 3, 0) == 1)
+    again, same, *_ = gains(MEAN, module, data, "train", lambda pair, pool: fold_of_pair(pair, 3, 0) == 1)
     assert same == skus
     assert (found != 0).any()
     np.testing.assert_array_equal(again, found)
@@ -327,6 +356,7 @@ def test_what_truly_helps_is_kept(tmp_path: Path) -> None:
     table, proof = _fit(inputs, tmp_path / "out", *FITTED)
     assert proof["trained_is_kept"]
     assert proof["gain"] > 3 * proof["standard_error"] > 0
+    assert proof["p"] < 0.01
     assert (proof["queries"], proof["skus"]) == (224, 112)
     means = VectorTable(
         _unit(np.stack([s["views"].mean(axis=0) for s in unseen])), table.where(split="validation").rows

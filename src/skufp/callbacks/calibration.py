@@ -41,7 +41,8 @@ def calibrate(predicted: np.ndarray, realised: np.ndarray, sku: np.ndarray, caut
     largest. As the best of many, it looks good by luck: where predictions know nothing, sums along the order of
     predictions are a random walk, whose height at its highest point exceeds ``caution`` standard errors with
     probability exp(-caution² / 2) at most (the end of a Brownian meander has a Rayleigh law; Denisov 1984): 61 % at 1,
-    14 % at 2, 4 % at 2.5; less where actions hurt on the whole. Errors are over SKUs ``sku`` [N].
+    14 % at 2, 5 % at 2.45; less where actions hurt on the whole. Errors are over SKUs ``sku`` [N]. The law is one of
+    many small effects: where an action hurts a few SKUs much and helps most a little, chance acts more often.
     """
     usable = np.where(predicted > 0, predicted, 0.0)  # what is no number promises nothing
     candidates = np.unique(np.append(usable, 0.0))[::-1]
@@ -64,13 +65,17 @@ class PolicyCalibration(pl.Callback):
     """Sets ``strength`` and ``threshold`` of ``module.network`` from queries that did not teach what predicts them.
 
     They are those of the DataModule's ``evidence``: train queries, each predicted by the member that was trained
-    without its fold, and dev queries. Writes calibration.json into the stage's folder.
+    without its fold, and dev queries. Of policies that know nothing at most a share ``false_positive_rate`` acts: the
+    gain must exceed √(-2 ln rate) standard errors (see calibrate). Writes calibration.json into the stage's folder.
     """
 
-    def __init__(self, caution: float = 2.0) -> None:
-        if not caution >= 0:
-            raise UserError(f"policy.caution={caution}: give a number of standard errors, 0 or more, e.g. 2")
-        self.caution = caution
+    def __init__(self, false_positive_rate: float = 0.05) -> None:
+        if not 0 < false_positive_rate <= 1:
+            raise UserError(
+                f"policy.false_positive_rate={false_positive_rate}: give a share above 0 and at most 1, e.g. 0.05"
+            )
+        self.false_positive_rate = false_positive_rate
+        self.caution = math.sqrt(-2 * math.log(false_positive_rate))
 
     @torch.no_grad()
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -95,7 +100,8 @@ class PolicyCalibration(pl.Callback):
     def _report(self, found: Calibration, strength: dict[str, float], folder: Path) -> None:
         acts = math.isfinite(found.threshold)
         values = {name: value if math.isfinite(value) else None for name, value in asdict(found).items()}
-        write_json(folder / FILE, values | {"strength": strength, "caution": self.caution, "acts": acts})
+        write_json(folder / FILE, {**values, "strength": strength, "caution": self.caution,
+                                    "false_positive_rate": self.false_positive_rate, "acts": acts})  # fmt: skip
         if not acts:
             print(
                 f"the policy will never act: at its best threshold it would change the log rank of {found.queries}"

@@ -40,7 +40,8 @@ class Policy:
     """What may be done to a query photo before it is searched for: nothing, one fixed ``action``, or what pays.
 
     ``needs`` are the stages of stage=search. ``folds`` is how many networks share the decision, each trained without
-    one fold of pairs. ``caution``: how many standard errors the gain must exceed. ``price``: by action, in log rank.
+    one fold of pairs. ``false_positive_rate``: the share of policies that may act though they know nothing
+    (see callbacks/calibration.py). ``price``: by action, in log rank.
     """
 
     name: str = "none"
@@ -49,5 +50,5 @@ class Policy:
     network: PolicyNetwork = field(default_factory=PolicyNetwork)
     training: PolicyTraining = field(default_factory=PolicyTraining)
     folds: int = 4
-    caution: float = 2.0
+    false_positive_rate: float = 0.05
     price: dict[str, float] = field(default_factory=dict)

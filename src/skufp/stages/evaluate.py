@@ -26,9 +26,10 @@ from skufp.stages.evaluate_methods import Gallery, keep_skus, rank_all, search_t
 from skufp.stages.evaluate_report import example_queries, example_search, try_next, write_report
 from skufp.stages.evaluate_table import gain_lines, relevance_table, tables, texts_table
 from skufp.stages.evaluate_texts import TEXTS, text_queries, told_apart
+from skufp.stages.retriever_mix import lines as retriever_lines
 from skufp.stages.wandb_group import log_evaluation_if_asked
 
-VERSION = 3
+VERSION = 4
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
@@ -63,7 +64,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         "sizes": sizes(cfg, gallery, means, vectors, target),
         "item_level": item_level(queries, gallery),
         "latency": latency(inputs, queries, gallery),
-        "proof": proof(inputs),
+        "proof": report_of(inputs, "fingerprint", "proof.json"),
+        "wise_ft": report_of(inputs, "retriever", "wise_ft.json"),
         "try_next": example_search(cfg, inputs, queries),
     }  # fmt: skip
     write_json(out / "metrics.json", metrics)
@@ -84,9 +86,9 @@ def run_names(cfg: DictConfig) -> dict[str, Any]:
     return names | {"text": str(cfg.data.text), "ablation": str(cfg.ablation)} | seeds
 
 
-def proof(inputs: dict[str, Path]) -> dict[str, Any]:
-    """Return what the fingerprint stage found before it kept or dropped what it had learnt; empty if untrained."""
-    path = inputs["fingerprint"] / "proof.json"
+def report_of(inputs: dict[str, Path], stage: str, file: str) -> dict[str, Any]:
+    """Return what a training stage found before it kept or dropped what it had learnt; empty if it did not ask."""
+    path = inputs[stage] / file
     return dict(read_json(path)) if path.exists() else {}
 
 
@@ -166,12 +168,14 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     if metrics["relevance"]:
         console.print(relevance_table(metrics))
     for line in gain_lines(metrics.get("gain_of_generated", {})):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True)
+    for line in retriever_lines(found) if (found := metrics["wise_ft"]) else []:
+        console.print(line, soft_wrap=True)
     if found := metrics.get("proof"):
         kept = "what was learnt is kept" if found["trained_is_kept"] else "so the fingerprint stays untrained"
         console.print(
             f"fingerprint: training changed the reciprocal rank of {found['queries']} queries it did not learn from"
-            f" by {found['gain']:+.3f} (standard error {found['standard_error']:.3f}): {kept}"
+            f" by {found['gain']:+.3f} (standard error {found['standard_error']:.3f}, p = {found['p']:.3f}): {kept}"
         )
     encode, search = metrics["latency"]["encode"], metrics["latency"]["search"]
     console.print(

@@ -13,17 +13,18 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.errors import UserError, nearest
-from skufp.stages.processes import JOB, launched, process_count, together
+from skufp.stages.fit_trainer import CHECKPOINTS, WATCH, make_logger, make_trainer, newest_checkpoint
+from skufp.stages.processes import JOB, process_count, together
 from skufp.stages.progress import worker_count
 
 VERSION = 4
 KEEP = ("last", "best", "proven")
-WATCH = "val/mrr"  # what keep=best goes by
-CHECKPOINTS, START = "checkpoints", "start.pt"
+START = "start.pt"  # the module's state before the fit, for the other processes
 
 
 def check(cfg: DictConfig) -> None:
     """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
+    from skufp.config import plain
     from skufp.data.captions import TEXTS
 
     if cfg.data.text not in TEXTS:
@@ -35,6 +36,25 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"stages.{name}.keep=proven: only fingerprints are proven; write best or last")
         if spec.run == __name__ and (not isinstance(folds := spec.get("folds", 0), int) or folds < 0 or folds == 1):
             raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
+        if spec.run == __name__ and spec.keep == "proven":
+            check_rate(f"stages.{name}.false_positive_rate", spec.get("false_positive_rate", 0.05))
+        if spec.run == __name__ and spec.get("wise_ft") is not None:
+            check_alphas(plain(spec.wise_ft))
+
+
+def check_rate(name: str, rate: Any) -> None:
+    """Refuse a false-positive rate that is none."""
+    if not isinstance(rate, int | float) or not 0 < rate < 1:
+        raise UserError(f"{name}={rate}: give a share above 0 and below 1, e.g. 0.05")
+
+
+def check_alphas(alphas: Any) -> None:
+    """Refuse shares of the training that are none, or that leave the start out, which all others are compared with."""
+    if not all(isinstance(alpha, int | float) and 0 <= alpha <= 1 for alpha in alphas) or 0 not in alphas:
+        raise UserError(
+            f"model.training.wise_ft={alphas}: give shares of the training from 0 to 1, 0 among them, e.g."
+            " model.training.wise_ft=[0,0.25,0.5,0.75,1], or null to keep all of it"
+        )
 
 
 def also_uses(spec: DictConfig) -> list[str]:
@@ -46,38 +66,44 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json and the stage's own artefact.
 
     ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
-    better than the start, else the start. Where several processes train together (trainer.devices), this is the first
-    of them; the others take part in the fit alone.
+    better than the start, else the start. ``wise_ft``: what ``keep`` leaves is then averaged with the start. Where
+    several processes train together (trainer.devices), this is the first of them; the others only take part in the fit.
     """
     import torch
 
     from skufp.config import locate
     from skufp.modules.optimiser import raise_if_diverged
     from skufp.stages.proof import is_proven
+    from skufp.stages.retriever_mix import mix_weights
 
     folders = {name: str(path) for name, path in inputs.items()}
     spec, data, module = assemble(cfg, folders)
     data.attach(module)
     trains = spec["steps"] > 0 and data.can_train and any(p.requires_grad for p in module.parameters())
     resume = newest_checkpoint(out / CHECKPOINTS)
-    if data.can_train and hasattr(module, "initialise") and resume is None:
+    needs_start = spec["keep"] == "proven" or spec.get("wise_ft")  # of a resumed fit too
+    if data.can_train and hasattr(module, "initialise") and (needs_start or resume is None):
         module.initialise(data.first_batches())
-    start = copy.deepcopy(module) if spec["keep"] == "proven" else None
-    logger = _logger(cfg, out)
+    start = copy.deepcopy(module) if needs_start else None
+    mix: dict[str, Any] = {}
+    logger = make_logger(cfg, out)
     steps_done = 0
     if trains:
         trainer, best = fit(cfg, spec, module, data, folders, out, resume, logger)
         steps_done = trainer.global_step
+        _take_average(trainer, module)
         raise_if_diverged(module)
         if best is not None and best.best_model_path:
             module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
-        if start is not None and not is_proven(cfg, folders, start, module, data, out):
+        if start is not None and spec["keep"] == "proven" and not is_proven(cfg, folders, start, module, data, out):
             module.load_state_dict(start.state_dict())
+        if start is not None and spec.get("wise_ft"):
+            mix = mix_weights(cfg, start, module, data, out)
     alone = make_trainer(cfg, spec, data, out, logger, processes=1)
     alone.strategy.connect(module.eval())
     alone.save_checkpoint(out / "best.ckpt", weights_only=True)
     metrics = _validate(alone, module, data)
-    write_json(out / "metrics.json", {"steps": steps_done, **metrics})
+    write_json(out / "metrics.json", {"steps": steps_done, **metrics, **mix})
     locate(spec["export"])(module.eval(), data, out)
     for folder in (CHECKPOINTS, JOB):
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -146,102 +172,6 @@ def _fit(trainer: Any, module: Any, data: Any, resume: Path | None) -> tuple[Any
     return trainer, next((c for c in trainer.checkpoint_callbacks if c.monitor == WATCH), None)
 
 
-def make_trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path, logger: Any, processes: int = 1) -> Any:
-    """Return the Trainer of this process, one of ``processes``."""
-    import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import EMAWeightAveraging, TQDMProgressBar
-
-    from skufp.callbacks.random_state import RandomState
-    from skufp.config import build
-
-    every = max(1, spec["steps"] // cfg.trainer.checks)
-    averaging = [EMAWeightAveraging(decay=spec["ema"])] if spec["ema"] > 0 else []
-    callbacks = [*averaging, *(build(c) for c in spec["callbacks"].values()), RandomState()]  # averages before all else
-    callbacks += checkpoints(out / CHECKPOINTS, every, spec["keep"], data.has_dev_queries)
-    first = (launch := launched()) is None or launch.rank == 0
-    if cfg.progress and logger is not False and first:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
-    return pl.Trainer(
-        accelerator=cfg.trainer.accelerator, precision=cfg.trainer.precision, max_steps=spec["steps"],
-        val_check_interval=every, limit_val_batches=1.0 if data.has_dev_queries else 0, num_sanity_val_steps=0,
-        callbacks=callbacks, default_root_dir=out, logger=logger, use_distributed_sampler=False,
-        enable_progress_bar=bool(cfg.progress), enable_model_summary=False, log_every_n_steps=10,
-        gradient_clip_val=spec["clip"], **placement(cfg, processes),
-    )  # fmt: skip
-
-
-def placement(cfg: DictConfig, processes: int) -> dict[str, Any]:
-    """Return the Trainer's devices and strategy for ``processes`` that train together.
-
-    Parameters that a share of the batch does not use, such as the text tower's where no photo of it has text, are
-    looked for at every step, unless trainer.strategy says not to. Buffers are the same everywhere and are not sent.
-    """
-    from pytorch_lightning.strategies import DDPStrategy
-
-    from skufp.config import plain
-
-    if processes == 1:
-        devices = plain(cfg.trainer.devices)
-        return {"devices": devices[:1] if isinstance(devices, list) else 1}
-    nodes = launch.nodes if (launch := launched()) else 1
-    looks = cfg.trainer.strategy != "ddp_find_unused_parameters_false"
-    strategy = DDPStrategy(find_unused_parameters=looks, broadcast_buffers=False)
-    devices = plain(cfg.trainer.devices) if nodes == 1 and launch is None else processes // nodes
-    return {"devices": devices, "num_nodes": nodes, "strategy": strategy}
-
-
-def checkpoints(folder: Path, every: int, keep: str, validates: bool) -> list[Any]:
-    """Return the callbacks that keep the last two states to resume from and, for keep=best, the best weights.
-
-    States are kept every ``every`` steps: after the validation where there is one, so that they know its result.
-    """
-    from pytorch_lightning.callbacks import ModelCheckpoint
-
-    resume = ModelCheckpoint(
-        folder, filename="resume-{step}", monitor="step", mode="max", save_top_k=2,
-        every_n_train_steps=None if validates else every, save_on_train_epoch_end=False,
-    )  # fmt: skip
-    if keep != "best" or not validates:
-        return [resume]
-    best = ModelCheckpoint(folder, filename="best-{step}", monitor=WATCH, mode="max", save_on_train_epoch_end=False)
-    return [best, resume]  # in this order: a state to resume from knows the best so far
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest state to resume from that can be read; None where there is none.
-
-    One that was cut short, by a full disk or a power failure, is passed over with a line that says so.
-    """
-    import torch
-
-    found = sorted(folder.glob("resume-*.ckpt"), key=lambda p: int(p.stem.rpartition("=")[2]), reverse=True)
-    for path in found:
-        try:
-            torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a cut zip file raises many kinds
-            print(f"{path.name} cannot be read ({type(error).__name__}): going on from the state before it")
-        else:
-            return path
-    return None
-
-
-def _logger(cfg: DictConfig, out: Path) -> Any:
-    """Return the chosen logger; a resumed run logs beside its first attempt, never over it."""
-    from skufp.config import build
-    from skufp.stages.wandb_group import run_identity
-
-    attempt = len(list((out / "logs").glob("attempt-*"))) if (out / "logs").exists() else 0
-    name: dict[str, Any] = {"name": "logs", "version": f"attempt-{attempt}"}
-    if "Wandb" in cfg.logger._target_:
-        name = run_identity(cfg) | {"job_type": cfg.stage}
-    (out / "logs" / f"attempt-{attempt}").mkdir(parents=True, exist_ok=True)
-    try:
-        return build(cfg.logger, save_dir=str(out), **name)
-    except ModuleNotFoundError as error:
-        extra = cfg.logger._target_.rpartition(".")[2].removesuffix("Logger").lower()
-        raise UserError(f"the logger needs a package that is not there: pip install 'skufp[{extra}]'") from error
-
-
 def _finish_logging(trainer: Any) -> None:
     """End a wandb run while its folder still has this name; Lightning leaves it open."""
     finish = getattr(trainer.logger.experiment, "finish", None)
@@ -255,6 +185,15 @@ def _validate(trainer: Any, module: Any, data: Any) -> dict[str, float]:
         return {}
     results = trainer.validate(module, data, verbose=False)
     return {key: float(value) for key, value in (results[0] if results else {}).items()}
+
+
+def _take_average(trainer: Any, module: Any) -> None:
+    """Give ``module`` its averaged weights again: a fit that is resumed after its last step ends without doing so."""
+    from pytorch_lightning.callbacks import EMAWeightAveraging
+
+    for callback in trainer.callbacks:
+        if isinstance(callback, EMAWeightAveraging):
+            callback.on_train_end(trainer, module)
 
 
 def quiet() -> None:

@@ -30,14 +30,22 @@ MACHINERY = {
     "src/skufp/__init__.py": "imports what is asked for by name",
     "src/skufp/__main__.py": "composes the settings; they are in the key",
     "src/skufp/arguments.py": "turns flags into settings",
+    "src/skufp/artifacts/file_names.py": "finds the files that a key is made of",
+    "src/skufp/artifacts/ledger.py": "hashes the files that a key is made of",
     "src/skufp/callbacks/wandb_evaluation.py": "logs an evaluation",
     "src/skufp/config.py": "checks settings and builds what they name",
     "src/skufp/errors.py": "messages",
+    "src/skufp/output.py": "prints",
+    "src/skufp/outside.py": "makes keys of files",
     "src/skufp/pipeline.py": "plans and runs the stages",
+    "src/skufp/resolve.py": "decides settings; they are in the key",
     "src/skufp/serve/similar.py": "answers Python programs, no stage",
     "src/skufp/shipped.py": "finds conf/",
+    "src/skufp/stages/fit_process.py": "starts a process that takes part in a fit",
+    "src/skufp/stages/processes.py": "starts processes; their number changes no result",
     "src/skufp/stages/progress.py": "progress bars and process counts",
     "src/skufp/stages/wandb_group.py": "names of logged runs",
+    "src/skufp/targets.py": "lists what may be built",
 }
 # Code that builds what a file of an earlier stage names: the settings that the file was written from.
 FROM_DISK = {

@@ -21,6 +21,7 @@ from skufp.modules.policy import Policy
 from skufp.pipeline import plan
 from skufp.schema import register_schema
 from skufp.stages import fit
+from skufp.stages.fit_trainer import newest_checkpoint
 
 ACTIONS = ["identity", "exposure", "adapt"]
 STEPS = 40
@@ -108,7 +109,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights_and_threshold(
         patch.setattr(Policy, "on_train_batch_end" if when == "training" else "on_train_end", kill)
         with pytest.raises(Killed):
             _run(labels, tmp_path / "part")
-    last = torch.load(fit.newest_checkpoint(tmp_path / "part" / "checkpoints"), weights_only=True)
+    last = torch.load(newest_checkpoint(tmp_path / "part" / "checkpoints"), weights_only=True)
     assert last["global_step"] == (STEPS // 2 if when == "training" else STEPS)
     _run(labels, tmp_path / "part")
     ends = [torch.load(folder / "best.ckpt", weights_only=True)["state_dict"] for folder in (whole, tmp_path / "part")]

@@ -26,6 +26,7 @@ from skufp.modules.fingerprint import Fingerprint
 from skufp.modules.policy import Policy
 from skufp.schema import register_schema
 from skufp.stages import fit
+from skufp.stages.fit_trainer import newest_checkpoint
 from skufp.stages.proof import fit_without
 
 DIM, VIEWS, PAIRS = 16, 4, 24
@@ -189,3 +190,18 @@ def test_the_fits_of_the_proof_are_clipped_as_the_stage_is(misled: Inputs) -> No
         weights.append({f"network.{n}": p.detach() for n, p in module.named_parameters()})
     assert moved(weights[0], weights[1]) < 1e-5
     assert moved(weights[0], weights[2]) > 1e-2
+
+
+def test_a_cut_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the step in its name, not by its time, the newest that can be read."""
+    for step in (9, 10, 100):
+        torch.save({"global_step": step, "noise": torch.randn(1000)}, tmp_path / f"resume-step={step}.ckpt")
+    assert newest_checkpoint(tmp_path) == tmp_path / "resume-step=100.ckpt"
+    for step, left in ((100, 10), (10, -60)):
+        path = tmp_path / f"resume-step={step}.ckpt"
+        path.write_bytes(path.read_bytes()[:left])
+    assert newest_checkpoint(tmp_path) == tmp_path / "resume-step=9.ckpt"
+    assert "resume-step=100.ckpt cannot be read" in capsys.readouterr().out
+    (tmp_path / "resume-step=9.ckpt").write_bytes(b"")
+    assert newest_checkpoint(tmp_path) is None
+    assert newest_checkpoint(tmp_path / "nowhere") is None

@@ -229,7 +229,7 @@ EMA = ("model.training.ema=0.5",)
 def test_a_resumed_fit_is_set_beside_the_same_start(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: tuple[str, ...]
 ) -> None:
-    """Killed after the fit: a state to resume from is there, and the module is loaded from it. Lite's start is made from data."""
+    """Killed after the fit: the module is loaded from the last state. Lite's start is made from data."""
     import skufp.stages.retriever_mix as retriever_mix
 
     def killed(*_: Any) -> Any:

@@ -85,9 +85,9 @@ def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray
 
 def thumbnail(path: Path) -> str:
     """Return the picture of a file, made small, as a data URI."""
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
 
-    return data_uri(open_image(path))
+    return data_uri(open_prepared(path))
 
 
 def data_uri(image: Any) -> str:

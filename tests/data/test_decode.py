@@ -87,6 +87,20 @@ def test_damaged_files_are_pictures_or_unreadable(kind: str, monkeypatch: pytest
     assert outcomes["picture"] < tries  # else nothing was tried
 
 
+@pytest.mark.parametrize("kind", [2, 5, 7, 11])
+def test_a_tiff_whose_strips_lie_at_no_number(kind: int) -> None:
+    """Its head reads well; StripOffsets, tag 273, is text, a fraction, bytes or a float: Pillow raises TypeError."""
+    data = bytearray(FILES["TIFF raw"])
+    (start,) = struct.unpack("<I", data[4:8])
+    (entries,) = struct.unpack("<H", data[start : start + 2])
+    tags = {struct.unpack("<H", data[at : at + 2])[0]: at for at in range(start + 2, start + 2 + 12 * entries, 12)}
+    data[tags[273] + 2 : tags[273] + 4] = struct.pack("<H", kind)
+    with Image.open(io.BytesIO(data)) as opened, pytest.raises(TypeError):
+        opened.load()
+    with pytest.raises(UnreadableImageError, match="image does not decode"):
+        decode_image(bytes(data))
+
+
 class OddError(Exception):
     """What no list of Pillow's exceptions has."""
 

@@ -37,7 +37,7 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
         "sizes": sizes_plot(metrics["sizes"], image),
     }  # fmt: skip
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
-        title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
+        title=f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
         plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=NAMES, levels=LEVELS,
         telling=[m for m in TELLING if m in image], simulated=str(cfg.data.name).startswith("synthetic"),
         gains=gain_lines(metrics["gain_of_generated"]), text_kinds=TEXTS, alike=SAME,

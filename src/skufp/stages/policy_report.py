@@ -87,7 +87,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
 
 def run_names(cfg: DictConfig) -> dict[str, Any]:
     """Return what tells this run from others."""
-    names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "index", "actions")}
+    choices = {part: str(cfg[part].name) for part in ("model", "aggregator", "index", "actions")}
+    names = {"data": str(cfg.data.label)} | choices
     return names | {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
 
 

@@ -25,7 +25,7 @@ def write_report(
         "predictions": predictions_plot(*best_gains(outcome), report["policy"]["threshold"]),
     }
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
-        title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", report=report, plots=plots, apart=APART,
+        title=f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}", report=report, plots=plots, apart=APART,
         simulated=str(cfg.data.name).startswith("synthetic"), label=label, added_ms=added_ms, examples=examples,
         lines=lines(report), most=max(map(max, report["confusion"])),
     )  # fmt: skip

@@ -25,6 +25,12 @@ SHOWN = 20  # reasons in the console; report.json has all
 Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
 
 
+def check(cfg: DictConfig) -> None:
+    """Refuse a name of the data that names nothing."""
+    if not cfg.data.label.strip():
+        raise UserError("data.label is empty: leave it out, or give the data a name, as in data.label=autumn")
+
+
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write crops, masks, `<split>_{sku_metadata.json,image_text.jsonl}`, products.jsonl, shards/ and report.json."""
     from skufp.config import build

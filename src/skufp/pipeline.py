@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skufp import __version__
-from skufp.artifacts.folder import Manifest, building, work_folder
+from skufp.artifacts.folder import Manifest, building, find_folder, work_folder
 from skufp.artifacts.records import safe_name
 from skufp.config import plain
 from skufp.errors import UserError, nearest
@@ -115,7 +115,7 @@ def _planned(cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str,
     identity = {"stage": name, "settings": settings, "inputs": inputs, "outside": outside}
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
-    folder = Path(cfg.runs) / name / f"{safe_name(spec.label)}-{key}"
+    folder = find_folder(Path(cfg.runs) / name, safe_name(spec.label), key)
     planned_step = Planned(name, key, folder, inputs, outside, settings, done=False)
     return replace(planned_step, done=is_finished(planned_step))
 

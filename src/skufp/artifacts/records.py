@@ -68,13 +68,19 @@ class CropRecord:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was left out, and why."""
+    """Something that was left out, and why.
+
+    ``count`` is how many rows of the source it stands for: a split that nobody asked for is one entry. ``sku_id`` is
+    set where a whole product may be lost with it, in a split of no known name.
+    """
 
     split: str
     file: str
     item: int | None
     reason: str
     detail: str = ""
+    count: int = 1
+    sku_id: str = ""
 
 
 def write_records(path: Path, records: Iterable[CropRecord]) -> None:

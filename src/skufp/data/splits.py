@@ -16,7 +16,10 @@ def _share(*parts: object) -> float:
 
 
 def carve_dev(records: Iterable[CropRecord], dev_share: float) -> None:
-    """Move a share of train's pairs to the split ``dev``, all of a pair on one side."""
+    """Move a share of train's pairs to the split ``dev``, all of a pair on one side; a source may have its own dev."""
+    records = list(records)
+    if any(r.split == "dev" for r in records):
+        return
     train = [r for r in records if r.split == "train"]
     pairs = sorted({r.pair_id for r in train}, key=lambda pair: _share("dev", pair))
     count = max(1, round(dev_share * len(pairs))) if len(pairs) > 1 and dev_share > 0 else 0

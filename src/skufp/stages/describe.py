@@ -90,10 +90,10 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_products(out / PRODUCTS, products)
     write_json(out / RECOMMENDATIONS, beside)
     exported = export(products, out, shop_of(cfg, vocabulary))
-    write_cards(out, str(cfg.data.root or cfg.data.manifest or cfg.data.name), cards(cfg, items, products, beside))
+    write_cards(out, str(cfg.data.label), cards(cfg, items, products, beside))
     timing = {"seconds": seconds, "concurrency": concurrency, **{k: bulk.tally[k] for k in sorted(bulk.tally)}}
     attributes = read_json(inputs["attributes"] / "report.json")
-    names = {part: str(cfg[part].name) for part in ("data", "model", "llm")}
+    names = {"data": str(cfg.data.label)} | {part: str(cfg[part].name) for part in ("model", "llm")}
     write_json(
         out / REPORT, {"run": names, **report(vocabulary, products, timing, writer.template, exported, attributes)}
     )

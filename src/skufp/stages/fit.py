@@ -33,7 +33,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
 
 
-def also_uses(spec: DictConfig) -> list[str]:
+def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
     """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
     return ["trainer.checks"] if spec.keep == "best" else []
 

@@ -14,7 +14,7 @@ from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_rec
 from skufp.errors import UserError, nearest
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 8
+VERSION = 9
 SPLITS = ("train", "validation", "test")
 Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
 

@@ -56,6 +56,11 @@ def check(cfg: DictConfig) -> None:
         find_gguf(cfg.llm.gguf)
 
 
+def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
+    """Return what else changes the result: a photo of one's own is described beside its ``top_k`` neighbours."""
+    return ["query.top_k"] if cfg.query.image else []
+
+
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write products.jsonl, products.csv, the feeds, recommendations.json, cards.html and report.json.
 

@@ -30,7 +30,11 @@ def carve_dev(records: Iterable[CropRecord], dev_share: float) -> None:
 
 
 def assign_pools(records: Iterable[CropRecord], held_out_share: float) -> None:
-    """Say of every train query whether the retriever learns from it or it is held out to pick teachers."""
+    """Say of every train query whether the retriever learns from it or it is held out.
+
+    Held-out queries choose how much of the retriever's training is kept (one of a few averages of weights), pick
+    teachers and prove fingerprints; no gradient of the retriever comes from them.
+    """
     for r in records:
         if r.split == "train" and r.domain == QUERY:
             r.pool = HELD_OUT if _share("pool", r.sku_id, r.view_id) < held_out_share else LEARN

@@ -107,7 +107,7 @@ def targets(cfg: DictConfig, text: str) -> set[str]:
         nodes = [OmegaConf.select(cfg, name) for name in new]
         nodes += [cfg._get_root()._select_impl(name, False, False)[2] for name in new]
         text = " ".join(
-            OmegaConf.to_yaml(n) if OmegaConf.is_config(n) else str(getattr(n, "_value", lambda: n)())
+            OmegaConf.to_yaml(n) if OmegaConf.is_config(n) else str(getattr(n, "_value", lambda n=n: n)())
             for n in nodes
             if n is not None
         )

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from rich.console import Console
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import read_records
 from skufp.data import crops
 from skufp.data.accounts import UnaccountedRowsError
 from skufp.errors import UserError
+from skufp.output import PlainConsole
 from skufp.stages import prepare
 
 FILES = ["good.jpg", "good.png", "good.tif", "bad.tif", "cut.png", "empty.jpg", "text.jpg", "gone.jpg", "link.jpg",
@@ -49,7 +49,7 @@ def _run(table: Path, out: Path, *splits: str, only_pairs: bool = False) -> tupl
     out.mkdir()
     prepare.run(cfg, {}, out)
     shown = io.StringIO()
-    prepare.show(cfg, out, Console(file=shown, width=100))
+    prepare.show(cfg, out, PlainConsole(file=shown, width=100))
     return read_json(out / "report.json"), shown.getvalue()
 
 

@@ -37,14 +37,14 @@ def example_search(
     photo, rank = best(np.asarray(dev.vectors), np.asarray(kept.vectors), target)
     found: dict[str, Any] = {"image": str(inputs["prepare"] / rows[photo]["image_path"]), "text": "navy tee"}
     found |= {"gallery": gallery, "rank": {"image": rank}}
-    said = [training_text(row, cfg.data.text) for row in rows]
+    said: list[str] = [training_text(row, cfg.data.text) for row in rows]
     texts = VectorTable.load(inputs["embed"] / "text")
     row_of = {text: i for i, text in enumerate(texts.rows["text"].to_pylist())}
     asked = [i for i, text in enumerate(said) if text in row_of]
     if asked:
         vectors = np.asarray(texts.vectors[[row_of[said[i]] for i in asked]])
-        chosen, found["rank"]["text"] = best(vectors, np.asarray(kept.vectors), target[asked])
-        found["text"] = said[asked[chosen]]
+        chosen, rank = best(vectors, np.asarray(kept.vectors), target[asked])
+        found |= {"text": said[asked[chosen]], "rank": {"image": found["rank"]["image"], "text": rank}}
     return found
 
 

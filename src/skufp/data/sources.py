@@ -97,7 +97,7 @@ def _photos_and_masks(table: Path) -> Iterator[str]:
     with table.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
+                row = json.loads(line) if line.strip() else {}
                 yield from (row[key] for key in ("image_path", "mask_path") if row.get(key))
             except (ValueError, AttributeError) as error:
                 raise UserError(

@@ -30,8 +30,8 @@ def example_search(
     dev = dev.take(np.array([i for i, key in enumerate(dev.sku_keys()) if key in number], np.int64))
     if not len(dev):
         row = queries.rows.slice(0, 1).to_pylist()[0]
-        photo = str(inputs["prepare"] / row["image_path"])
-        return {"image": photo, "text": training_text(row, cfg.data.text) or "navy tee", "gallery": None, "rank": {}}
+        text = training_text(row, cfg.data.text) or "navy tee"
+        return {"image": str(inputs["prepare"] / row["image_path"]), "text": text, "gallery": None, "rank": {}}
     target = np.array([number[key] for key in dev.sku_keys()])
     rows = dev.rows.to_pylist()
     photo, rank = best(np.asarray(dev.vectors), np.asarray(kept.vectors), target)

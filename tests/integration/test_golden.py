@@ -115,7 +115,8 @@ def compare(chain: str, found: dict[str, dict[str, Any]]) -> None:
         if not same(own, golden[name].get(column))
     }
     missing = {f"{name}: {column}" for name in golden for column in golden[name].keys() - found[name].keys()}
-    assert not wrong and not missing
+    assert not wrong
+    assert not missing
 
 
 def same(own: dict[str, Any], golden: dict[str, Any] | None) -> bool:

@@ -217,7 +217,7 @@ def test_without_plain_attention_its_row_is_missing(world: SimpleNamespace) -> N
 
     inputs = {name: path for name, path in world.inputs.items() if name != "plain_attention"}
     gallery = evaluate.load_gallery(world.cfg, inputs, VectorTable.load(inputs["embed"]))
-    names = {r.name for r in keep_skus(world.cfg, inputs, gallery)}
+    names = {r.name for r in keep_skus(gallery, 1, 2, 3, inputs.get("plain_attention"))}
     assert names == set(LABELS) - {"attention_no_distill", "best_view_semi_oracle", "best_view_oracle", "fingerprint"}
 
 
@@ -249,7 +249,7 @@ def test_an_index_of_all_views_answers_as_multi_vector(world: SimpleNamespace) -
     gallery = evaluate.load_gallery(world.cfg, world.inputs, table)
     gallery.index = SkuIndex.build(gallery.views.vectors, sku_of_vector=gallery.groups.of_row)
     queries, target = evaluate.load_queries(world.cfg, table, gallery)
-    kept = keep_skus(world.cfg, world.inputs, gallery)
+    kept = keep_skus(gallery, 1, 2, 3, world.inputs["plain_attention"])
     times = search_times(gallery, kept, queries.vectors)
     methods = {m.name: m for m in rank_all(gallery, kept, times, queries.vectors, target)}
     assert methods["fingerprint"].ranks.tolist() == methods["multi_vector"].ranks.tolist()

@@ -1,7 +1,7 @@
 """What attributes are worth: evidence against labels it did not learn from, and how complete the products are."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json
+from skufp.catalogue.readings import Catalogue, Reading
 
 if TYPE_CHECKING:
-    from skufp.catalogue.attributes import Reader
-    from skufp.catalogue.evidence import Evidence
     from skufp.catalogue.facts import Facts
     from skufp.catalogue.vocabulary import Vocabulary
-    from skufp.stages.attributes import Catalogue
 
 TEXT = ("attribute", "by", "majority")  # columns
 UNRESOLVED = 10  # of the manifest's texts that are no value, the most frequent
 
 
-@dataclass
-class Reading:
-    """One attribute read: evidence, reader, log probabilities [n, K], and the labels of its rows, main one first."""
-
-    evidence: "Evidence"
-    reader: "Reader"
-    log_probabilities: np.ndarray
-    labels: list[list[str]]
-
-
 def report(
-    cfg: DictConfig, vocabulary: "Vocabulary", catalogue: "Catalogue", readings: list[Reading], facts: "list[Facts]"
+    cfg: DictConfig, vocabulary: "Vocabulary", catalogue: Catalogue, readings: list[Reading], facts: "list[Facts]"
 ) -> dict[str, Any]:
     """Return report.json: scores of every labelled attribute on data.queries, completeness of data.gallery."""
     from skufp.catalogue.attribute_metrics import completeness
@@ -56,7 +44,7 @@ def report(
     }
 
 
-def scores(cfg: DictConfig, catalogue: "Catalogue", reading: Reading) -> dict[str, Any]:
+def scores(cfg: DictConfig, catalogue: Catalogue, reading: Reading) -> dict[str, Any]:
     """Return what the pictures alone say of the labelled products of data.queries, beside the majority of the rest.
 
     A product whose label taught a probe is scored by one that did not see it.

@@ -39,7 +39,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     queries, target = load_queries(cfg, table, gallery)
     texts = {kind: text_queries(inputs, queries, target, kind) for kind in TEXTS}
     vectors = np.asarray(queries.vectors)
-    kept = keep_skus(cfg, inputs, gallery)
+    fde = cfg.stages.evaluate.fde
+    kept = keep_skus(gallery, fde.planes, fde.repetitions, cfg.seed, inputs.get("plain_attention"))
     times = search_times(gallery, kept, vectors)
     methods = rank_all(gallery, kept, times, vectors, target)
     kinds = {"image": (methods, target)}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 
@@ -57,17 +56,20 @@ class Gallery:
         return np.bincount(self.groups.of_row[self.is_real], minlength=self.size)
 
 
-def keep_skus(cfg: DictConfig, inputs: dict[str, Path], gallery: Gallery) -> list[Any]:
+def keep_skus(
+    gallery: Gallery, planes: int, repetitions: int, seed: int, plain_attention: Path | None = None
+) -> list[Any]:
     """Return the Representations that need no query.
 
-    All baselines of all views; plain attention where its stage has run; ONLY_REAL where generated views have joined.
+    All baselines of all views; plain attention where the folder of its stage is given; ONLY_REAL where generated views
+    have joined. ``planes`` and ``repetitions`` are those of MUVERA.
     """
     from skufp.retrieval.baselines import Representation, baselines
 
-    fde, views = cfg.stages.evaluate.fde, np.asarray(gallery.views.vectors)
-    kept = baselines(views, gallery.groups.of_row, fde.planes, fde.repetitions, cfg.seed)
-    if "plain_attention" in inputs:
-        vectors = fingerprints_of(gallery.groups, inputs["plain_attention"])
+    views = np.asarray(gallery.views.vectors)
+    kept = baselines(views, gallery.groups.of_row, planes, repetitions, seed)
+    if plain_attention is not None:
+        vectors = fingerprints_of(gallery.groups, plain_attention)
         kept.append(Representation("attention_no_distill", vectors, gallery.size))
     return kept + only_real(gallery)
 

@@ -56,8 +56,9 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.data.decode import open_prepared
     from skufp.retrieval.choices import choices, compare_choices, confusion
     from skufp.stages.device import set_threads
+    from skufp.stages.policy_report_examples import examples
     from skufp.stages.policy_report_latency import latency
-    from skufp.stages.policy_report_page import examples, write_report
+    from skufp.stages.policy_report_page import write_report
     from skufp.stages.search import learnt_policy, open_engine
 
     set_threads(cfg)

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from skufp.artifacts.actions import ADAPT, IDENTITY, ActionLabels, ActionNames, answers_table
 from skufp.artifacts.folder import read_json, write_json
+from skufp.compute.device import set_threads
 from skufp.errors import UserError
 from skufp.stages.actions_galleries import galleries
 from skufp.stages.actions_photos import DEV, PARTS, TRAIN, Stored, ask, encode_parts, parts
 from skufp.stages.actions_report import print_report, summary
-from skufp.stages.device import set_threads
 
 VERSION = 1
 IDENTITY_TARGET = "skufp.actions.identity.Identity"

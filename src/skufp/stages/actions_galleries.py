@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.vectors import SkuGroups, VectorTable
+from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError
 from skufp.stages.actions_photos import DEV, PARTS, TRAIN
-from skufp.stages.progress import ProgressBar
 
 if TYPE_CHECKING:
     from skufp.retrieval.answers import Asked
@@ -47,7 +47,7 @@ def learnt(folder: Path) -> bool:
 def fold_fingerprints(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> list[VectorTable]:
     """Train the fingerprint anew for every fold of pairs without its queries; what is there already is read."""
     from skufp.config import locate, plain
-    from skufp.stages.proof import fit_without
+    from skufp.stages.fit.proof import fit_without
 
     spec, folds = plain(cfg.stages.fingerprint), cfg.stages.actions.folds
     folders = [out / PARTS / f"fold-{fold}" for fold in range(folds)]

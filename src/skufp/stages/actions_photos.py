@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.actions import QUERY_SCHEMA
 from skufp.artifacts.records import QUERY
+from skufp.compute.device import autocast, device, in_batches
+from skufp.compute.progress import ProgressBar, worker_count
 from skufp.errors import UserError
-from skufp.stages.device import autocast, device, in_batches
-from skufp.stages.progress import ProgressBar, worker_count
 
 if TYPE_CHECKING:
     from skufp.data.edited_photos import EditedPhoto, Photo

@@ -43,7 +43,7 @@ def check(cfg: DictConfig) -> None:
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write facts.jsonl, readers.json, report.json and attributes.csv, which can be corrected and given back."""
     from skufp.catalogue.evidence import accepted, category_evidence, gather
-    from skufp.stages.device import set_threads
+    from skufp.compute.device import set_threads
 
     set_threads(cfg)
     vocabulary = load_vocabulary(cfg)

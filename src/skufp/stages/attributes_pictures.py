@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from skufp.artifacts.products import Product
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.artifacts.vectors import VectorTable
-from skufp.stages.progress import ProgressBar
+from skufp.compute.progress import ProgressBar
 
 if TYPE_CHECKING:
     from skufp.catalogue.evidence import Pictures, PromptVectors
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def prompt_vectors(cfg: DictConfig, vocabulary: "Vocabulary", retriever: Path) -> "PromptVectors":
     """Return what encodes the vocabulary's prompts with the retriever's text tower."""
     from skufp.catalogue.evidence import PromptVectors
+    from skufp.compute.device import device
     from skufp.modules.encoder_folder import load_encoder
-    from skufp.stages.device import device
 
     return PromptVectors(vocabulary, encoding_with(cfg, load_encoder(retriever / "encoder").to(device(cfg))))
 
@@ -30,7 +30,7 @@ def encoding_with(cfg: DictConfig, encoder: Any) -> "Callable[[list[str]], np.nd
     """Return what maps texts to their vectors [P, D]."""
     import torch
 
-    from skufp.stages.device import autocast
+    from skufp.compute.device import autocast
 
     def encode(texts: list[str]) -> np.ndarray:
         with torch.inference_mode(), autocast(cfg):

@@ -15,7 +15,9 @@ from rich.console import Console
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG
 from skufp.artifacts.vectors import VectorTable
+from skufp.compute.progress import ProgressBar
 from skufp.config import plain
+from skufp.data.query_photos import check_photos
 from skufp.errors import UserError, nearest
 from skufp.output import PlainConsole
 from skufp.stages import describe_photo
@@ -23,8 +25,6 @@ from skufp.stages.attributes_files import load_vocabulary, read_facts
 from skufp.stages.attributes_pictures import all_records
 from skufp.stages.describe_card import PHOTO, Card, tile, write_cards
 from skufp.stages.describe_report import print_report, report
-from skufp.stages.progress import ProgressBar
-from skufp.stages.query_photos import check_photos
 
 if TYPE_CHECKING:
     from skufp.catalogue.bulk import Bulk, Item

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import plain
+from skufp.data.query_photos import open_photos
 from skufp.stages.attributes import teaching
 from skufp.stages.attributes_files import READERS, load_vocabulary, read_facts
 from skufp.stages.attributes_pictures import encoding_with
 from skufp.stages.describe_card import PAGE, PHOTO, Card, tile, write_cards
-from skufp.stages.query_photos import open_photos
 
 if TYPE_CHECKING:
     from skufp.catalogue.attributes import Reader
@@ -31,8 +31,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     from skufp.catalogue.described import Described
     from skufp.catalogue.evidence import PromptVectors
     from skufp.catalogue.llm import open_writer
+    from skufp.compute.device import set_threads
     from skufp.serve.engine import SearchEngine
-    from skufp.stages.device import set_threads
 
     set_threads(cfg)
     engine = SearchEngine(inputs["prepare"], inputs["retriever"], inputs["embed"], inputs["index"])

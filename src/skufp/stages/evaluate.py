@@ -26,7 +26,7 @@ from skufp.stages.evaluate_methods import Gallery, keep_skus, rank_all, search_t
 from skufp.stages.evaluate_report import example_queries, example_search, try_next, write_report
 from skufp.stages.evaluate_table import gain_lines, relevance_table, tables, texts_table
 from skufp.stages.evaluate_texts import TEXTS, text_queries, told_apart
-from skufp.stages.retriever_mix import lines as retriever_lines
+from skufp.stages.fit.retriever_mix import lines as retriever_lines
 from skufp.stages.wandb_group import log_evaluation_if_asked
 
 VERSION = 4

@@ -53,9 +53,9 @@ class Outcome:
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write report.json, ranks.parquet and report.html."""
+    from skufp.compute.device import set_threads
     from skufp.data.decode import open_prepared
     from skufp.retrieval.choices import choices, compare_choices, confusion
-    from skufp.stages.device import set_threads
     from skufp.stages.policy_report_examples import examples
     from skufp.stages.policy_report_latency import latency
     from skufp.stages.policy_report_page import write_report

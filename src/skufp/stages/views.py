@@ -10,10 +10,10 @@ from rich.console import Console
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.views import read_views, write_views
+from skufp.compute.device import device, set_threads
+from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError, nearest
 from skufp.output import warn
-from skufp.stages.device import device, set_threads
-from skufp.stages.progress import ProgressBar
 from skufp.stages.views_basis import (
     THRESHOLDS,
     build_generators,

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
-from skufp.stages.device import device, in_batches
+from skufp.compute.device import device, in_batches
 
 SEEN, THRESHOLDS = "seen", "thresholds.json"
 CALIBRATION = 512  # real views whose classic augmentations set the near-copy ceilings

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CropRecord
 from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, VIEW, ViewRow, read_views, write_views
-from skufp.stages.device import device, in_batches
+from skufp.compute.device import device, in_batches
 from skufp.stages.views_basis import SEEN, THRESHOLDS, load_catalogue, load_judge, open_pictures, splits
 
 SHARDS, OUTCOME = "shards", "report.json"

@@ -1,4 +1,4 @@
-"""stage=policy as composed, through stages/fit.py: what it leaves, and a killed run that goes on."""
+"""stage=policy as composed, through stages/fit: what it leaves, and a killed run that goes on."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ from skufp.modules.policy import Policy
 from skufp.pipeline import plan
 from skufp.schema import register_schema
 from skufp.stages import fit
-from skufp.stages.fit_trainer import newest_checkpoint
+from skufp.stages.fit.trainer import newest_checkpoint
 
 ACTIONS = ["identity", "exposure", "adapt"]
 STEPS = 40

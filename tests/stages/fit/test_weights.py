@@ -1,4 +1,4 @@
-"""Which weights a training stage leaves, through stages/fit.py: the best, the averaged, those of clipped gradients.
+"""Which weights a training stage leaves, through stages/fit: the best, the averaged, those of clipped gradients.
 
 Legend: the weights that count are those that are saved and exported; what happens inside the run is not looked at.
 """
@@ -26,8 +26,8 @@ from skufp.modules.fingerprint import Fingerprint
 from skufp.modules.policy import Policy
 from skufp.schema import register_schema
 from skufp.stages import fit
-from skufp.stages.fit_trainer import newest_checkpoint
-from skufp.stages.proof import fit_without
+from skufp.stages.fit.proof import fit_without
+from skufp.stages.fit.trainer import newest_checkpoint
 
 DIM, VIEWS, PAIRS = 16, 4, 24
 ACTIONS = ["identity", "exposure", "adapt"]

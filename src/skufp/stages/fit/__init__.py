@@ -12,10 +12,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
+from skufp.compute.fit_processes import JOB, process_count, together
+from skufp.compute.progress import worker_count
 from skufp.errors import UserError, nearest
-from skufp.stages.fit_trainer import CHECKPOINTS, WATCH, make_logger, make_trainer, newest_checkpoint
-from skufp.stages.processes import JOB, process_count, together
-from skufp.stages.progress import worker_count
+from skufp.stages.fit.trainer import CHECKPOINTS, WATCH, make_logger, make_trainer, newest_checkpoint
 
 VERSION = 4
 KEEP = ("last", "best", "proven")
@@ -73,8 +73,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
 
     from skufp.config import locate
     from skufp.modules.optimiser import raise_if_diverged
-    from skufp.stages.proof import is_proven
-    from skufp.stages.retriever_mix import mix_weights
+    from skufp.stages.fit.proof import is_proven
+    from skufp.stages.fit.retriever_mix import mix_weights
 
     folders = {name: str(path) for name, path in inputs.items()}
     spec, data, module = assemble(cfg, folders)
@@ -114,8 +114,8 @@ def assemble(cfg: DictConfig, inputs: Mapping[str, str]) -> tuple[dict[str, Any]
     """Return the settings of the stage, its DataModule and its module, the same in every process."""
     import pytorch_lightning as pl
 
+    from skufp.compute.device import set_threads
     from skufp.config import build, plain
-    from skufp.stages.device import set_threads
 
     quiet()
     set_threads(cfg)

@@ -114,7 +114,7 @@ def _free_port() -> int:
 
 def _start(folder: Path, env: Mapping[str, str]) -> subprocess.Popen:
     """Start a process that takes part in the fit; it writes what it says to a file."""
-    command = [sys.executable, "-m", "skufp.stages.fit_process", str(folder), str(os.getpid())]
+    command = [sys.executable, "-m", "skufp.stages.fit.process", str(folder), str(os.getpid())]
     with (folder / f"process-{env['LOCAL_RANK']}.log").open("wb") as log:
         return subprocess.Popen(command, env=os.environ | env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

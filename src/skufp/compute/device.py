@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from skufp.compute.progress import worker_count
 from skufp.errors import UserError
-from skufp.stages.progress import worker_count
 
 
 def device(cfg: DictConfig) -> Any:

@@ -112,7 +112,7 @@ def ask(cfg: DictConfig, module: Any, weights: Iterable[Mapping[str, Any]], data
     """Return the evidence of both pools about every one of ``weights``, state dicts of ``module``."""
     import torch
 
-    from skufp.stages.device import autocast, device
+    from skufp.compute.device import autocast, device
 
     module = copy.deepcopy(module).to(device(cfg)).eval()
     splits = {split: _asked(data.prepared / f"{split}_image_text.jsonl", pool) for split, pool in POOLS.items()}

@@ -22,7 +22,7 @@ from skufp.modules.encoder_folder import load_encoder
 from skufp.modules.retriever import Retriever
 from skufp.schema import register_schema
 from skufp.stages import fit, prepare
-from skufp.stages.retriever_mix import Asked, ask, choose, lines
+from skufp.stages.fit.retriever_mix import Asked, ask, choose, lines
 
 ALPHAS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
@@ -230,7 +230,7 @@ def test_a_resumed_fit_is_set_beside_the_same_start(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: tuple[str, ...]
 ) -> None:
     """Killed after the fit: the module is loaded from the last state. Lite's start is made from data."""
-    import skufp.stages.retriever_mix as retriever_mix
+    import skufp.stages.fit.retriever_mix as retriever_mix
 
     def killed(*_: Any) -> Any:
         raise KeyboardInterrupt

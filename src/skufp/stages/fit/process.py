@@ -1,4 +1,4 @@
-"""`python -m skufp.stages.fit_process FOLDER PARENT`: one of the other processes of a fit. Started by processes.py."""
+"""`python -m skufp.stages.fit.process FOLDER PARENT`: one of the other processes of a fit. compute starts it."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from skufp.artifacts.folder import read_json
-from skufp.stages.processes import FOUND, end_with_parent, meeting_at
+from skufp.compute.fit_processes import FOUND, end_with_parent, meeting_at
 
 
 def take_part(folder: Path) -> None:

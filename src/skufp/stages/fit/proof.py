@@ -9,7 +9,7 @@ The unit of the test is the pair: SKUs of one pair (colours of one design) compe
 pairs. What is tested is the training: the mean gain of the fit that would be kept (on dev) and of the fits of the
 folds, which had fewer queries to learn from. Two things make the test conservative. A left-out query is ranked among
 train SKUs whose own queries were learnt and which may have moved towards all queries. And where the retriever's weights
-were chosen on these queries (stages/retriever_mix.py), they were chosen to suit the mean of views, i.e. the start.
+were chosen on these queries (retriever_mix.py), they were chosen to suit the mean of views, i.e. the start.
 """
 
 from collections.abc import Callable

@@ -24,7 +24,7 @@ from skufp.data.sku_datamodule import SkuDataModule
 from skufp.data.splits import fold_of_pair
 from skufp.schema import register_schema
 from skufp.stages import fit
-from skufp.stages.proof import cross_fitted, fit_without, gains, is_proven, reciprocal_ranks
+from skufp.stages.fit.proof import cross_fitted, fit_without, gains, is_proven, reciprocal_ranks
 
 DIM, VIEWS = 16, 5
 Sample = dict[str, Any]
@@ -213,7 +213,7 @@ def _naive_rank(query: np.ndarray, gallery: np.ndarray, own: int) -> int:
 def test_gains_of_chosen_queries_against_a_naive_loop(
     tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skufp.stages.proof.BLOCK", block)
+    monkeypatch.setattr("skufp.stages.fit.proof.BLOCK", block)
     skus = _skus("train", 11, useful=True)
     for sample in skus:
         sample["meta"]["pools"] = ["held_out", "learn"]

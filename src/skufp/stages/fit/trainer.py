@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from skufp.compute.fit_processes import launched
 from skufp.errors import UserError
-from skufp.stages.processes import launched
 
 WATCH = "val/mrr"  # what keep=best goes by
 CHECKPOINTS = "checkpoints"

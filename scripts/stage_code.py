@@ -44,7 +44,7 @@ MACHINERY = {
     "src/skufp/stages/fit/process.py": "starts a process that takes part in a fit",
     "src/skufp/compute/fit_processes.py": "starts processes; their number changes no result",
     "src/skufp/compute/progress.py": "progress bars and process counts",
-    "src/skufp/stages/wandb_group.py": "names of logged runs",
+    "src/skufp/reports/wandb_runs.py": "names of logged runs",
     "src/skufp/targets.py": "lists what may be built",
 }
 # Code that builds what a file of an earlier stage names: the settings that the file was written from.

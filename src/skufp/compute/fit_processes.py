@@ -19,8 +19,6 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from skufp.artifacts.folder import write_json
-
 JOB = "processes"  # the folder, inside that of an unfinished stage, by which processes find each other
 FOUND = "job.json"
 POLL = 0.2  # seconds
@@ -64,10 +62,10 @@ def together(cfg: DictConfig, inputs: Mapping[str, str], out: Path, resume: Path
     """
     folder, launch, port = out / JOB, launched(), _free_port()
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    write_json(folder / FOUND, {
-        "launch": launch.id if launch else "", "port": port, "inputs": dict(inputs),
-        "resume": str(resume) if resume else None,
-    })  # fmt: skip
+    job = {"launch": launch.id if launch else "", "port": port, "inputs": dict(inputs)}
+    unseen = folder / f"{FOUND}.part"
+    unseen.write_text(json.dumps(job | {"resume": str(resume) if resume else None}), encoding="utf-8")
+    unseen.rename(folder / FOUND)  # at once: the others may look at any time
     if launch is not None:
         with meeting_at(port):
             yield

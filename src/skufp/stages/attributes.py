@@ -9,11 +9,11 @@ from rich.console import Console
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.products import Product, read_products
+from skufp.catalogue.attribute_files import FACTS, READERS, REPORT, TABLE, load_vocabulary, write_facts, write_table
+from skufp.catalogue.pictures import load_pictures, prompt_vectors
 from skufp.catalogue.readings import Catalogue, Reading
 from skufp.errors import UserError
-from skufp.stages.attributes_files import FACTS, READERS, REPORT, TABLE, load_vocabulary, write_facts, write_table
-from skufp.stages.attributes_pictures import load_pictures, prompt_vectors
-from skufp.stages.attributes_report import print_report, report
+from skufp.reports.catalogue.attributes import print_report, report
 
 if TYPE_CHECKING:
     from skufp.catalogue.attributes import Reader

@@ -13,11 +13,11 @@ from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.products import read_products, same
+from skufp.catalogue.attribute_files import read_facts
 from skufp.config import plain
 from skufp.data.query_photos import check_photos, open_photos
 from skufp.errors import UserError
 from skufp.output import styled, warn
-from skufp.stages.attributes_files import read_facts
 
 VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34

@@ -17,7 +17,7 @@ from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.compute.device import device, set_threads
 from skufp.errors import UserError, nearest
 from skufp.output import PlainConsole
-from skufp.stages.teacher_report import Choice, fallback_line, print_report, summary
+from skufp.reports.teachers import Choice, fallback_line, print_report, summary
 
 if TYPE_CHECKING:  # torch comes with it
     from skufp.retrieval.teacher import PairScores, ViewScores

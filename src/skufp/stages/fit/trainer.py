@@ -94,7 +94,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def make_logger(cfg: DictConfig, out: Path) -> Any:
     """Return the chosen logger; a resumed run logs beside its first attempt, never over it."""
     from skufp.config import build
-    from skufp.stages.wandb_group import run_identity
+    from skufp.reports.wandb_runs import run_identity
 
     attempt = len(list((out / "logs").glob("attempt-*"))) if (out / "logs").exists() else 0
     name: dict[str, Any] = {"name": "logs", "version": f"attempt-{attempt}"}

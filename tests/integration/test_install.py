@@ -20,7 +20,7 @@ def test_a_wheel_finds_its_own_configuration(tmp_path):
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(site)
     assert (site / "skufp" / "conf" / "config.yaml").is_file()
-    assert (site / "skufp" / "stages" / "evaluate_report.html.j2").is_file()
+    assert (site / "skufp" / "reports" / "evaluation" / "page.html.j2").is_file()
     result = subprocess.run(
         [sys.executable, "-P", "-m", "skufp", "--cfg", "job"], cwd=tmp_path, capture_output=True, text=True,
         env={"PYTHONPATH": str(site), "PATH": ""},

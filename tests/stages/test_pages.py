@@ -13,9 +13,9 @@ import skufp
 from skufp.catalogue.described import Described
 from skufp.catalogue.facts import Facts, Value
 from skufp.catalogue.metadata import ProductCopy
-from skufp.stages.cluster_page import write_page
-from skufp.stages.describe_card import PAGE, Card, write_cards
-from skufp.stages.evaluate_report import write_report
+from skufp.reports.catalogue.cards import PAGE, Card, write_cards
+from skufp.reports.clusters import write_page
+from skufp.reports.evaluation.page import write_report
 
 EVIL = """"'><script>x()</script>&"""  # lower case and short: it may even be a tag
 PACKAGE = Path(skufp.__file__).parent

@@ -11,8 +11,8 @@ class Training:
     """How the retriever is trained: one recipe per model.
 
     ``encode_at_once``: so many of a batch's images, or texts, are encoded at a time; gradients are the whole batch's.
-    ``wise_ft``: shares of the training to choose from when it is done (stages/retriever_mix.py); null keeps all of it,
-    the only sensible choice where the start is no pretrained model.
+    ``wise_ft``: shares of the training to choose from when it is done (stages/fit/retriever_mix.py); null keeps all of
+    it, the only sensible choice where the start is no pretrained model.
     """
 
     towers: str = "full"

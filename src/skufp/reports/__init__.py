@@ -1,0 +1,1 @@
+"""What a person reads: pages, cards and tables made from a stage's own files."""

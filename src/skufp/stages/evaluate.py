@@ -13,6 +13,7 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError
+from skufp.stages.evaluate_example import example_search, try_next
 from skufp.stages.evaluate_measures import (
     gain_of_generated,
     has_sibling,
@@ -23,13 +24,13 @@ from skufp.stages.evaluate_measures import (
     strata,
 )
 from skufp.stages.evaluate_methods import Gallery, keep_skus, rank_all, search_times
-from skufp.stages.evaluate_report import example_queries, example_search, try_next, write_report
+from skufp.stages.evaluate_report import example_queries, write_report
 from skufp.stages.evaluate_table import gain_lines, relevance_table, tables, texts_table
 from skufp.stages.evaluate_texts import TEXTS, text_queries, told_apart
 from skufp.stages.retriever_mix import lines as retriever_lines
 from skufp.stages.wandb_group import log_evaluation_if_asked
 
-VERSION = 4
+VERSION = 5
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
@@ -66,7 +67,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         "latency": latency(inputs, queries, gallery),
         "proof": report_of(inputs, "fingerprint", "proof.json"),
         "wise_ft": report_of(inputs, "retriever", "wise_ft.json"),
-        "try_next": example_search(cfg, inputs, queries),
+        "try_next": example_search(cfg, inputs, table, queries),
     }  # fmt: skip
     write_json(out / "metrics.json", metrics)
     photo = ("view_id", "image_path", "occlusion", "viewpoint")

@@ -9,6 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
+from skufp.stages.evaluate_example import try_next
 from skufp.stages.evaluate_plots import TELLING, recall_plot, sizes_plot, strata_plot
 from skufp.stages.evaluate_table import NAMES, SAME, gain_lines
 from skufp.stages.evaluate_texts import TEXTS
@@ -96,28 +97,3 @@ def data_uri(image: Any) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def example_search(cfg: DictConfig, inputs: dict[str, Path], queries: VectorTable) -> dict[str, str]:
-    """Return a photo and a text worth searching for, of the kind that the encoder learnt from."""
-    from skufp.data.captions import training_text
-
-    row = queries.rows.slice(0, 1).to_pylist()[0]
-    return {
-        "image": str(inputs["prepare"] / row["image_path"]),
-        "text": training_text(row, cfg.data.text) or "navy tee",
-    }
-
-
-def try_next(example: dict[str, str]) -> list[str]:
-    """Return a photo search and a text search with this run's settings, ready to paste."""
-    import shlex
-
-    from hydra.core.hydra_config import HydraConfig
-
-    task = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    settings = [shlex.quote(o) for o in task if not o.startswith(("stage=", "query."))]
-    start = " ".join(["python -m skufp stage=search", *settings])
-    text = example["text"]
-    quoted = shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'  # the latter serves every shell
-    return [f"{start} --image {shlex.quote(example['image'])}", f"{start} --text {quoted}"]

@@ -33,11 +33,13 @@ MACHINERY = {
     "src/skufp/artifacts/file_names.py": "finds the files that a key is made of",
     "src/skufp/artifacts/ledger.py": "hashes the files that a key is made of",
     "src/skufp/callbacks/wandb_evaluation.py": "logs an evaluation",
+    "src/skufp/composition.py": "composes and checks settings; they are in the key",
     "src/skufp/config.py": "checks settings and builds what they name",
     "src/skufp/errors.py": "messages",
     "src/skufp/output.py": "prints",
     "src/skufp/outside.py": "makes keys of files",
     "src/skufp/pipeline.py": "plans and runs the stages",
+    "src/skufp/recipe.py": "runs stages from Python",
     "src/skufp/resolve.py": "decides settings; they are in the key",
     "src/skufp/serve/similar.py": "answers Python programs, no stage",
     "src/skufp/shipped.py": "finds conf/",
@@ -46,6 +48,7 @@ MACHINERY = {
     "src/skufp/compute/progress.py": "progress bars and process counts",
     "src/skufp/reports/wandb_runs.py": "names of logged runs",
     "src/skufp/targets.py": "lists what may be built",
+    "src/skufp/version.py": "the package's version",
 }
 # Code that builds what a file of an earlier stage names: the settings that the file was written from.
 FROM_DISK = {

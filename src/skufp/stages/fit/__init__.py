@@ -63,7 +63,7 @@ def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
-    """Train, keep weights as best.ckpt, write metrics.json and the stage's own artefact.
+    """Train, keep weights as best.ckpt, write metrics.json, model_card.md and the stage's own artefact.
 
     ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
     better than the start, else the start. ``wise_ft``: what ``keep`` leaves is then averaged with the start. Where
@@ -73,6 +73,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
 
     from skufp.config import locate
     from skufp.modules.optimiser import raise_if_diverged
+    from skufp.reports.model_card import write_model_card
     from skufp.stages.fit.proof import is_proven
     from skufp.stages.fit.retriever_mix import mix_weights
 
@@ -104,6 +105,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     alone.save_checkpoint(out / "best.ckpt", weights_only=True)
     metrics = _validate(alone, module, data)
     write_json(out / "metrics.json", {"steps": steps_done, **metrics, **mix})
+    write_model_card(cfg, out)
     locate(spec["export"])(module.eval(), data, out)
     for folder in (CHECKPOINTS, JOB):
         shutil.rmtree(out / folder, ignore_errors=True)

@@ -24,22 +24,29 @@ START = "start.pt"  # the module's state before the fit, for the other processes
 
 def check(cfg: DictConfig) -> None:
     """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
-    from skufp.config import plain
     from skufp.data.captions import TEXTS
 
     if cfg.data.text not in TEXTS:
         raise UserError(f"data.text={cfg.data.text}: there is no such choice.{nearest(str(cfg.data.text), TEXTS)}")
     for name, spec in cfg.stages.items():
-        if spec.run == __name__ and spec.keep not in KEEP:
-            raise UserError(f"stages.{name}.keep={spec.keep}: there is no such choice.{nearest(spec.keep, KEEP)}")
-        if spec.run == __name__ and spec.keep == "proven" and "folds" not in spec:
-            raise UserError(f"stages.{name}.keep=proven: only fingerprints are proven; write best or last")
-        if spec.run == __name__ and (not isinstance(folds := spec.get("folds", 0), int) or folds < 0 or folds == 1):
-            raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
-        if spec.run == __name__ and spec.keep == "proven":
-            check_rate(f"stages.{name}.false_positive_rate", spec.get("false_positive_rate", 0.05))
-        if spec.run == __name__ and spec.get("wise_ft") is not None:
-            check_alphas(plain(spec.wise_ft))
+        if spec.run == __name__:
+            check_stage(name, spec)
+
+
+def check_stage(name: str, spec: DictConfig) -> None:
+    """Refuse settings of the training stage ``name`` that mean nothing."""
+    from skufp.config import plain
+
+    if spec.keep not in KEEP:
+        raise UserError(f"stages.{name}.keep={spec.keep}: there is no such choice.{nearest(spec.keep, KEEP)}")
+    if spec.keep == "proven" and "folds" not in spec:
+        raise UserError(f"stages.{name}.keep=proven: only fingerprints are proven; write best or last")
+    if not isinstance(folds := spec.get("folds", 0), int) or folds < 0 or folds == 1:
+        raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
+    if spec.keep == "proven":
+        check_rate(f"stages.{name}.false_positive_rate", spec.get("false_positive_rate", 0.05))
+    if spec.get("wise_ft") is not None:
+        check_alphas(plain(spec.wise_ft))
 
 
 def check_rate(name: str, rate: Any) -> None:
@@ -204,4 +211,4 @@ def quiet() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
-    warnings.filterwarnings("ignore", module=r"torch(data)?\..*")
+    warnings.filterwarnings("ignore", module=r"torch\..*")

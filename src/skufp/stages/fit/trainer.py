@@ -24,8 +24,7 @@ def make_trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path, lo
     averaging = [EMAWeightAveraging(decay=spec["ema"])] if spec["ema"] > 0 else []
     callbacks = [*averaging, *(build(c) for c in spec["callbacks"].values()), RandomState()]  # averages before all else
     callbacks += checkpoints(out / CHECKPOINTS, every, spec["keep"], data.has_dev_queries)
-    first = (launch := launched()) is None or launch.rank == 0
-    if cfg.progress and logger is not False and first:
+    if cfg.progress and logger is not False:  # only the first process has one
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     return pl.Trainer(
         accelerator=cfg.trainer.accelerator, precision=cfg.trainer.precision, max_steps=spec["steps"],

@@ -47,7 +47,7 @@ $(VENV)/.docs: $(VENV)/.installed pyproject.toml
 	$(BIN)/pip install $(PIP_FLAGS) -e '.[docs]'
 	@touch $@
 
-docs: $(VENV)/.docs ## Build the documentation into site/ (site/index.html opens without a server)
+docs: $(VENV)/.docs ## Build the documentation into site/ (opens without a server; its search needs one)
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=scripts $(BIN)/mkdocs build --strict
 
 clean: ## Remove runs and caches (not .venv)

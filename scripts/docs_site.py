@@ -108,7 +108,9 @@ def with_formulas(markdown: str) -> str:
     parts = code.split(markdown)
     for i in range(0, len(parts), 2):
         block = re.sub(r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), parts[i], flags=re.S)
-        parts[i] = re.sub(r"(?<![\\$\w])\$([^\s$][^$\n]*?)\$(?![\w$])", lambda m: convert(m[1].strip()), block)
+        # a span, or a paragraph that begins with a formula would be taken for a block of HTML
+        inline = r"(?<![\\$\w])\$([^\s$][^$\n]*?)\$(?![\w$])"
+        parts[i] = re.sub(inline, lambda m: f"<span>{convert(m[1].strip())}</span>", block)
     return "".join(parts)
 
 
@@ -116,9 +118,9 @@ def api_pages() -> dict[str, str]:
     """Return a page for every room of the package, and one that lists them."""
     rooms = sorted(p.parent for p in PACKAGE.glob("*/__init__.py"))
     pages = {f"reference/api/{room.name}.md": room_page(room) for room in rooms}
-    lines = [f"- [`skufp.{room.name}`]({room.name}.md): {sentence(room / '__init__.py')}" for room in rooms]
+    lines = [f"- [`skufp.{room.name}`](api/{room.name}.md): {sentence(room / '__init__.py')}" for room in rooms]
     head = "# API\n\nFrom the docstrings.\n\n::: skufp.recipe\n\n## Rooms\n\n"
-    return pages | {"reference/api/index.md": head + "\n".join(lines) + "\n"}
+    return pages | {"reference/api.md": head + "\n".join(lines) + "\n"}
 
 
 def room_page(room: Path) -> str:

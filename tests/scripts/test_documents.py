@@ -99,7 +99,7 @@ def test_help_and_tables_list_the_same_stages() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_links_to_files_hold(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", read(page)):
-        generated = target.endswith(("settings.md", "api/index.md"))
+        generated = target.endswith(("settings.md", "api.md"))
         assert generated or re.match(r"https?:", target) or (page.parent / target).exists(), target
 
 
@@ -189,6 +189,7 @@ def test_formulas_become_mathml(scripts) -> None:
     text = scripts.docs_site.with_formulas("a $x_i$ b\n\n$$\\frac{1}{2}$$\n")
     assert text.count("<math") == 2
     assert "<mfrac>" in text
+    assert "a <span><math" in text  # inline: no block of HTML, wherever in the paragraph it stands
     assert "$" not in text
 
 

@@ -40,6 +40,8 @@ def check_composition(arguments: list[str]) -> None:
         elif not argument.startswith("-") and argument not in ("job", "hydra", "all"):
             raise UserError(f"'{argument}' is not understood: settings are written name=value, as in stage=search")
     try:
+        if not {"-m", "--multirun"} & set(arguments):
+            refuse_sweeps(overrides)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             for choice in _without_sweeps(overrides):
                 cfg = compose(name, choice)
@@ -52,6 +54,18 @@ def check_composition(arguments: list[str]) -> None:
                     check_targets(plain(cfg[section]), str(section))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
+
+
+def refuse_sweeps(overrides: list[str]) -> None:
+    """Refuse several values for one setting where nothing is to be swept over."""
+    parser = OverridesParser.create()
+    for text in overrides:
+        if parser.parse_override(text).is_sweep_override():
+            name, _, values = text.partition("=")
+            raise UserError(
+                f"{text}: these are several values. Add -m to run once for each of them, or write {name}=[{values}] for"
+                " one list"
+            )
 
 
 def _without_sweeps(overrides: list[str]) -> list[list[str]]:

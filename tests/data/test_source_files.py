@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from skufp.artifacts.ledger import Ledger
+from skufp.artifacts.records import CATALOG
 from skufp.data.crops import open_image
 from skufp.data.deepfashion2 import DeepFashion2
 from skufp.data.generated import Generated
-from skufp.data.sources import Catalogue, MissingSplitError, PhotoFolder, Prepared, Source
-from skufp.errors import UserError
+from skufp.data.sources import Catalogue, MissingSplitError, PhotoFolder, Prepared, Source, whole_image
 from skufp.outside import fingerprint
 
 SPLITS = ["train", "validation"]
@@ -55,8 +55,9 @@ def _prepared(root: Path) -> Source:
     for split in ("train", "dev", "validation"):
         _photo(root / split / "1.jpg")
         _photo(root / split / "1.mask.png")
-        row = {"image_path": f"{split}/1.jpg", "mask_path": f"{split}/1.mask.png"}
-        (root / f"{split}_image_text.jsonl").write_text(json.dumps(row) + "\n")
+        record = whole_image(split, "sku", 1, CATALOG, f"{split}/1.jpg", 1, "")
+        record.image_path, record.mask_path = f"{split}/1.jpg", f"{split}/1.mask.png"
+        (root / f"{split}_image_text.jsonl").write_text(json.dumps(record.to_dict()) + "\n")
     return Prepared(str(root))
 
 
@@ -135,7 +136,7 @@ def test_links_that_lead_nowhere_become_rows_that_cannot_be_read(tmp_path: Path)
             continue
     assert sorted(r.orig_image_path for r in records) == ["a/1.jpg", "a/2.png", "b.jpg", "dangling.jpg"]
     assert {r.orig_image_path: r.sku_id for r in records}["a/1.jpg"] == "a"
-    with pytest.raises(Exception, match="image file is missing"):
+    with pytest.raises(Exception, match="image file is a link to a file that is missing"):
         open_image(tmp_path / "dangling.jpg")
 
 
@@ -151,11 +152,12 @@ def test_the_generated_catalogue_reads_no_file() -> None:
     assert Generated(seed=3).files(SPLITS) == {}
 
 
-def test_a_broken_table_of_a_prepared_folder_is_named(tmp_path: Path) -> None:
+def test_a_broken_line_of_a_prepared_folder_names_no_file(tmp_path: Path) -> None:
+    """It is a row of the report."""
     source = _prepared(tmp_path)
-    (tmp_path / "train_image_text.jsonl").write_text('{"image_path": "train/1.jpg"}\n[]\n')
-    with pytest.raises(UserError, match=r"train_image_text\.jsonl, line 2"):
-        source.files(SPLITS)
+    table = tmp_path / "train_image_text.jsonl"
+    table.write_text(table.read_text() + '[]\n\n{"image_path": "train/2.jpg"}\n')
+    assert set(source.files(SPLITS)) == NAMES[_prepared]
 
 
 def test_a_source_must_say_what_it_reads() -> None:

@@ -34,7 +34,7 @@ def run(command, tmp_path: Path, read):
     def prepared(root: Path) -> tuple[str, bool]:
         result = command(tmp_path, *(setting.format(root) for setting in SETTINGS))
         assert result.code == 0, result.err
-        folder = re.search(r"runs/prepare/catalogue-\w{12}", result.out)[0]
+        folder = re.search(r"runs/prepare/\w+-\w{12}", result.out)[0]
         report = read(tmp_path / folder / "report.json")
         assert "photos/8.bmp" in {row["file"] for row in report["skipped"]}
         return folder, "to run" in result.out

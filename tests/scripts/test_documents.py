@@ -19,6 +19,7 @@ from skufp.__main__ import Experiments
 from skufp.arguments import understood
 from skufp.composition import check_composition
 from skufp.schema import Config, register_schema
+from skufp.schema.fingerprint import LossWeights
 from skufp.shipped import config_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -156,6 +157,18 @@ def test_comments_are_read_from_nested_settings_and_not_from_quotes(scripts, tmp
     (tmp_path / "a.yaml").write_text('# head\na: 1  # one\nb:\n  c: "x # y"  # two\n  d: {e: 1}\nf: "#1"\n')
     assert scripts.settings_page.config_comments(tmp_path / "a.yaml") == {"a": "one", "b.c": "two"}
     assert scripts.settings_page.headline(tmp_path / "a.yaml") == "head"
+
+
+def test_every_loss_has_its_formula_on_the_page_of_losses() -> None:
+    page = read(REPOSITORY / "docs" / "reference" / "losses.md")
+    parts = re.split(r"^### ", page, flags=re.M)[1:]
+    for name in [f.name for f in dataclasses.fields(LossWeights)] + ["InfoNCE", "Sigmoid"]:
+        own = [part for part in parts if re.search(rf"\b{name}\b", part.splitlines()[0])]
+        assert len(own) == 1, name
+        assert "$$L = " in own[0]
+        module, function = re.search(r"`(\w+)\.(\w+)`", own[0]).groups()  # type: ignore[union-attr]
+        source = read(REPOSITORY / "src" / "skufp" / "models" / "losses" / f"{module}.py")
+        assert f"def {function}(" in source
 
 
 # ---- The site ----

@@ -103,6 +103,17 @@ def test_every_training_stage_has_a_card(stage: str, choice: str, says: str, tmp
     assert "{{" not in card
 
 
+@pytest.mark.parametrize(
+    ("stage", "aggregator", "loss"),
+    [("fingerprint", "GeM", "default"), ("plain_attention", "Attention", "contrastive")],
+)
+def test_the_aggregator_is_the_one_that_the_stage_trains(
+    stage: str, aggregator: str, loss: str, tmp_path: Path
+) -> None:
+    table = rows(model_card(composed(f"stage={stage}", "aggregator=gem"), folder_of(tmp_path / stage)))
+    assert (table["aggregator"], table["loss"]) == (aggregator, loss)
+
+
 def test_every_lightning_module_has_a_kind() -> None:
     modules = {name.rpartition(".")[2] for name in BUILT if name.startswith("skufp.modules.")}
     assert modules == set(KINDS)

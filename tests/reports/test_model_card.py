@@ -16,10 +16,9 @@ from skufp.targets import BUILT
 
 HOSTILE = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[link](https://a.example)", "![pic](x.png)",
-    "**bold**",
-    "_slanted_", "`code`", "a|b|c", "line\nbreak", "# heading", "~~gone~~", "https://a.example/x", "a@b.example",
-    "www.a.example", "&lt;b&gt;", "\\", "{{ 7 * 7 }}", "{% raw %}", "shop_2024", "<!-- x", "]: #", "a\u2028b",
-    "\x1b[31m",
+    "**bold**", "_slanted_", "`code`", "a|b|c", "line\nbreak", "# heading", "~~gone~~", "https://a.example/x",
+    "a@b.example", "www.a.example", "&lt;b&gt;", "\\", "{{ 7 * 7 }}", "{% raw %}", "shop_2024", "<!-- x", "]: #",
+    "a\u2028b", "\x1b[31m",
 ]  # fmt: skip
 
 
@@ -102,6 +101,17 @@ def test_every_training_stage_has_a_card(stage: str, choice: str, says: str, tmp
     card = model_card(composed(f"stage={stage}", choice), folder_of(tmp_path / stage))
     assert says in card
     assert "{{" not in card
+
+
+@pytest.mark.parametrize(
+    ("stage", "aggregator", "loss"),
+    [("fingerprint", "GeM", "default"), ("plain_attention", "Attention", "contrastive")],
+)
+def test_the_aggregator_is_the_one_that_the_stage_trains(
+    stage: str, aggregator: str, loss: str, tmp_path: Path
+) -> None:
+    table = rows(model_card(composed(f"stage={stage}", "aggregator=gem"), folder_of(tmp_path / stage)))
+    assert (table["aggregator"], table["loss"]) == (aggregator, loss)
 
 
 def test_every_lightning_module_has_a_kind() -> None:

@@ -52,18 +52,21 @@ def content(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     share = report.get("wise_ft", {}).get("alpha")
     return {
         "stage": cfg.stage, "label": cfg.data.label, "data": cfg.data.name, "version": __version__,
-        "seed": spec["seed"], "trained": kind, "choices": choices(cfg, kind),
+        "seed": spec["seed"], "trained": kind, "choices": choices(cfg, kind, spec["module"]),
         "start": start(spec["module"], kind), "steps": report["steps"], "kept": KEPT[spec["keep"]],
         "alpha": share, "proof": proof,
         "metrics": {key: value for key, value in report.items() if key not in ("steps", "wise_ft")},
     }  # fmt: skip
 
 
-def choices(cfg: DictConfig, kind: str) -> dict[str, str]:
-    """Return the names of the configuration's choices that this kind of stage depends on."""
+def choices(cfg: DictConfig, kind: str, module: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the choices that this stage depends on; what its ``module`` says itself is read there."""
     if cfg.stage == "judge":
         return {"model": cfg.judge.name}
-    also = {"aggregator": ("aggregator", "loss"), "policy": ("aggregator", "actions"), "generator": ("augmenter",)}
+    if kind == "aggregator":
+        own = {"aggregator": module["aggregator"]["_target_"].rpartition(".")[2], "loss": module["loss"]["name"]}
+        return {"model": cfg.model.name} | own
+    also = {"policy": ("aggregator", "actions"), "generator": ("augmenter",)}
     return {name: cfg[name].name for name in ("model", *also.get(kind, ()))}
 
 

@@ -23,7 +23,7 @@ class Config:
     """Everything a run is made of. Unknown keys fail at composition."""
 
     stage: str = "evaluate"
-    seed: int = 0
+    seed: int = 0  # of everything random; a stage's own seed follows it
     fingerprint_seed: int = 0
     runs: str = "runs"
     cache: str = "cache"
@@ -31,7 +31,7 @@ class Config:
     export_to: str | None = None
     workers: int | None = None
     threads: int | None = None
-    progress: bool = True
+    progress: bool = True  # show progress bars
     data: Data = MISSING
     model: Model = MISSING
     aggregator: dict[str, Any] = MISSING
@@ -49,8 +49,8 @@ class Config:
     shop: Shop = field(default_factory=Shop)
     query: Query = field(default_factory=Query)
     stages: dict[str, Any] = MISSING
-    ablation: str = "none"
-    debug: str = "none"
+    ablation: str = "none"  # name of the chosen ablation, for tables
+    debug: str = "none"  # name of the chosen debug run
 
 
 def data_label(root: str | None, manifest: str | None, name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
-from skufp.stages.evaluate_methods import TIMED, TOP, Gallery, one_thread
+from skufp.retrieval.evaluation.methods import TIMED, TOP, Gallery, one_thread
 
 BLOCK = 256  # queries scored against all views at a time
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from skufp.reports.html import write_html
+from skufp.reports.picture import inlined_crop
+
 TILE, GAP, COLUMNS = 160, 8, 6
 TRAITS = 6  # of a group on the page
 
@@ -34,19 +37,10 @@ def grid(photos: Sequence[Path]) -> Image.Image:
 
 def write_page(path: Path, title: str, result: dict[str, Any], shown: Sequence[Sequence[Path]]) -> None:
     """Write the page; ``result`` is clusters.json, ``shown`` are the photos of each group's first SKUs."""
-    import jinja2
-
-    from skufp.reports.evaluation.page import thumbnail
-
-    template = Path(__file__).with_suffix(".html.j2").read_text(encoding="utf-8")
     cards = [
         {"cluster": cluster, "traits": cluster["traits"][:TRAITS],
-         "tiles": [{"picture": thumbnail(photo), **sku} for photo, sku in zip(photos, cluster["skus"], strict=False)]}
+         "tiles": [{"picture": inlined_crop(photo), **sku} for photo, sku in zip(photos, cluster["skus"], strict=False)]}
         for cluster, photos in zip(result["clusters"], shown, strict=True)
     ]  # fmt: skip
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     best = max(result["silhouettes"].values())
-    page = environment.from_string(template).render(title=title, result=result, cards=cards, best=best)
-    path.write_text(page, encoding="utf-8")
+    write_html(path, Path(__file__).with_suffix(".html.j2"), title=title, result=result, cards=cards, best=best)

@@ -1,7 +1,5 @@
 """report.html: the tables, the plots, and example queries as pictures, in one file that needs nothing else."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,10 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.reports.evaluation.example_search import try_next
 from skufp.reports.evaluation.plots import TELLING, recall_plot, sizes_plot, strata_plot
 from skufp.reports.evaluation.table import NAMES, SAME, gain_lines
+from skufp.reports.html import write_html
+from skufp.reports.picture import inlined_crop
 from skufp.retrieval.evaluation.texts import TEXTS
 
-THUMB = 168
 STRATA = {
     "views": "Catalogue photos of the SKU", "occlusion": "Occlusion of the query",
     "viewpoint": "Viewpoint of the query", "sibling_style_in_gallery": "A sibling style in the gallery",
@@ -27,17 +26,15 @@ LEVELS = {
 
 def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]) -> None:
     """Write report.html."""
-    import jinja2
-
     from skufp.data.captions import ATTRIBUTES
 
-    template = (Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8")
     image = metrics["image"]
     plots = {
         "recall": recall_plot(image), "strata": strata_plot(metrics["strata"]["views"]),
         "sizes": sizes_plot(metrics["sizes"], image),
     }  # fmt: skip
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
+    write_html(
+        out / "report.html", Path(__file__).with_suffix(".html.j2"),
         title=f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
         plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=NAMES, levels=LEVELS,
         telling=[m for m in TELLING if m in image], simulated=str(cfg.data.name).startswith("synthetic"),
@@ -45,7 +42,6 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
         trained="rich_text" if metrics["run"]["text"] == ATTRIBUTES else "text",
         telling_texts=("mean", "fingerprint", "multi_vector"),
     )  # fmt: skip
-    (out / "report.html").write_text(page, encoding="utf-8")
 
 
 def example_queries(
@@ -66,7 +62,7 @@ def example_queries(
     for query, answer in zip(chosen, best, strict=True):
         vector, found = np.asarray(queries.vectors[query]), [int(sku) for sku in answer if sku >= 0]
         examples.append({
-            "rank": int(ranks[query]), "query": thumbnail(inputs["prepare"] / paths[query]),
+            "rank": int(ranks[query]), "query": inlined_crop(inputs["prepare"] / paths[query]),
             "truth": _sku_card(inputs, gallery, int(target[query]), vector, False),
             "answers": [_sku_card(inputs, gallery, sku, vector, sku == target[query]) for sku in found],
         })  # fmt: skip
@@ -79,21 +75,8 @@ def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray
     path = gallery.views.rows["image_path"][int(best)].as_py()
     return {
         "sku": gallery.groups.keys[sku][1],
-        "picture": thumbnail(inputs["prepare"] / path),
+        "picture": inlined_crop(inputs["prepare"] / path),
         "right": bool(right),
     }
 
 
-def thumbnail(path: Path) -> str:
-    """Return the picture of a file, made small, as a data URI."""
-    from skufp.data.decode import open_prepared
-
-    return data_uri(open_prepared(path))
-
-
-def data_uri(image: Any) -> str:
-    """Return a Pillow picture, made small, as a data URI."""
-    image.thumbnail((THUMB, THUMB))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,11 +1,11 @@
 """The plots of report.html, each as a data URI of an SVG."""
 
-import base64
 import io
 from typing import Any
 
 import numpy as np
 
+from skufp.reports.picture import inlined_svg
 from skufp.retrieval.evaluation.methods import LABELS
 
 COLOURS = {
@@ -42,7 +42,7 @@ def svg(figure: Any) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")
     pyplot.close(figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue().encode()).decode()
+    return inlined_svg(buffer.getvalue())
 
 
 def recall_plot(results: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from skufp.reports.html import write_html
 from skufp.reports.policy.plots import gains_plot, predictions_plot
 from skufp.reports.policy.table import APART, added_ms, label, lines
 
@@ -14,19 +15,16 @@ def write_report(
     cfg: DictConfig, out: Path, report: dict[str, Any], outcome: Any, examples: list[dict[str, Any]]
 ) -> None:
     """Write report.html."""
-    import jinja2
-
-    template = (Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8")
     plots = {
         "gains": gains_plot(report["choices"]),
         "predictions": predictions_plot(*best_gains(outcome), report["policy"]["threshold"]),
     }
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
+    write_html(
+        out / "report.html", Path(__file__).with_suffix(".html.j2"),
         title=f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}", report=report, plots=plots, apart=APART,
         simulated=str(cfg.data.name).startswith("synthetic"), label=label, added_ms=added_ms, examples=examples,
         lines=lines(report), most=max(map(max, report["confusion"])),
     )  # fmt: skip
-    (out / "report.html").write_text(page, encoding="utf-8")
 
 
 def best_gains(outcome: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -1,16 +1,15 @@
 """contact_sheet.html: source, kept and rejected views side by side, in one file that needs nothing else."""
 
-import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
+from skufp.reports.html import write_html
+from skufp.reports.picture import inlined
 
 SKUS = 24  # rows of the sheet
 SHOWN = {"source": 6, "kept": 12, "rejected": 12, "control": 6, "counterfactual": 6}  # pictures of a SKU
@@ -66,16 +65,8 @@ def write_contact_sheet(path: Path, groups: Iterable[SkuGroup], summary: Mapping
 
     A SKU with more pictures than SHOWN shows some of them, evenly over its actions, and says how many it has.
     """
-    import jinja2
-
-    template = Path(__file__).with_suffix(".html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.from_string(template).render(
-        summary=summary, cards=[_card(group) for group in groups], distances=DISTANCES, spaces=SPACES, planted=PLANTED
-    )
-    path.write_text(page, encoding="utf-8")
+    cards, template = [_card(group) for group in groups], Path(__file__).with_suffix(".html.j2")
+    write_html(path, template, summary=summary, cards=cards, distances=DISTANCES, spaces=SPACES, planted=PLANTED)
 
 
 def _card(group: SkuGroup) -> dict[str, Any]:
@@ -83,7 +74,7 @@ def _card(group: SkuGroup) -> dict[str, Any]:
     made = sorted(group.made, key=lambda item: (item[0].action, item[0].round, item[0].source_view, item[0].view_id))
     parts = {name: [item for item in made if _section(item[0]) == name] for name in LABELS}
     number = {view_id: place for place, view_id in enumerate(group.sources, 1)}
-    sources = [{"picture": data_uri(p), "view_id": v, "number": number[v]} for v, p in group.sources.items()]
+    sources = [{"picture": _inlined(p), "view_id": v, "number": number[v]} for v, p in group.sources.items()]
     sections = [_cut("source", sources)]
     for name, items in parts.items():
         if items:
@@ -114,15 +105,10 @@ def _tile(row: ViewRow, picture: np.ndarray, group: SkuGroup, number: dict[str, 
     origin = [f"of source {number.get(row.source_view, row.source_view)}"] if len(number) > 1 else []
     origin += [f"round {row.round}"] if row.round else []
     return {
-        "picture": data_uri(picture), "row": row, "toward": None if toward is None else data_uri(toward),
+        "picture": _inlined(picture), "row": row, "toward": None if toward is None else _inlined(toward),
         "origin": ", ".join(origin),
     }  # fmt: skip
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """Return a picture, RGB [H, W, 3] uint8, as the data URI of a JPEG of at most THUMB pixels."""
-    image = Image.fromarray(picture)
-    image.thumbnail((THUMB, THUMB))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _inlined(picture: np.ndarray) -> str:
+    return inlined(picture, THUMB, quality=88, full_colour=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from skufp.reports.evaluation.page import data_uri, thumbnail
+from skufp.reports.picture import inlined, inlined_crop
 
 ANSWERS = 4
 
@@ -38,11 +38,11 @@ def _example(engine: Any, outcome: Any, query: int) -> dict[str, Any]:
     return {
         "action": look.action, "predicted_gain": look.predicted_gain,
         "utility": float(outcome.labels.utilities()[query, chosen]),
-        "truth": {"sku": sku[1], "picture": thumbnail(engine.prepared / truth["image_path"])},
-        "before": {"rank": int(ranks[0]), "answers": _answers(engine, before, sku), "picture": data_uri(photo.copy())},
+        "truth": {"sku": sku[1], "picture": inlined_crop(engine.prepared / truth["image_path"])},
+        "before": {"rank": int(ranks[0]), "answers": _answers(engine, before, sku), "picture": inlined(photo)},
         "after": {
             "rank": int(ranks[chosen]), "answers": _answers(engine, look.embedding, sku),
-            "picture": data_uri(look.edited) if look.edited else None,
+            "picture": inlined(look.edited) if look.edited else None,
         },
     }  # fmt: skip
 
@@ -50,7 +50,7 @@ def _example(engine: Any, outcome: Any, query: int) -> dict[str, Any]:
 def _answers(engine: Any, query: np.ndarray, sku: tuple[str, str]) -> list[dict[str, Any]]:
     return [
         {
-            "sku": hit.sku_id, "picture": thumbnail(engine.prepared / hit.image_path),
+            "sku": hit.sku_id, "picture": inlined_crop(engine.prepared / hit.image_path),
             "right": (hit.split, hit.sku_id) == sku,
         }
         for hit in engine.search(query, ANSWERS)

@@ -38,9 +38,14 @@ def grid(photos: Sequence[Path]) -> Image.Image:
 def write_page(path: Path, title: str, result: dict[str, Any], shown: Sequence[Sequence[Path]]) -> None:
     """Write the page; ``result`` is clusters.json, ``shown`` are the photos of each group's first SKUs."""
     cards = [
-        {"cluster": cluster, "traits": cluster["traits"][:TRAITS],
-         "tiles": [{"picture": inlined_crop(photo), **sku} for photo, sku in zip(photos, cluster["skus"], strict=False)]}
+        {
+            "cluster": cluster,
+            "traits": cluster["traits"][:TRAITS],
+            "tiles": [
+                {"picture": inlined_crop(photo), **sku} for photo, sku in zip(photos, cluster["skus"], strict=False)
+            ],
+        }
         for cluster, photos in zip(result["clusters"], shown, strict=True)
-    ]  # fmt: skip
+    ]
     best = max(result["silhouettes"].values())
     write_html(path, Path(__file__).with_suffix(".html.j2"), title=title, result=result, cards=cards, best=best)

@@ -78,5 +78,3 @@ def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray
         "picture": inlined_crop(inputs["prepare"] / path),
         "right": bool(right),
     }
-
-

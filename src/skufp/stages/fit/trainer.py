@@ -101,7 +101,7 @@ def make_logger(cfg: DictConfig, out: Path) -> Any:
         name = run_identity(cfg) | {"job_type": cfg.stage}
     (out / "logs" / f"attempt-{attempt}").mkdir(parents=True, exist_ok=True)
     try:
-        return build(cfg.logger, save_dir=str(out), **name)
+        return build(cfg.logger, save_dir=str(out.resolve()), **name)  # wandb writes from a process of its own
     except ModuleNotFoundError as error:
         extra = cfg.logger._target_.rpartition(".")[2].removesuffix("Logger").lower()
         raise UserError(f"the logger needs a package that is not there: pip install 'skufp[{extra}]'") from error

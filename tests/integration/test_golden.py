@@ -51,7 +51,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value of a JSON document with its path, in which the items of a list all count as one."""
     if isinstance(node, dict):
         for name, value in node.items():
-            if name not in TIMES | PLACES:
+            if name not in TIMES | PLACES and not name.endswith("_ms"):
                 yield from leaves(value, f"{path}.{name}".lstrip("."))
     elif isinstance(node, list):
         for value in node:

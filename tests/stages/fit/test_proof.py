@@ -168,6 +168,20 @@ def test_a_gain_of_many_pairs_is_proven_and_of_their_siblings_in_one_pair_is_not
     assert proofs[0]["p"] == pytest.approx(2 / 2**13)  # of one sign each, or with the unseen pair's turned
 
 
+@pytest.mark.parametrize(("pairs", "kept"), [(4, False), (5, True)])
+def test_the_rate_of_false_proofs_decides(tmp_path: Path, pairs: int, kept: bool) -> None:
+    """Where every pair gains alike, two of 2^(pairs + 1) patterns of signs have that total: 6.25 % or 3.125 %."""
+    samples = []
+    for i in range(pairs):
+        views = np.zeros((2, 40), np.float32)
+        views[0, 1 + (i + 1) % pairs] = views[1, 1 + i] = 1
+        samples.append(_sample("dev", i, views, views[1:], [0, 0]))
+    proof = _decided(_embedded(tmp_path / "embed", dev=samples), tmp_path / "out", trained=LAST, start=FIRST)
+    assert proof["p"] == pytest.approx(2 / 2 ** (pairs + 1))
+    assert proof["false_positive_rate"] == 0.05
+    assert proof["trained_is_kept"] is kept
+
+
 def test_a_gain_within_its_standard_error_proves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = {
         0: [((0.1, 0.9, 0.5), (0.9, 0.0, 0.0))],  # from rank 3 to 1: + 2/3

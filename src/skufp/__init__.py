@@ -3,15 +3,16 @@
 import os
 from typing import TYPE_CHECKING
 
+from skufp.version import __version__ as __version__
+
 if TYPE_CHECKING:
+    from skufp.recipe import run as run
     from skufp.serve.similar import search_similar as search_similar
 
 # A batch-1 forward on two threads takes six times as long while idle OpenMP threads spin;
 # this has to be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
@@ -20,4 +21,8 @@ def __getattr__(name: str) -> object:
         from skufp.serve.similar import search_similar
 
         return search_similar
+    if name == "run":
+        from skufp.recipe import run
+
+        return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

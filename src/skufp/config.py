@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.errors import UserError, nearest
-from skufp.targets import BUILT, EXPORTS, refuse_other, stage_modules
+from skufp.targets import BUILT, EXPORTS, place_of, refuse_other, stage_modules
 
 
 def plain(node: Any) -> Any:
@@ -44,7 +44,7 @@ def locate(export: str) -> Any:
 
 
 def _named(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
+    module, _, attribute = place_of(name).rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
 
@@ -108,7 +108,7 @@ def _accepted(factory: Any) -> set[str] | None:
 
 def _signature_from_source(target: str) -> set[str] | None:
     """As _accepted, read from the source text of one of our modules; None when it cannot be told."""
-    module, _, name = target.rpartition(".")
+    module, _, name = place_of(target).rpartition(".")
     if not target.startswith("skufp."):
         return None
     spec = importlib.util.find_spec(module)

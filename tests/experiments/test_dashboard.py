@@ -18,7 +18,7 @@ import pytest
 from skufp.callbacks.retrieval import FaissRetrieval
 from skufp.callbacks.wandb_evaluation import EXAMPLES, curves, figures, rows, table_key
 from skufp.retrieval.comparison import Method, compare
-from skufp.stages.evaluate_methods import LABELS
+from skufp.retrieval.evaluation.methods import LABELS
 
 pytest.importorskip("wandb_workspaces", reason="pip install 'skufp[dashboard]'")
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from skufp.stages.evaluate_methods import LABELS
+from skufp.retrieval.evaluation.methods import LABELS
 
 STAGES = ("prepare", "retriever", "embed", "teacher", "fingerprint", "plain_attention", "index", "evaluate")
 

@@ -1,6 +1,8 @@
 """The configuration's schema: what may be set, of which type, and what it means. Unknown names are refused."""
 
 import os
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ class Config:
     """Everything a run is made of. Unknown keys fail at composition."""
 
     stage: str = "evaluate"
-    seed: int = 0
+    seed: int = 0  # of everything random; a stage's own seed follows it
     fingerprint_seed: int = 0
     runs: str = "runs"
     cache: str = "cache"
@@ -29,7 +31,7 @@ class Config:
     export_to: str | None = None
     workers: int | None = None
     threads: int | None = None
-    progress: bool = True
+    progress: bool = True  # show progress bars
     data: Data = MISSING
     model: Model = MISSING
     aggregator: dict[str, Any] = MISSING
@@ -47,7 +49,8 @@ class Config:
     shop: Shop = field(default_factory=Shop)
     query: Query = field(default_factory=Query)
     stages: dict[str, Any] = MISSING
-    ablation: str = "none"
+    ablation: str = "none"  # name of the chosen ablation, for tables
+    debug: str = "none"  # name of the chosen debug run
 
 
 def data_label(root: str | None, manifest: str | None, name: str) -> str:
@@ -58,12 +61,18 @@ def data_label(root: str | None, manifest: str | None, name: str) -> str:
     return folder.resolve().name or name
 
 
+def stage_list(stages: Iterable[str]) -> str:
+    """Return the paragraph of the help text that lists the composed stages; further lines stand under its first one."""
+    return textwrap.fill(f"Stages: {', '.join(stages)}", width=110, subsequent_indent="  ")
+
+
 def register_schema() -> None:
     """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and some resolvers.
 
     ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
     ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
     ``${data_label:root,manifest,name}``: the data's own name, from where it lies.
+    ``${stage_list:stages}``: the names of the composed stages, for the help text.
     ``${filtered:needs,filter}``: the stages of a search, with stage=attributes where it filters.
     """
     from hydra.core.config_store import ConfigStore
@@ -74,6 +83,7 @@ def register_schema() -> None:
         "vocabulary_lists", lambda name: str(config_folder() / "vocabulary" / f"{name}.lists.yml"), replace=True
     )
     OmegaConf.register_new_resolver("data_label", data_label, replace=True)
+    OmegaConf.register_new_resolver("stage_list", stage_list, replace=True)
     OmegaConf.register_new_resolver(
         "filtered", lambda needs, by: [*needs, *(["attributes"] if by else [])], replace=True
     )

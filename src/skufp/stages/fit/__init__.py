@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from skufp.artifacts.folder import write_json
 from skufp.compute.fit_processes import JOB, process_count, together
 from skufp.compute.progress import worker_count
 from skufp.errors import UserError, nearest
+from skufp.schema import Config
+from skufp.schema.settings import Settings
 from skufp.stages.fit.trainer import CHECKPOINTS, WATCH, make_logger, make_trainer, newest_checkpoint
 
 VERSION = 4
@@ -22,7 +22,7 @@ KEEP = ("last", "best", "proven")
 START = "start.pt"  # the module's state before the fit, for the other processes
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
     from skufp.data.captions import TEXTS
 
@@ -33,7 +33,7 @@ def check(cfg: DictConfig) -> None:
             check_stage(name, spec)
 
 
-def check_stage(name: str, spec: DictConfig) -> None:
+def check_stage(name: str, spec: Settings) -> None:
     """Refuse settings of the training stage ``name`` that mean nothing."""
     from skufp.config import plain
 
@@ -64,12 +64,12 @@ def check_alphas(alphas: Any) -> None:
         )
 
 
-def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
+def also_uses(cfg: Config, spec: Settings) -> list[str]:
     """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
     return ["trainer.checks"] if spec.keep == "best" else []
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json, model_card.md and the stage's own artefact.
 
     ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
@@ -119,7 +119,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     _finish_logging(alone)
 
 
-def assemble(cfg: DictConfig, inputs: Mapping[str, str]) -> tuple[dict[str, Any], Any, Any]:
+def assemble(cfg: Config, inputs: Mapping[str, str]) -> tuple[dict[str, Any], Any, Any]:
     """Return the settings of the stage, its DataModule and its module, the same in every process."""
     import pytorch_lightning as pl
 
@@ -136,7 +136,7 @@ def assemble(cfg: DictConfig, inputs: Mapping[str, str]) -> tuple[dict[str, Any]
 
 
 def fit(
-    cfg: DictConfig, spec: dict[str, Any], module: Any, data: Any, inputs: Mapping[str, str], out: Path,
+    cfg: Config, spec: dict[str, Any], module: Any, data: Any, inputs: Mapping[str, str], out: Path,
     resume: Path | None, logger: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Fit ``module``, together with other processes where there are several.
@@ -161,7 +161,7 @@ def fit(
     return fitted
 
 
-def take_part(cfg: DictConfig, inputs: Mapping[str, str], folder: Path, resume: Path | None) -> None:
+def take_part(cfg: Config, inputs: Mapping[str, str], folder: Path, resume: Path | None) -> None:
     """Be one of the other processes of fit(): the same module on a share of every batch; write nothing."""
     import torch
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
+from skufp.schema import Config
 
 BLOCK = 1024  # queries ranked at a time
 
@@ -40,7 +40,7 @@ class Evidence(NamedTuple):
                    [p for own in pairs for p in own])  # fmt: skip
 
 
-def is_proven(cfg: DictConfig, inputs: dict[str, str], start: Any, trained: Any, data: Any, out: Path) -> bool:
+def is_proven(cfg: Config, inputs: dict[str, str], start: Any, trained: Any, data: Any, out: Path) -> bool:
     """Return whether ``trained`` is to be kept, and write the evidence to proof.json."""
     spec = cfg.stages[cfg.stage]
     evidence = [gains(start, trained, data, "dev", lambda pair, pool: True)]
@@ -71,7 +71,7 @@ def tested(evidence: Evidence, false_positive_rate: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int) -> Evidence:
+def cross_fitted(cfg: Config, inputs: dict[str, str], start: Any, fold: int) -> Evidence:
     """Train anew without the queries of one fold of pairs; return what that gains on just those queries."""
     from skufp.config import plain
 
@@ -81,7 +81,7 @@ def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int)
 
 
 def fit_without(
-    cfg: DictConfig, spec: dict[str, Any], inputs: dict[str, str], left_out: tuple[int, int]
+    cfg: Config, spec: dict[str, Any], inputs: dict[str, str], left_out: tuple[int, int]
 ) -> tuple[Any, Any]:
     """Train a training stage's ``spec`` anew without the queries of a fold of pairs, ``left_out`` (fold, folds).
 
@@ -95,8 +95,9 @@ def fit_without(
     data = build(spec["datamodule"], inputs=inputs, steps=spec["steps"], left_out=left_out)
     pl.seed_everything(spec["seed"], verbose=False)
     module = build(spec["module"], steps=spec["steps"], **data.module_arguments())
+    precision: Any = cfg.trainer.precision  # see trainer.py
     trainer = pl.Trainer(
-        accelerator=cfg.trainer.accelerator, devices=1, precision=cfg.trainer.precision, max_steps=spec["steps"],
+        accelerator=cfg.trainer.accelerator, devices=1, precision=precision, max_steps=spec["steps"],
         gradient_clip_val=spec["clip"], logger=False, enable_checkpointing=False, enable_model_summary=False,
         enable_progress_bar=False, limit_val_batches=0,
     )  # fmt: skip

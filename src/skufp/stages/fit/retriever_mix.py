@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.data.captions import training_text
 from skufp.data.splits import HELD_OUT
+from skufp.schema import Config
 
 FILE = "wise_ft.json"
 RATE = 0.05  # of refusing an alpha that loses nothing, in each of the four tests
@@ -49,7 +49,7 @@ class Asked:
     pair: np.ndarray
 
 
-def mix_weights(cfg: DictConfig, start: Any, trained: Any, data: Any, out: Path) -> dict[str, Any]:
+def mix_weights(cfg: Config, start: Any, trained: Any, data: Any, out: Path) -> dict[str, Any]:
     """Choose alpha, load the mixed weights into ``trained``, and return the report, which is also in wise_ft.json."""
     from skufp.models.weight_average import weight_average
 
@@ -108,7 +108,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def ask(cfg: DictConfig, module: Any, weights: Iterable[Mapping[str, Any]], data: Any) -> list[Asked]:
+def ask(cfg: Config, module: Any, weights: Iterable[Mapping[str, Any]], data: Any) -> list[Asked]:
     """Return the evidence of both pools about every one of ``weights``, state dicts of ``module``."""
     import torch
 

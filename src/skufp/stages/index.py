@@ -49,7 +49,7 @@ def choose_vectors(cfg: Config, inputs: dict[str, Path], gallery: VectorTable) -
 
 def warn_of_few(cfg: Config, vectors: int, dim: int) -> None:
     """Say that a quantiser learnt its centroids from fewer vectors than it should."""
-    from skufp.retrieval.index import advised_vectors
+    from skufp.retrieval.faiss_kinds import advised_vectors
 
     advised = advised_vectors(cfg.index.kind, cfg.index.dims or dim)
     if vectors < advised:
@@ -61,7 +61,7 @@ def warn_of_few(cfg: Config, vectors: int, dim: int) -> None:
 
 def check(cfg: Config) -> None:
     """Say what is wrong with the index's settings before anything runs."""
-    from skufp.retrieval.index import FaissMissingError, check_kind
+    from skufp.retrieval.faiss_kinds import FaissMissingError, check_kind
 
     if cfg.index.vectors not in (FINGERPRINT, VIEWS):
         hint = nearest(cfg.index.vectors, (FINGERPRINT, VIEWS))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from skufp.schema import Config
 if TYPE_CHECKING:
     from skufp.catalogue.evidence import Pictures, PromptVectors
     from skufp.catalogue.vocabulary import Vocabulary
+    from skufp.models.dual_encoder import Encoder
 
 
 def prompt_vectors(cfg: Config, vocabulary: "Vocabulary", retriever: Path) -> "PromptVectors":
@@ -26,7 +27,7 @@ def prompt_vectors(cfg: Config, vocabulary: "Vocabulary", retriever: Path) -> "P
     return PromptVectors(vocabulary, encoding_with(cfg, load_encoder(retriever / "encoder").to(device(cfg))))
 
 
-def encoding_with(cfg: Config, encoder: Any) -> "Callable[[list[str]], np.ndarray]":
+def encoding_with(cfg: Config, encoder: "Encoder") -> "Callable[[list[str]], np.ndarray]":
     """Return what maps texts to their vectors [P, D]."""
     import torch
 

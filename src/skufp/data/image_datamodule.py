@@ -17,6 +17,7 @@ from skufp.data.place import ALONE, Place
 from skufp.data.shards import INDEX, sample_count
 from skufp.data.sku_batches import SkuBatches
 from skufp.errors import UserError
+from skufp.models.batches import PhotoBatch, SkuPhotoBatch
 from skufp.models.preprocessing import Preprocessing
 
 NO_LABELS = (
@@ -80,16 +81,16 @@ class ImageDataModule(pl.LightningDataModule):
             self.text, place.start,
         )  # fmt: skip
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[SkuPhotoBatch]:
         """Return P x K batches; one epoch is all of the recipe's steps."""
         batches = self.batches(self.steps, Place.of(self.trainer))
         return DataLoader(batches, batch_size=None, num_workers=min(self.workers, self.steps))
 
-    def first_batches(self) -> Iterator[dict[str, Any]]:
+    def first_batches(self) -> Iterator[SkuPhotoBatch]:
         """Yield a few batches, for encoders that start from data."""
         yield from self.batches(8)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[PhotoBatch]:
         """Return one deterministic pass over dev's catalogue and query crops, this process's share."""
         names = [f"dev-{CATALOG}", f"dev-{QUERY}"]
         place = Place.of(self.trainer)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import webdataset as wds
@@ -18,8 +18,26 @@ from PIL import Image
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, safe_name
 from skufp.data.decode import decode_image
+from skufp.models.batches import SkuMeta
 
 INDEX = "index.json"
+RawSample = dict[str, Any]  # a file's bytes by its extension, and webdataset's own __key__ and __url__
+
+
+class DecodedPhoto(TypedDict):
+    """A decoded sample of an image shard."""
+
+    pixels: np.ndarray  # [3, H, W] float32
+    meta: dict[str, Any]  # a crop record and its ``row``
+
+
+class SkuSample(TypedDict):
+    """A decoded sample of a SKU shard, vectors of D dimensions."""
+
+    views: np.ndarray  # [V, D]
+    queries: np.ndarray  # [Q, D]
+    negatives: NotRequired[np.ndarray]  # [N, D], pictures that are nobody's; none of them in a shard without
+    meta: SkuMeta
 
 
 def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Any]:
@@ -88,21 +106,21 @@ def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipel
     return wds.DataPipeline(wds.SimpleShardList(urls), *deal, wds.tarfile_to_samples())
 
 
-def _nothing() -> Iterator[dict[str, Any]]:
+def _nothing() -> Iterator[RawSample]:
     return iter(())
 
 
-def decode_sample(sample: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
+def decode_sample(sample: RawSample) -> tuple[Image.Image, dict[str, Any]]:
     """Return a raw sample's picture (upright, RGB) and metadata."""
     return decode_picture(sample, "jpg"), json.loads(sample["json"])
 
 
-def decode_picture(sample: dict[str, Any], member: str) -> Image.Image:
+def decode_picture(sample: RawSample, member: str) -> Image.Image:
     """Return a raw sample's picture ``member``, upright and RGB; UnreadableImageError names the shard."""
     return decode_image(sample[member], f"{sample.get('__url__', 'shard')}, {sample.get('__key__', '')}.{member}")
 
 
-def decode_mask(sample: dict[str, Any]) -> np.ndarray | None:
+def decode_mask(sample: RawSample) -> np.ndarray | None:
     """Return a raw sample's garment mask [H, W] float32 as large as its picture, 1 on the garment; None without one."""
     if "mask.png" not in sample:
         return None
@@ -111,17 +129,17 @@ def decode_mask(sample: dict[str, Any]) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Maps raw samples to {pixels [3, H, W] float32, meta}."""
+    """Decodes raw samples of image shards."""
 
     transform: Callable[[Image.Image], np.ndarray]
 
-    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, sample: RawSample) -> DecodedPhoto:
         """Decode one raw sample."""
         picture, meta = decode_sample(sample)
         return {"pixels": self.transform(picture), "meta": meta}
 
 
-def write_sku_shards(folder: Path, split: str, samples: list[dict[str, Any]], shard_size: int) -> dict[str, Any]:
+def write_sku_shards(folder: Path, split: str, samples: list[SkuSample], shard_size: int) -> dict[str, Any]:
     """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json.
 
     A sample that has ``negatives`` [N, D], pictures that are nobody's, gets negatives.npy too.
@@ -139,8 +157,8 @@ def write_sku_shards(folder: Path, split: str, samples: list[dict[str, Any]], sh
     return entry
 
 
-def decode_sku_sample(sample: dict[str, Any]) -> dict[str, Any]:
-    """Return {views [V, D], queries [Q, D], negatives [N, D], meta} of a raw SKU sample."""
+def decode_sku_sample(sample: RawSample) -> SkuSample:
+    """Decode a raw SKU sample, which then has ``negatives``, maybe none."""
     views, queries = (np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False) for name in ("views", "queries"))
     negatives = views[:0]
     if "negatives.npy" in sample:

@@ -20,6 +20,7 @@ from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.data.edited_photos import EditedPhoto, Photo
+    from skufp.models.dual_encoder import Encoder
 
 PARTS = "parts"
 TRAIN, DEV = "train", "dev"  # the splits that the policy is made from
@@ -95,7 +96,7 @@ def _photo(kind: type["Photo"], prepared: Path, row: dict[str, Any]) -> "Photo":
     return kind(prepared / row["image_path"], f"{row['split']}/{row['view_id']}" if row["twin"] else "")
 
 
-def encode(cfg: Config, encoder: Any, batch: list["EditedPhoto"], actions: int) -> np.ndarray:
+def encode(cfg: Config, encoder: "Encoder", batch: list["EditedPhoto"], actions: int) -> np.ndarray:
     """Return [n, A, D] of a batch; an action that left a photo as it is has the photo's own vector, bit by bit."""
     import torch
 

@@ -22,7 +22,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.data.captions import training_text
 from skufp.data.splits import HELD_OUT
 from skufp.schema import Config
+
+if TYPE_CHECKING:
+    from skufp.models.dual_encoder import TrainableEncoder
 
 FILE = "wise_ft.json"
 RATE = 0.05  # of refusing an alpha that loses nothing, in each of the four tests
@@ -142,7 +145,7 @@ def _asked(path: Path, pool: str) -> dict[int, CropRecord]:
 Ranked = tuple[np.ndarray, list[tuple[str, int]]]  # reciprocal ranks [Q], and each query's SKU and pair
 
 
-def _rank(encoder: Any, records: dict[int, CropRecord], split: str, data: Any) -> dict[str, Ranked]:
+def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: str, data: Any) -> dict[str, Ranked]:
     """Return by kind how an encoder ranks a split's queries among its SKUs' means of catalogue photos."""
     from skufp.retrieval.metrics import ranks_in_blocks
     from skufp.retrieval.representations import mean_of_views, normalise
@@ -166,7 +169,9 @@ def _rank(encoder: Any, records: dict[int, CropRecord], split: str, data: Any) -
     return result
 
 
-def _encode(encoder: Any, records: Mapping[int, CropRecord], split: str, data: Any) -> dict[int, np.ndarray]:
+def _encode(
+    encoder: "TrainableEncoder", records: Mapping[int, CropRecord], split: str, data: Any
+) -> dict[int, np.ndarray]:
     """Return the vector of every one of ``records`` by its row; other rows of the shards are read but not encoded."""
     from skufp.data.full_pass import full_pass
 
@@ -183,7 +188,7 @@ def _encode(encoder: Any, records: Mapping[int, CropRecord], split: str, data: A
     return vectors
 
 
-def _encode_texts(encoder: Any, texts: list[str], batch_size: int) -> np.ndarray:
+def _encode_texts(encoder: "TrainableEncoder", texts: list[str], batch_size: int) -> np.ndarray:
     """Return [N, D]; equal texts are encoded once."""
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     distinct = list(number)

@@ -178,7 +178,7 @@ def view_maker(cfg: Config, inputs: dict[str, Path], out: Path, place: Any) -> A
 
 def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the report and where the contact sheet is."""
-    from skufp.reports.views.report import print_views_report
+    from skufp.reports.views.tables import print_views_report
 
     print_views_report(read_json(folder / OUTCOME), console)
     console.print(f"source, kept and rejected views side by side: {folder / 'contact_sheet.html'}", style="dim")

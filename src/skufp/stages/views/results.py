@@ -23,7 +23,8 @@ def finish(cfg: Config, inputs: dict[str, Path], out: Path, rows: list[ViewRow])
     from skufp.data.view_shards import write_view_index
     from skufp.generation.calibration import real_pairs
     from skufp.generation.judge import joined
-    from skufp.reports.views.report import distances_plot, view_distances, views_report
+    from skufp.reports.views.distances_plot import distances_plot
+    from skufp.reports.views.report import view_distances, views_report
 
     write_views(out / FILE, [row for row in rows if row.kind != COUNTERFACTUAL])
     write_views(out / COUNTERFACTUAL_FILE, [row for row in rows if row.kind == COUNTERFACTUAL])

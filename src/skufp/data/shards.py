@@ -24,6 +24,21 @@ INDEX = "index.json"
 RawSample = dict[str, Any]  # a file's bytes by its extension, and webdataset's own __key__ and __url__
 
 
+class ShardFile(TypedDict):
+    """A tar of a shard index."""
+
+    file: str
+    number: int
+    samples: int
+
+
+class Shards(TypedDict):
+    """What index.json says of one kind of samples, e.g. validation-query."""
+
+    samples: int  # of all its tars
+    shards: list[ShardFile]
+
+
 class DecodedPhoto(TypedDict):
     """A decoded sample of an image shard."""
 
@@ -40,14 +55,14 @@ class SkuSample(TypedDict):
     meta: SkuMeta
 
 
-def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Any]:
+def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Shards]:
     """Write `shards/<split>-{catalog,query}-%06d.tar` from the crops under ``root``; return the index.
 
     ``records`` are in the order of `<split>_image_text.jsonl`; a sample's ``row`` is its place in that order.
     """
     folder = root / "shards"
     folder.mkdir(exist_ok=True)
-    index: dict[str, Any] = {}
+    index: dict[str, Shards] = {}
     for split in sorted({r.split for r in records}):
         rows = list(enumerate(r for r in records if r.split == split))
         for number, group in enumerate(_sku_ranges(rows, shard_size)):
@@ -85,16 +100,22 @@ def _write_shard(path: Path, root: Path, members: list[tuple[int, CropRecord]]) 
             tar.write({"__key__": key, "jpg": (root / record.image_path).read_bytes(), "json": meta} | mask)
 
 
+def read_index(folder: Path) -> dict[str, Shards]:
+    """Read the index of a folder of shards."""
+    index: dict[str, Shards] = read_json(folder / INDEX)
+    return index
+
+
 def shard_files(folder: Path, name: str) -> list[Path]:
     """Return the shards of e.g. ``validation-query``; empty where there are none."""
-    entry = read_json(folder / INDEX).get(name)
+    entry = read_index(folder).get(name)
     return [folder / shard["file"] for shard in entry["shards"]] if entry else []
 
 
 def sample_count(folder: Path, name: str) -> int:
     """Return the number of samples that the index promises for ``name``."""
-    entry = read_json(folder / INDEX).get(name)
-    return int(entry["samples"]) if entry else 0
+    entry = read_index(folder).get(name)
+    return entry["samples"] if entry else 0
 
 
 def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipeline:
@@ -139,12 +160,12 @@ class Decoder:
         return {"pixels": self.transform(picture), "meta": meta}
 
 
-def write_sku_shards(folder: Path, split: str, samples: list[SkuSample], shard_size: int) -> dict[str, Any]:
+def write_sku_shards(folder: Path, split: str, samples: list[SkuSample], shard_size: int) -> Shards:
     """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json.
 
     A sample that has ``negatives`` [N, D], pictures that are nobody's, gets negatives.npy too.
     """
-    entry: dict[str, Any] = {"samples": len(samples), "shards": []}
+    entry: Shards = {"samples": len(samples), "shards": []}
     for number, start in enumerate(range(0, len(samples), shard_size)):
         name = f"{split}-sku-{number:06d}.tar"
         part = samples[start : start + shard_size]

@@ -12,9 +12,8 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset
 
-from skufp.artifacts.folder import read_json
 from skufp.data.place import Place
-from skufp.data.shards import INDEX, SkuSample, decode_sku_sample, raw_samples, sample_count, shard_files
+from skufp.data.shards import SkuSample, decode_sku_sample, raw_samples, read_index, sample_count, shard_files
 from skufp.data.sku_collate import Samples, TrainingCollate, collate_all
 from skufp.data.sku_teachers import Teachers
 from skufp.data.splits import HELD_OUT, LEARN, fold_of_pair
@@ -111,7 +110,7 @@ class SkuDataModule(pl.LightningDataModule):
         self.view_dropout, self.hidden_views_ask, self.query_pools = view_dropout, hidden_views_ask, tuple(query_pools)
         self._check()
         self.left_out, self.negatives = left_out, negatives
-        self.splits = [name.removesuffix("-sku") for name in read_json(self.folder / INDEX)]
+        self.splits = [name.removesuffix("-sku") for name in read_index(self.folder)]
         self.train_files = shard_files(self.folder, "train-sku")
         self.dim = self._first(self.splits[0])["views"].shape[1]
         self._read_bank()

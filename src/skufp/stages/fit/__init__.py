@@ -7,7 +7,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skufp.artifacts.folder import write_json
 from skufp.compute.fit_processes import JOB, process_count, together
@@ -16,6 +16,10 @@ from skufp.errors import UserError, nearest
 from skufp.schema import Config
 from skufp.schema.settings import Settings
 from skufp.stages.fit.trainer import CHECKPOINTS, WATCH, make_logger, make_trainer, newest_checkpoint
+from skufp.stages.fit.training_stage import TrainingStage
+
+if TYPE_CHECKING:
+    from skufp.stages.fit.retriever_mix import Mix
 
 VERSION = 4
 KEEP = ("last", "best", "proven")
@@ -93,7 +97,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     if data.can_train and hasattr(module, "initialise") and (needs_start or resume is None):
         module.initialise(data.first_batches())
     start = copy.deepcopy(module) if needs_start else None
-    mix: dict[str, Any] = {}
+    mix: dict[str, Mix] = {}
     logger = make_logger(cfg, out)
     steps_done = 0
     if trains:
@@ -119,7 +123,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     _finish_logging(alone)
 
 
-def assemble(cfg: Config, inputs: Mapping[str, str]) -> tuple[dict[str, Any], Any, Any]:
+def assemble(cfg: Config, inputs: Mapping[str, str]) -> tuple[TrainingStage, Any, Any]:
     """Return the settings of the stage, its DataModule and its module, the same in every process."""
     import pytorch_lightning as pl
 
@@ -128,7 +132,7 @@ def assemble(cfg: Config, inputs: Mapping[str, str]) -> tuple[dict[str, Any], An
 
     quiet()
     set_threads(cfg)
-    spec = plain(cfg.stages[cfg.stage])
+    spec: TrainingStage = plain(cfg.stages[cfg.stage])
     pl.seed_everything(spec["seed"], verbose=False)
     workers = -(-worker_count(cfg) // process_count(cfg))
     data = build(spec["datamodule"], inputs=dict(inputs), steps=spec["steps"], workers=workers)
@@ -136,7 +140,7 @@ def assemble(cfg: Config, inputs: Mapping[str, str]) -> tuple[dict[str, Any], An
 
 
 def fit(
-    cfg: Config, spec: dict[str, Any], module: Any, data: Any, inputs: Mapping[str, str], out: Path,
+    cfg: Config, spec: TrainingStage, module: Any, data: Any, inputs: Mapping[str, str], out: Path,
     resume: Path | None, logger: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Fit ``module``, together with other processes where there are several.

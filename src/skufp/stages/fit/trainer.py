@@ -6,12 +6,13 @@ from typing import Any
 from skufp.compute.fit_processes import launched
 from skufp.errors import UserError
 from skufp.schema import Config
+from skufp.stages.fit.training_stage import TrainingStage
 
 WATCH = "val/mrr"  # what keep=best goes by
 CHECKPOINTS = "checkpoints"
 
 
-def make_trainer(cfg: Config, spec: dict[str, Any], data: Any, out: Path, logger: Any, processes: int = 1) -> Any:
+def make_trainer(cfg: Config, spec: TrainingStage, data: Any, out: Path, logger: Any, processes: int = 1) -> Any:
     """Return the Trainer of this process, one of ``processes``."""
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks import EMAWeightAveraging, TQDMProgressBar

@@ -48,6 +48,7 @@ MACHINERY = {
     "src/skufp/reports/model_card.py": "describes what was trained",
     "src/skufp/reports/wandb_runs.py": "names of logged runs",
     "src/skufp/resolve.py": "decides settings; they are in the key",
+    "src/skufp/schema/__init__.py": "declares settings; they are in the key",
     "src/skufp/serve/similar.py": "answers Python programs, no stage",
     "src/skufp/shipped.py": "finds conf/",
     "src/skufp/stages/fit/process.py": "starts a process that takes part in a fit",

@@ -17,7 +17,8 @@ import faiss
 import numpy as np
 
 from skufp.retrieval.compression import KINDS
-from skufp.retrieval.index import SkuIndex, set_threads
+from skufp.retrieval.faiss_kinds import set_threads
+from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.latency import percentiles
 from skufp.retrieval.representations import normalise
 

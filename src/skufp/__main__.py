@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -18,7 +19,7 @@ from skufp.composition import check_composition
 from skufp.errors import UserError
 from skufp.output import PlainConsole, styled
 from skufp.resolve import resolved
-from skufp.schema import register_schema
+from skufp.schema import Config, register_schema
 from skufp.shipped import config_folder
 
 
@@ -45,7 +46,7 @@ def run(cfg: DictConfig) -> None:
     try:
         cfg = resolved(cfg)
         OmegaConf.set_readonly(cfg, True)
-        folder = execute(cfg, console)
+        folder = execute(cast(Config, cfg), console)
     except UserError as error:
         fail(error)
     except KeyboardInterrupt:

@@ -7,11 +7,12 @@ import inspect
 import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from skufp.errors import UserError, nearest
+from skufp.schema import Config
 from skufp.targets import BUILT, EXPORTS, place_of, refuse_other, stage_modules
 
 
@@ -46,6 +47,20 @@ def locate(export: str) -> Any:
 def _named(name: str) -> Any:
     module, _, attribute = place_of(name).rpartition(".")
     return getattr(importlib.import_module(module), attribute)
+
+
+def setting(cfg: Config, key: str) -> Any:
+    """Return the setting at a dotted key, as OmegaConf holds it; None where there is none."""
+    return OmegaConf.select(cast(DictConfig, cfg), key)
+
+
+def of_stage(cfg: Config, name: str) -> Config:
+    """Return a read-only copy of the run's settings in which the stage is ``name``."""
+    job = cast(DictConfig, cfg).copy()
+    OmegaConf.set_readonly(job, False)
+    job.stage = name
+    OmegaConf.set_readonly(job, True)
+    return cast(Config, job)
 
 
 def check_keys(cfg: DictConfig, schema: type, where: str = "") -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from skufp.artifacts.file_names import files_under
 from skufp.artifacts.ledger import Ledger
-from skufp.config import build, plain
+from skufp.config import build, plain, setting
 from skufp.output import PlainConsole
+from skufp.schema import Config
 
 MARK = "<outside>"
 LEDGER = "ledger.sqlite"
@@ -22,14 +23,14 @@ LONG = 1 << 30  # bytes whose hashing is announced: seconds to a minute
 class Outside:
     """The files that settings of ``cfg`` name, read through one ledger; what was looked at in this plan is kept."""
 
-    cfg: DictConfig
+    cfg: Config
     ledger: Ledger
     prints: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> "Outside":
+    def of(cls, cfg: Config) -> "Outside":
         """Return what ``cfg`` reads, with the ledger in its cache folder."""
-        cache = cfg.get("cache")
+        cache = setting(cfg, "cache")
         return cls(cfg, Ledger(Path(cache) / LEDGER if cache else None, _announce))
 
     def read(self, keys: Iterable[str], settings: Any) -> tuple[dict[str, str], Any]:
@@ -40,7 +41,7 @@ class Outside:
         """
         found: dict[str, str] = {}
         for key in keys:
-            value, name = OmegaConf.select(self.cfg, key), key.rpartition(".")[2]
+            value, name = setting(self.cfg, key), key.rpartition(".")[2]
             if OmegaConf.is_dict(value) and "_target_" in value:
                 source = build(value)
                 found[key] = self._print(key, lambda source=source: source.files(list(self.cfg.data.splits)))
@@ -56,7 +57,7 @@ class Outside:
         """Return a file by its name, or every file under a folder by its name relative to the folder."""
         if not path.is_dir():
             return {path.name: str(path)}
-        runs = [place for name in ("runs", "cache") if (place := self.cfg.get(name))]
+        runs = [place for name in ("runs", "cache") if (place := setting(self.cfg, name))]
         return {name: str(path / name) for name in files_under(path, runs)}
 
     def _print(self, name: str, files: Any) -> str:

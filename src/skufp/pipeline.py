@@ -11,17 +11,18 @@ from types import ModuleType
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from skufp.artifacts.folder import Manifest, building, find_folder, work_folder
 from skufp.artifacts.records import safe_name
 from skufp.compute.fit_processes import follow, launched
-from skufp.config import plain
+from skufp.config import of_stage, plain, setting
 from skufp.errors import UserError, nearest
 from skufp.output import styled
 from skufp.outside import Outside
+from skufp.schema import Config
+from skufp.schema.settings import Settings
 from skufp.stages.fit.process import take_part
 from skufp.version import __version__
 
@@ -42,7 +43,7 @@ class Planned:
     done: bool
 
 
-def execute(cfg: DictConfig, console: Console) -> Path:
+def execute(cfg: Config, console: Console) -> Path:
     """Run ``cfg.stage`` and whatever upstream of it is missing; return its folder.
 
     With ``export_to``, a stage module's lay_out() puts the result there too. Raises UserError for an unknown stage, for
@@ -71,20 +72,20 @@ def execute(cfg: DictConfig, console: Console) -> Path:
     module = stage_module(cfg, target.name)
     if hasattr(module, "show"):
         module.show(cfg, target.folder, console)
-    if cfg.get("export_to"):
+    if setting(cfg, "export_to"):
         inputs = {step.name: step.folder for step in steps}
-        module.lay_out(cfg, inputs, target.folder, Path(cfg.export_to), console)
+        module.lay_out(cfg, inputs, target.folder, Path(str(cfg.export_to)), console)
     return target.folder
 
 
-def check_export(cfg: DictConfig) -> None:
+def check_export(cfg: Config) -> None:
     """Refuse ``export_to`` for a stage that lays nothing out, before anything runs."""
-    if cfg.get("export_to") and not hasattr(stage_module(cfg, cfg.stage), "lay_out"):
+    if setting(cfg, "export_to") and not hasattr(stage_module(cfg, cfg.stage), "lay_out"):
         able = [f"stage={name}" for name in cfg.stages if hasattr(stage_module(cfg, name), "lay_out")]
         raise UserError(f"export_to={cfg.export_to}: stage={cfg.stage} lays nothing out; {', '.join(able)} can")
 
 
-def plan(cfg: DictConfig) -> list[Planned]:
+def plan(cfg: Config) -> list[Planned]:
     """Return the stages that ``cfg.stage`` needs, in running order, itself last."""
     if cfg.stage not in cfg.stages:
         raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
@@ -93,7 +94,7 @@ def plan(cfg: DictConfig) -> list[Planned]:
     return list(planned.values())
 
 
-def _visit(cfg: DictConfig, name: str, planned: dict[str, Planned], path: tuple[str, ...], outside: Outside) -> None:
+def _visit(cfg: Config, name: str, planned: dict[str, Planned], path: tuple[str, ...], outside: Outside) -> None:
     if name in path:
         raise UserError(f"conf/stages: {' -> '.join([*path, name])} is a circle")
     spec = cfg.stages.get(name)
@@ -105,9 +106,9 @@ def _visit(cfg: DictConfig, name: str, planned: dict[str, Planned], path: tuple[
     planned[name] = _planned(cfg, name, spec, planned, outside)
 
 
-def _planned(cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str, Planned], reader: Outside) -> Planned:
+def _planned(cfg: Config, name: str, spec: Settings, planned: Mapping[str, Planned], reader: Outside) -> Planned:
     module = stage_module(cfg, name)
-    settings = {key: plain(OmegaConf.select(cfg, key)) for key in [*spec.uses, *also_uses(module, cfg, spec)]}
+    settings = {key: plain(setting(cfg, key)) for key in [*spec.uses, *also_uses(module, cfg, spec)]}
     settings["stage"] = {key: plain(spec[key]) for key in spec if key not in WIRING}
     settings["version"] = module.VERSION
     outside, settings = reader.read(spec.get("outside", []), settings)
@@ -120,12 +121,12 @@ def _planned(cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str,
     return replace(planned_step, done=is_finished(planned_step))
 
 
-def also_uses(module: ModuleType, cfg: DictConfig, spec: DictConfig) -> list[str]:
+def also_uses(module: ModuleType, cfg: Config, spec: Settings) -> list[str]:
     """Return the settings that change the result of a stage as it is set here, and not always: see its module."""
     return list(module.also_uses(cfg, spec)) if hasattr(module, "also_uses") else []
 
 
-def stage_module(cfg: DictConfig, name: str) -> ModuleType:
+def stage_module(cfg: Config, name: str) -> ModuleType:
     """Import the module that runs stage ``name``; stage modules import heavy packages only when they run."""
     module = importlib.import_module(cfg.stages[name].run)
     if not hasattr(module, "VERSION") or not hasattr(module, "run"):
@@ -133,7 +134,7 @@ def stage_module(cfg: DictConfig, name: str) -> ModuleType:
     return module
 
 
-def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Console) -> None:
+def run_stage(cfg: Config, step: Planned, steps: list[Planned], console: Console) -> None:
     """Run one stage under its lock, so that parallel jobs do not build one folder twice."""
     step.folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(step.folder.parent / f".{step.folder.name}.lock")
@@ -150,13 +151,9 @@ def run_stage(cfg: DictConfig, step: Planned, steps: list[Planned], console: Con
             stage=step.name, key=step.key, inputs=step.inputs, config=step.settings, outside=step.outside,
             code_version=__version__, stage_version=step.settings["version"], seed=cfg.seed,
         )  # fmt: skip
-        job = cfg.copy()
-        OmegaConf.set_readonly(job, False)
-        job.stage = step.name
-        OmegaConf.set_readonly(job, True)
         inputs = {name: s.folder for s in steps if (name := s.name) in upstream(step, steps)}
         with building(step.folder, manifest, resume=bool(cfg.stages[step.name].get("resume", False))) as work:
-            stage_module(cfg, step.name).run(job, inputs, work)
+            stage_module(cfg, step.name).run(of_stage(cfg, step.name), inputs, work)
         console.print(styled(("done", "green"), f" in {manifest.wall_seconds:.1f} s: {step.folder}"))
     finally:
         lock.release()

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from omegaconf import OmegaConf
 
@@ -11,6 +12,7 @@ from skufp.errors import UserError
 from skufp.output import PlainConsole
 from skufp.pipeline import execute
 from skufp.resolve import resolved
+from skufp.schema import Config
 
 
 def run(stage: str, overrides: Sequence[str] = ()) -> Path:
@@ -31,4 +33,4 @@ def run(stage: str, overrides: Sequence[str] = ()) -> Path:
             raise UserError(f"overrides: '{override}': give the stage as the first argument, run(\"{stage}\", …)")
     cfg = resolved(composed([f"stage={stage}", *overrides]))
     OmegaConf.set_readonly(cfg, True)
-    return execute(cfg, PlainConsole())
+    return execute(cast(Config, cfg), PlainConsole())

@@ -67,6 +67,9 @@ EXPORTS = frozenset({
 })  # fmt: skip
 # Names that settings, keys and saved folders hold, of what has moved since: where it is now. A name never changes.
 MOVED = {
+    "skufp.data.sources.Catalogue": "skufp.data.product_table.Catalogue",
+    "skufp.data.sources.PhotoFolder": "skufp.data.photo_folder.PhotoFolder",
+    "skufp.data.sources.Prepared": "skufp.data.prepared_folder.Prepared",
     "skufp.stages.exports.save_encoder": "skufp.stages.fit.exports.save_encoder",
     "skufp.stages.exports.save_fingerprints": "skufp.stages.fit.exports.save_fingerprints",
     "skufp.stages.exports.save_policy": "skufp.stages.fit.exports.save_policy",

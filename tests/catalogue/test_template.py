@@ -5,7 +5,8 @@ import pytest
 from skufp.catalogue.checker import Checker
 from skufp.catalogue.facts import Facts, Value
 from skufp.catalogue.metadata import FIELDS, ProductCopy, answer_schema, valid_field
-from skufp.catalogue.template import Template, shorten
+from skufp.catalogue.spoken_facts import shorten
+from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 TONES = ("neutral", "friendly", "elegant")

@@ -14,7 +14,10 @@ import pytest
 from skufp.artifacts.records import CropRecord, Skipped, write_records
 from skufp.data.accounts import UnaccountedRowsError, balance, left_out, read_source
 from skufp.data.deepfashion2 import DeepFashion2
-from skufp.data.sources import Catalogue, PhotoFolder, Prepared, Source
+from skufp.data.photo_folder import PhotoFolder
+from skufp.data.prepared_folder import Prepared
+from skufp.data.product_table import Catalogue
+from skufp.data.sources import Source
 from skufp.errors import UserError
 
 ALL = ("train", "validation", "test")

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from skufp.artifacts.records import CropRecord
+from skufp.data.accounts import MissingSplitError
 from skufp.data.crops import plan_crops
 from skufp.data.deepfashion2 import CATEGORIES, DeepFashion2
-from skufp.data.sources import MissingSplitError
 from skufp.errors import UserError
 
 

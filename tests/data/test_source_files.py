@@ -11,10 +11,14 @@ from PIL import Image
 
 from skufp.artifacts.ledger import Ledger
 from skufp.artifacts.records import CATALOG
+from skufp.data.accounts import MissingSplitError
 from skufp.data.crops import open_image
 from skufp.data.deepfashion2 import DeepFashion2
 from skufp.data.generated import Generated
-from skufp.data.sources import Catalogue, MissingSplitError, PhotoFolder, Prepared, Source, whole_image
+from skufp.data.photo_folder import PhotoFolder
+from skufp.data.prepared_folder import Prepared
+from skufp.data.product_table import Catalogue
+from skufp.data.sources import Source, whole_image
 from skufp.outside import fingerprint
 
 SPLITS = ["train", "validation"]

@@ -10,7 +10,9 @@ import pytest
 
 from skufp.errors import UserError
 from skufp.generation import filter as filters
-from skufp.generation.filter import (
+from skufp.generation.filter import FilterSettings, Measures, RealViews, Thresholds, measure, similarity_to_sku
+from skufp.generation.judge import Looks
+from skufp.generation.verdicts import (
     COPY,
     NEARER_OTHER,
     NOT_HARD,
@@ -18,16 +20,9 @@ from skufp.generation.filter import (
     OTHER_COLOURS,
     STILL_OWN,
     UNLIKE_SKU,
-    FilterSettings,
-    Measures,
-    RealViews,
-    Thresholds,
     judge_counterfactuals,
     judge_views,
-    measure,
-    similarity_to_sku,
 )
-from skufp.generation.judge import Looks
 
 DRESS, SKIRT = 11, 12
 RED, BLUE = np.eye(2)

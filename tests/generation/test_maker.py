@@ -13,10 +13,11 @@ from skufp.artifacts.records import CATALOG, CropRecord
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
 from skufp.data.view_actions import ViewActions
 from skufp.data.view_mix import choose_views, room
-from skufp.generation.filter import COPY, UNLIKE_SKU, FilterSettings, RealViews, Thresholds
+from skufp.generation.filter import FilterSettings, RealViews, Thresholds
 from skufp.generation.judge import Looks, colour_histogram
 from skufp.generation.maker import LEAST_NOISE, OTHERS, Catalogue, ViewMaker, stable_seed
 from skufp.generation.request import Action, ViewRequest
+from skufp.generation.verdicts import COPY, UNLIKE_SKU
 
 SIZE = 8
 MIX = {"cap": 2.0, "views": 6}

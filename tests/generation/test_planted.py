@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from skufp.generation.filter import COPY, NEARER_OTHER, FilterSettings, RealViews, Thresholds
+from skufp.generation.filter import FilterSettings, RealViews, Thresholds
 from skufp.generation.planted import HELD_OUT, RANDOM, SIBLINGS, plant, planted_check, share
+from skufp.generation.verdicts import COPY, NEARER_OTHER
 
 SETTINGS = FilterSettings(neighbours=1)
 LENIENT = Thresholds(

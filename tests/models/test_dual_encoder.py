@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skufp.models.dual_encoder import DualEncoder, fingerprint, freeze
+from skufp.models.dual_encoder import TrainableEncoder, fingerprint, freeze
 from skufp.models.preprocessing import Preprocessing
 from skufp.models.siglip import tiny_siglip
 
@@ -42,4 +42,4 @@ def test_freeze_goes_both_ways() -> None:
 
 
 def test_tiny_siglip_is_a_dual_encoder() -> None:
-    assert isinstance(tiny_siglip(16, 8, 16, 1, 2), DualEncoder)
+    assert isinstance(tiny_siglip(16, 8, 16, 1, 2), TrainableEncoder)

@@ -16,9 +16,10 @@ from torch import Tensor
 from skufp.errors import UserError
 from skufp.models.losses.bank import bank_cross_entropy, upweight
 from skufp.models.losses.distill import score_kl, teacher_cosine
+from skufp.models.losses.fingerprint import multi_vector_scores, teacher_scores
 from skufp.models.losses.margin import margin_ranking, triplet
 from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
-from skufp.modules.fingerprint import Fingerprint, multi_vector_scores, teacher_scores
+from skufp.modules.fingerprint import Fingerprint
 from skufp.schema.fingerprint import Loss, LossWeights
 
 D = 16

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skufp.callbacks.calibration import PolicyCalibration
-from skufp.data.policy_datamodule import Batch, PolicyDataModule, sku_weights
+from skufp.data.policy_datamodule import PolicyDataModule, sku_weights
 from skufp.errors import UserError
+from skufp.models.batches import LabelledQueries
 from skufp.modules.policy import Policy
 
 DIM, FEATURES = 6, ["brightness", "noise", "tilt"]
@@ -82,11 +83,11 @@ def _fit(data: Planted, folder: Path, rate: float = 0.14, **changes: Any) -> tup
     return module.eval(), trainer
 
 
-def _unseen(utilities: Any, count: int = 1000) -> Batch:
+def _unseen(utilities: Any, count: int = 1000) -> LabelledQueries:
     return Planted(utilities, train=count, dev=0, seed=99).rows["train"]
 
 
-def _decide(module: Policy, rows: Batch) -> Tensor:
+def _decide(module: Policy, rows: LabelledQueries) -> Tensor:
     with torch.inference_mode():
         return module.network.decide(rows["embedding"], rows["features"])
 

@@ -14,7 +14,7 @@ from skufp.retrieval.clusters import (
     purity,
     silhouette,
 )
-from skufp.retrieval.index import spherical_kmeans
+from skufp.retrieval.faiss_kinds import spherical_kmeans
 from skufp.retrieval.representations import normalise
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from skufp.errors import UserError
 from skufp.retrieval.compression import KINDS
-from skufp.retrieval.index import SkuIndex, advised_vectors, check_kind, ranks
+from skufp.retrieval.faiss_kinds import advised_vectors, check_kind
+from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.metrics import ranks_of_target
+from skufp.retrieval.ranks import ranks
 from skufp.retrieval.representations import multi_vector_scores, normalise
 
 

@@ -25,7 +25,7 @@ MARKS = {"fingerprint": "f", "preprocessing": "p"}
 
 def _settings(index: str, gallery: tuple[str, ...] = ("validation",), **changes: object) -> DictConfig:
     chosen = OmegaConf.merge(OmegaConf.load(CONF / f"{index}.yaml"), changes)
-    return OmegaConf.create({"index": chosen, "data": {"gallery": list(gallery)}})
+    return OmegaConf.create({"index": chosen, "data": {"gallery": list(gallery)}, "export_to": None})
 
 
 @pytest.fixture(scope="module")

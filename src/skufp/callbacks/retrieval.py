@@ -11,9 +11,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from skufp.retrieval.index import SkuIndex, ranks
+from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.latency import percentiles
 from skufp.retrieval.metrics import summarise
+from skufp.retrieval.ranks import ranks
 from skufp.retrieval.representations import mean_of_views, normalise
 
 

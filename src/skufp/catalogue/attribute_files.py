@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from skufp.artifacts.products import Product
 from skufp.config import plain
 from skufp.errors import UserError
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.catalogue.facts import Facts
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 FACTS, READERS, TABLE, REPORT = "facts.jsonl", "readers.json", "attributes.csv", "report.json"
 
 
-def load_vocabulary(cfg: DictConfig) -> "Vocabulary":
+def load_vocabulary(cfg: Config) -> "Vocabulary":
     """Read the vocabulary's lists, later files over earlier ones; UserError with the file or the place of a mistake."""
     from skufp.catalogue.vocabulary import Vocabulary
 

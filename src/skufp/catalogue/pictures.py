@@ -2,22 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.products import Product
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.artifacts.vectors import VectorTable
 from skufp.compute.progress import ProgressBar
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.catalogue.evidence import Pictures, PromptVectors
     from skufp.catalogue.vocabulary import Vocabulary
+    from skufp.models.dual_encoder import Encoder
 
 
-def prompt_vectors(cfg: DictConfig, vocabulary: "Vocabulary", retriever: Path) -> "PromptVectors":
+def prompt_vectors(cfg: Config, vocabulary: "Vocabulary", retriever: Path) -> "PromptVectors":
     """Return what encodes the vocabulary's prompts with the retriever's text tower."""
     from skufp.catalogue.evidence import PromptVectors
     from skufp.compute.device import device
@@ -26,7 +27,7 @@ def prompt_vectors(cfg: DictConfig, vocabulary: "Vocabulary", retriever: Path) -
     return PromptVectors(vocabulary, encoding_with(cfg, load_encoder(retriever / "encoder").to(device(cfg))))
 
 
-def encoding_with(cfg: DictConfig, encoder: Any) -> "Callable[[list[str]], np.ndarray]":
+def encoding_with(cfg: Config, encoder: "Encoder") -> "Callable[[list[str]], np.ndarray]":
     """Return what maps texts to their vectors [P, D]."""
     import torch
 
@@ -42,7 +43,7 @@ def encoding_with(cfg: DictConfig, encoder: Any) -> "Callable[[list[str]], np.nd
 
 
 def load_pictures(
-    cfg: DictConfig, vocabulary: "Vocabulary", inputs: dict[str, Path], products: list[Product]
+    cfg: Config, vocabulary: "Vocabulary", inputs: dict[str, Path], products: list[Product]
 ) -> "Pictures":
     """Return the real catalogue views of all products, with the colours of their pixels."""
     from skufp.catalogue.evidence import Pictures
@@ -62,9 +63,7 @@ def all_records(prepared: Path) -> list[CropRecord]:
     return [r for path in sorted(prepared.glob("*_image_text.jsonl")) for r in read_records(path)]
 
 
-def colours_of(
-    cfg: DictConfig, vocabulary: "Vocabulary", prepared: Path, records: list[CropRecord]
-) -> np.ndarray | None:
+def colours_of(cfg: Config, vocabulary: "Vocabulary", prepared: Path, records: list[CropRecord]) -> np.ndarray | None:
     """Return the shares of colours [R, K] in the pictures of ``records``; None where the vocabulary has no colours."""
     from skufp.catalogue.colour import colour_shares
     from skufp.catalogue.evidence import COLOUR

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-import zlib
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 from skufp.catalogue.facts import Facts
 from skufp.catalogue.lexicon import HERE, fingerprint, language_folder
 from skufp.catalogue.metadata import FIELDS, ProductCopy
+from skufp.catalogue.spoken_facts import SPACE, Said, capital, shorten, titled
 from skufp.errors import UserError, nearest
 
 VERSION = 2  # raise it when equal facts give other copy
-_SPACE = re.compile(r"\s+")
 _SIGNS = re.compile("[™®©]")
 
 
@@ -38,7 +37,7 @@ class Template:
 
     def field(self, name: str, facts: Facts) -> Any:
         """Return one field of the copy: a string, or a list of them for bullet_points and seo_tags."""
-        return getattr(self, f"_{name}")(_Said(facts, self.phrases))
+        return getattr(self, f"_{name}")(Said(facts, self.phrases))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -55,11 +54,11 @@ class Template:
 
     def named(self, facts: Facts) -> bool:
         """Whether the manifest has a name for the product."""
-        return bool(_Said(facts, self.phrases).own_title)
+        return bool(Said(facts, self.phrases).own_title)
 
     def points(self, facts: Facts) -> dict[str, str]:
         """Return what a model writes a bullet about: {"sleeve": "long sleeves", …}, three to six."""
-        said = _Said(facts, self.phrases)
+        said = Said(facts, self.phrases)
         points = {name: said.phrase(name, "phrase") for name in list(said.values)[:6]}
         if said.brand and len(points) < 6:
             points["brand"] = self.phrases["sentence"]["by"].format(brand=said.brand)
@@ -78,13 +77,13 @@ class Template:
 
     def words(self, facts: Facts) -> dict[str, str]:
         """Return what a model makes tags of: {"colour": "white", "sleeve": "long sleeves", …, "kind": "shirt"}."""
-        said = _Said(facts, self.phrases)
+        said = Said(facts, self.phrases)
         words = {n: said.phrase(n, "word") for n, v in said.values.items() if v.lower() not in self.phrases["silent"]}
         return words | ({"brand": said.brand} if said.brand else {}) | {"kind": said.category}
 
     def sentence(self, facts: Facts) -> str:
         """Return the facts as one phrase, "a navy midi dress with a V-neck": what a small model can keep to."""
-        said, parts = _Said(facts, self.phrases), self.phrases["sentence"]
+        said, parts = Said(facts, self.phrases), self.phrases["sentence"]
         details = said.details()
         known = {"details": said.join(details), "occasion": said.value("occasion"), "brand": said.brand}
         known["title"] = _SIGNS.sub("", said.own_title)
@@ -92,7 +91,7 @@ class Template:
         opening, ending = ("".join(parts[n].format(**known) for n in names if known[n]) for names in (first, rest))
         return opening + said.sentence([parts["look"]]) + ending
 
-    def _title(self, said: "_Said") -> str:
+    def _title(self, said: Said) -> str:
         titles = self.phrases["titles"]
         if said.own_title:
             title, brand, colour = said.own_title, said.brand, said.value("colour")
@@ -105,21 +104,21 @@ class Template:
         for kept in range(len(details), -1, -1):
             pattern = titles["detailed" if kept else "plain"]
             text = pattern.format(adjectives=" ".join(adjectives), category=noun, details=said.join(details[:kept]))
-            title = titled(_SPACE.sub(" ", text).strip(), self.phrases)
+            title = titled(SPACE.sub(" ", text).strip(), self.phrases)
             if len(title) <= 150:
                 return title
         return shorten(titled(noun, self.phrases), 150)
 
-    def _bullet_points(self, said: "_Said") -> list[str]:
+    def _bullet_points(self, said: Said) -> list[str]:
         bullets = [said.bullet(name) for name in said.values]
         words = self.phrases["bullets"]
         bullets = bullets[:6] if len(bullets) > 5 else [words["category"].format(category=said.category), *bullets]
         if said.brand and len(bullets) < 6:
             bullets.append(words["brand"].format(brand=said.brand))
-        unique = list(dict.fromkeys(shorten(_capital(bullet), 200) for bullet in bullets))
+        unique = list(dict.fromkeys(shorten(capital(bullet), 200) for bullet in bullets))
         return (unique + words["fallback"])[: max(3, len(unique))]
 
-    def _description(self, said: "_Said") -> str:
+    def _description(self, said: Said) -> str:
         opening = "named" if said.own_title else "intro"
         sentences = [said.sentence(self.tone[opening], title=said.own_title)]
         if details := said.details():
@@ -130,12 +129,12 @@ class Template:
             sentences.append(said.sentence(self.tone["brand"], brand=said.brand))
         return shorten(" ".join([*sentences, said.sentence(self.tone["bare"])]), 5000)
 
-    def _style_summary(self, said: "_Said") -> str:
+    def _style_summary(self, said: Said) -> str:
         details = said.details()
         text = said.sentence(self.tone["summary" if details else "summary_bare"], details=said.join(details))
         return shorten(text, 400)
 
-    def _seo_tags(self, said: "_Said") -> list[str]:
+    def _seo_tags(self, said: Said) -> list[str]:
         words, noun = self.phrases["tags"], said.category
         adjectives = said.adjectives()
         tags = [words["one"].format(value=value, category=noun) for value in [*adjectives, *said.qualities()]]
@@ -145,100 +144,10 @@ class Template:
         if said.brand:
             tags.append(words["branded"].format(brand=said.brand, category=noun))
         spare = [tag.format(category=noun) for tag in words["fallback"]]
-        fit = [
-            t for t in dict.fromkeys(_SPACE.sub(" ", tag).strip().lower() for tag in [*tags, *spare]) if len(t) <= 40
-        ]
+        fit = [t for t in dict.fromkeys(SPACE.sub(" ", tag).strip().lower() for tag in [*tags, *spare]) if len(t) <= 40]
         distinct = list({frozenset(tag.split()): tag for tag in reversed(fit)}.values())[::-1]
         meant = sum(tag.lower() in distinct for tag in [*tags, noun])
         return distinct[: min(15, max(5, meant))]
-
-
-class _Said:
-    """One product's facts as words ready to be put into phrases."""
-
-    def __init__(self, facts: Facts, phrases: dict[str, Any]) -> None:
-        self.phrases = phrases
-        self.sku_id = facts.sku_id
-        self.category = _one_line(facts.category) or phrases["nameless"]
-        self.category = shorten(self.category.lower(), 100)
-        title = facts.fields.get("title") or facts.fields.get("name", "")
-        self.own_title, self.brand = _one_line(title), _one_line(facts.fields.get("brand", ""))
-        said = {name: _one_line(value.value) for name, value in facts.attributes.items()}
-        self.values = {
-            name: shorten(value, 60) for name, value in said.items() if value.lower() not in ("", *phrases["unsaid"])
-        }
-        self.plural = self.category.split()[-1] in phrases["plurals"]
-
-    def value(self, name: str) -> str:
-        """Return an attribute's value as it stands within a sentence; empty where it is not known."""
-        return self.values.get(name, "").lower()
-
-    def adjectives(self) -> list[str]:
-        """Return the values that stand before the noun, without those the category already says."""
-        names = [name for name in self.phrases["adjectives"] if name in self.values]
-        values = dict.fromkeys(self.value(name) for name in names)
-        heard = [v for v in values if v not in self.phrases["silent"] and not self._in_category(v)]
-        return [self._letters(self.phrases["spoken"].get(v, v)) for v in heard]
-
-    def qualities(self) -> list[str]:
-        """Return the values of other attributes that may stand before the noun in a tag: v-neck, long sleeve."""
-        names = [n for n in self.values if "detail" in self.phrases["attributes"].get(n, {})]
-        return [self._phrase(n, "{value} " + n).lower() for n in names if not self._in_category(self.value(n))]
-
-    def details(self, articles: bool = True) -> list[str]:
-        """Return what the product "has": necklines, sleeves, closures, each with its article or (titles) without."""
-        spoken = []
-        for name, value in self.values.items():
-            known = self.phrases["attributes"].get(name, {})
-            if "detail" not in known or value.lower() in self.phrases["silent"] or self._in_category(value.lower()):
-                continue
-            pattern = known.get("exact", {}).get(value.lower(), known["detail"])
-            spoken.append(self._phrase(name, pattern if articles else pattern.replace("{a} ", "")))
-        return spoken
-
-    def bullet(self, name: str) -> str:
-        """Return the bullet of an attribute; those the phrases do not know read "Name: value"."""
-        known = self.phrases["attributes"].get(name, {})
-        return self._phrase(name, known.get("bullet", f"{name.replace('_', ' ')}: {{value}}"))
-
-    def phrase(self, name: str, form: str) -> str:
-        """Return an attribute as a model is told it, in the form "phrase" or "word"."""
-        known = self.phrases["attributes"].get(name, {"bullet": f"{{value}} {name.replace('_', ' ')}"})
-        text = self._phrase(name, known.get(form, known["bullet"]))
-        return text if "detail" in known and text[:2] == "V-" else text[:1].lower() + text[1:]
-
-    def sentence(self, ways: list[list[str]], **words: str) -> str:
-        """Return one of the ways to say it, picked by the product's id, in the number of its category."""
-        pattern = ways[zlib.crc32(self.sku_id.encode()) % len(ways)][self.plural]
-        look = " ".join([*self.adjectives(), self.category])
-        article = self.article(look)
-        text = pattern.format(look=look, Look=_capital(look), a=article, A=_capital(article), **words)
-        return _SPACE.sub(" ", text).strip()
-
-    def join(self, parts: list[str]) -> str:
-        """Return "a, b and c"."""
-        marks = self.phrases["list"]
-        return marks["and"].join(part for part in (marks["comma"].join(parts[:-1]), *parts[-1:]) if part)
-
-    def article(self, text: str) -> str:
-        """Return the indefinite article of what follows."""
-        rule, start = self.phrases["article"], text.casefold()
-        vowel = start.startswith(tuple(rule["vowel_sounds"])) and not start.startswith(tuple(rule["but"]))
-        return rule["vowel" if vowel else "other"]
-
-    def _phrase(self, name: str, pattern: str) -> str:
-        value = self._letters(self.value(name))
-        complete = tuple(self.phrases["attributes"].get(name, {}).get("complete", ()))
-        if complete and "{value}" in pattern and value.lower().endswith(complete):
-            pattern = "{a} {value}" if pattern.startswith("{a}") else "{value}"
-        follows = pattern.removeprefix("{a} ").format(value=value)
-        return pattern.format(value=value, a=self.article(follows))
-
-    def _letters(self, value: str) -> str:
-        return "-".join(part.upper() if part in self.phrases["upper"] else part for part in value.split("-"))
-
-    def _in_category(self, value: str) -> bool:
-        return f" {value.split('-')[0]} " in f" {self.category} " or value in self.category
 
 
 @cache
@@ -249,26 +158,3 @@ def load_phrases(language: str, root: Path = HERE / "phrases") -> dict[str, Any]
 
 def _file(language: str, root: Path = HERE / "phrases") -> Path:
     return language_folder(root, language, "phrases")
-
-
-def titled(text: str, phrases: dict[str, Any]) -> str:
-    """Return ``text`` in title case; words with capitals of their own keep them."""
-    small = phrases["titles"]["small"]
-    words = [w if w in small and i else "-".join(map(_capital, w.split("-"))) for i, w in enumerate(text.split())]
-    return " ".join(words)
-
-
-def shorten(text: str, longest: int) -> str:
-    """Return ``text`` in at most ``longest`` characters, cut at the end of a word where there is one."""
-    if len(text) <= longest:
-        return text
-    cut = text[:longest].rpartition(" ")[0] or text[: longest - 1]
-    return cut.rstrip(" ,;:-") + "…"
-
-
-def _one_line(text: str) -> str:
-    return _SPACE.sub(" ", text).strip()
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

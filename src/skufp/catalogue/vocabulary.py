@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skufp.catalogue.given_lists import check_keys, lookup, named, plain, prompts, refuse_ambiguous, text, texts
 from skufp.errors import UserError, nearest
 
 CATEGORY = "category"  # the attribute that every product has: which of the vocabulary's categories it is
 _TOP = ("attributes", "categories", "category_prompts")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou](?!ni))")  # an orange top, but a unisex one
-_SEPARATORS = re.compile(r"[\s_®™-]+")
-_FIELDS = re.compile(r"{([^{}]*)}")
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,17 @@ class Attribute:
 
     def columns(self, names: Iterable[str]) -> list[str]:
         """Return those of a manifest's columns that hold this attribute, by its name or another."""
-        own = {_plain(name) for name in (self.name, *self.also)}
-        return [name for name in names if _plain(name) in own]
+        own = {plain(name) for name in (self.name, *self.also)}
+        return [name for name in names if plain(name) in own]
 
     def resolve(self, label: str) -> str | None:
         """Return the value that ``label`` spells, by name or other spelling, whatever its case; None for no value."""
-        return _lookup((term.name, *term.also) for term in self.terms.values()).get(_plain(label))
+        return lookup((term.name, *term.also) for term in self.terms.values()).get(plain(label))
 
     def check(self, label: str) -> str:
         """Return the value that ``label`` spells; UserError with the nearest value where it spells none."""
         if (value := self.resolve(label)) is None:
-            raise UserError(f"{self.name} has no value '{label}'.{nearest(_plain(label), self.values)}")
+            raise UserError(f"{self.name} has no value '{label}'.{nearest(plain(label), self.values)}")
         return value
 
 
@@ -92,7 +91,7 @@ class Category:
 
     def attribute(self, name: str) -> Attribute:
         """Return the attribute of that name (or of that other name); UserError where the category has none."""
-        found = _lookup((a.name, *a.also) for a in self.attributes.values()).get(_plain(name))
+        found = lookup((a.name, *a.also) for a in self.attributes.values()).get(plain(name))
         if found is None:
             raise UserError(f"category '{self.name}' has no attribute '{name}'.{nearest(name, self.attributes)}")
         return self.attributes[found]
@@ -113,23 +112,22 @@ class Vocabulary:
         Raises UserError, with the place and the nearest valid name, for keys it does not know, values of the wrong
         kind, attributes that are not there, and names that would mean two things.
         """
-        _check_keys(spec, _TOP, "vocabulary")
-        attributes = {key: _attribute(key, value) for key, value in _mapping(spec, "attributes", "vocabulary").items()}
+        check_keys(spec, _TOP, "vocabulary")
+        attributes = {key: _attribute(key, value) for key, value in named(spec, "attributes", "vocabulary").items()}
         categories = {
-            name: _category(name, value, attributes)
-            for name, value in _mapping(spec, "categories", "vocabulary").items()
+            name: _category(name, value, attributes) for name, value in named(spec, "categories", "vocabulary").items()
         }
-        _unambiguous("vocabulary.categories", ((c.name, *c.also) for c in categories.values()))
-        prompts = _prompts(spec.get("category_prompts", ["{category}"]), ("category",), "vocabulary.category_prompts")
-        return cls(categories, attributes, prompts)
+        refuse_ambiguous("vocabulary.categories", ((c.name, *c.also) for c in categories.values()))
+        templates = prompts(spec.get("category_prompts", ["{category}"]), ("category",), "vocabulary.category_prompts")
+        return cls(categories, attributes, templates)
 
     def resolve(self, label: str) -> tuple[Category, dict[str, str]] | None:
         """Return the category that ``label`` names, and what the label says beyond it; None for no category."""
-        found = _lookup((c.name, *c.also) for c in self.categories.values()).get(_plain(label))
+        found = lookup((c.name, *c.also) for c in self.categories.values()).get(plain(label))
         if found is None:
             return None
         category = self.categories[found]
-        said = next((value for name, value in category.also.items() if _plain(name) == _plain(label)), {})
+        said = next((value for name, value in category.also.items() if plain(name) == plain(label)), {})
         return category, dict(said)
 
     def category(self, name: str) -> Category:
@@ -164,26 +162,26 @@ def _say(template: str, plural: bool, **words: str) -> str:
 
 def _attribute(key: str, spec: Any) -> Attribute:
     where = f"vocabulary.attributes.{key}"
-    _check_keys(spec, ("name", "also", "shopify", "google", "prompts", "values"), where)
-    name = _text(spec, "name", where) or key
+    check_keys(spec, ("name", "also", "shopify", "google", "prompts", "values"), where)
+    name = text(spec, "name", where) or key
     if name == CATEGORY:
         raise UserError(f"{where}: an attribute cannot be called '{CATEGORY}'; write under vocabulary.categories")
-    terms = {value: _term(value, each, where) for value, each in _mapping(spec, "values", where).items()}
-    _unambiguous(where, ((t.name, *t.also) for t in terms.values()))
-    prompts = _prompts(spec.get("prompts", ["{value} {category}"]), ("value", "category"), f"{where}.prompts")
-    also = _texts(spec, "also", where)
-    return Attribute(key, name, terms, prompts, also, _text(spec, "shopify", where), _text(spec, "google", where))
+    terms = {value: _term(value, each, where) for value, each in named(spec, "values", where).items()}
+    refuse_ambiguous(where, ((t.name, *t.also) for t in terms.values()))
+    templates = prompts(spec.get("prompts", ["{value} {category}"]), ("value", "category"), f"{where}.prompts")
+    also = texts(spec, "also", where)
+    return Attribute(key, name, terms, templates, also, text(spec, "shopify", where), text(spec, "google", where))
 
 
 def _term(name: str, spec: Any, where: str) -> Term:
     where = f"{where}.values.{name}"
-    _check_keys(spec, ("words", "also", "shopify", "rgb"), where)
+    check_keys(spec, ("words", "also", "shopify", "rgb"), where)
     rgb = spec.get("rgb") or []
     if not isinstance(rgb, list) or not all(_is_rgb(each) for each in rgb):
         raise UserError(f"{where}.rgb: give a list of colours, each three numbers of 0 to 255, e.g. [[30, 118, 126]]")
-    words = _texts(spec, "words", where) or (name,)
+    words = texts(spec, "words", where) or (name,)
     colours = tuple((c[0], c[1], c[2]) for c in rgb)
-    return Term(name, words, _texts(spec, "also", where), _text(spec, "shopify", where), colours)
+    return Term(name, words, texts(spec, "also", where), text(spec, "shopify", where), colours)
 
 
 def _is_rgb(value: Any) -> bool:
@@ -192,19 +190,19 @@ def _is_rgb(value: Any) -> bool:
 
 def _category(name: str, spec: Any, attributes: Mapping[str, Attribute]) -> Category:
     where = f"vocabulary.categories.{name}"
-    _check_keys(spec, ("words", "also", "google", "shopify", "plural", "attributes"), where)
+    check_keys(spec, ("words", "also", "google", "shopify", "plural", "attributes"), where)
     own: dict[str, Attribute] = {}
-    for key in _texts(spec, "attributes", where):
+    for key in texts(spec, "attributes", where):
         if key not in attributes:
             raise UserError(f"{where}.attributes: there is no attribute '{key}'.{nearest(key, attributes)}")
         if attributes[key].name in own:
             raise UserError(f"{where}.attributes: '{key}' and another are both called '{attributes[key].name}'")
         own[attributes[key].name] = attributes[key]
-    _unambiguous(f"{where}.attributes", ((a.name, *a.also) for a in own.values()))
+    refuse_ambiguous(f"{where}.attributes", ((a.name, *a.also) for a in own.values()))
     also = {label: _said(said, own, f"{where}.also.{label}") for label, said in (spec.get("also") or {}).items()}
     if type(plural := spec.get("plural", False)) is not bool:
         raise UserError(f"{where}.plural: give true or false, not '{plural}'")
-    words = _texts(spec, "words", where) or (name,)
+    words = texts(spec, "words", where) or (name,)
     return Category(name, words, own, also, _taxon(spec, "google", where), _taxon(spec, "shopify", where), plural)
 
 
@@ -221,73 +219,12 @@ def _taxon(spec: Mapping[str, Any], key: str, where: str) -> Taxon | None:
 
 def _said(spec: Any, attributes: Mapping[str, Attribute], where: str) -> dict[str, str]:
     """What another name of a category says of the attributes; what the category has no attribute for is refused."""
-    _check_keys(spec, attributes, where)
+    check_keys(spec, attributes, where)
     for name, value in spec.items():
         if value not in attributes[name].values:
             raise UserError(f"{where}.{name}: no value '{value}'.{nearest(str(value), attributes[name].values)}")
     return dict(spec)
 
 
-def _mapping(spec: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    value = spec.get(key)
-    if not isinstance(value, Mapping) or not value:
-        raise UserError(f"{where}.{key}: give at least one name with its settings, e.g. {{name: {{}}}}")
-    for name in value:
-        if not isinstance(name, str) or not name.strip():
-            raise UserError(f"{where}.{key}: '{name}' is no name; put quotes around what YAML takes for something else")
-    return value
-
-
-def _check_keys(spec: Any, known: Iterable[str], where: str) -> None:
-    if not isinstance(spec, Mapping):
-        raise UserError(f"{where}: give settings such as {{{', '.join(known)}}}, not '{spec}'")
-    for key in spec:
-        if key not in known:
-            raise UserError(f"{where}: there is no setting '{key}'.{nearest(str(key), known)}")
-
-
-def _text(spec: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = spec.get(key)
-    if value is not None and not (isinstance(value, str) and value.strip()):
-        raise UserError(f"{where}.{key}: give text or null, not '{value}'")
-    return value
-
-
-def _texts(spec: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = spec.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
-        raise UserError(f"{where}.{key}: give a list of texts, not '{value}'")
-    return tuple(value)
-
-
-def _prompts(value: Any, fields: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Check templates: every one has the first of ``fields``, and none but these."""
-    templates = _texts({"prompts": value}, "prompts", where)
-    if not templates:
-        raise UserError(f"{where}: give at least one template with {{{fields[0]}}}")
-    for template in templates:
-        found = _FIELDS.findall(template)
-        if fields[0] not in found or set(found) - set(fields):
-            raise UserError(f"{where}: '{template}' must have {{{fields[0]}}}, and may have no other than {fields}")
-    return templates
-
-
-def _plain(text: str) -> str:
-    return " ".join(_SEPARATORS.sub(" ", text.casefold()).split())
-
-
 def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
-
-
-def _lookup(names: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """Map every spelling to the first of its tuple."""
-    return {_plain(spelling): spellings[0] for spellings in names for spelling in spellings}
-
-
-def _unambiguous(where: str, names: Iterable[tuple[str, ...]]) -> None:
-    seen: dict[str, str] = {}
-    for spellings in names:
-        for spelling in spellings:
-            if seen.setdefault(_plain(spelling), spellings[0]) != spellings[0]:
-                raise UserError(f"{where}: '{spelling}' means both '{seen[_plain(spelling)]}' and '{spellings[0]}'")

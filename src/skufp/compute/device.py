@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
-from omegaconf import DictConfig
-
 from skufp.compute.progress import worker_count
 from skufp.errors import UserError
+from skufp.schema import Config
 
 
-def device(cfg: DictConfig) -> Any:
+def device(cfg: Config) -> Any:
     """Return the torch device of the trainer settings, which are resolved (see skufp.resolve)."""
     import torch
 
@@ -25,7 +24,7 @@ def device(cfg: DictConfig) -> Any:
     return torch.device("cuda") if isinstance(chosen, int) else torch.device("cuda", chosen[0])
 
 
-def autocast(cfg: DictConfig) -> AbstractContextManager[Any]:
+def autocast(cfg: Config) -> AbstractContextManager[Any]:
     """Return a context in which bf16 precision holds, if it is asked for."""
     import torch
 
@@ -40,7 +39,7 @@ def in_batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-def set_threads(cfg: DictConfig) -> None:
+def set_threads(cfg: Config) -> None:
     """Set torch's threads, and keep freed memory in the process."""
     import torch
 

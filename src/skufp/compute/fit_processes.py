@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+
+from skufp.schema import Config
 
 JOB = "processes"  # the folder, inside that of an unfinished stage, by which processes find each other
 FOUND = "job.json"
@@ -45,7 +47,7 @@ def launched() -> Launch | None:
     return None
 
 
-def process_count(cfg: DictConfig) -> int:
+def process_count(cfg: Config) -> int:
     """Return how many processes train together."""
     if (launch := launched()) is not None:
         return launch.world
@@ -54,7 +56,7 @@ def process_count(cfg: DictConfig) -> int:
 
 
 @contextmanager
-def together(cfg: DictConfig, inputs: Mapping[str, str], out: Path, resume: Path | None) -> Iterator[None]:
+def together(cfg: Config, inputs: Mapping[str, str], out: Path, resume: Path | None) -> Iterator[None]:
     """Let the other processes take part in the fit of ``cfg.stage`` while the context lasts.
 
     Call it in the first process, with the module's start already in the folder JOB of ``out``. On leaving, the others
@@ -110,14 +112,14 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _start(folder: Path, env: Mapping[str, str]) -> subprocess.Popen:
+def _start(folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a process that takes part in the fit; it writes what it says to a file."""
     command = [sys.executable, "-m", "skufp.stages.fit.process", str(folder), str(os.getpid())]
     with (folder / f"process-{env['LOCAL_RANK']}.log").open("wb") as log:
         return subprocess.Popen(command, env=os.environ | env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def _end_with(others: list[subprocess.Popen], folder: Path, done: threading.Event) -> None:
+def _end_with(others: list[subprocess.Popen[bytes]], folder: Path, done: threading.Event) -> None:
     """End this process where another failed: a collective would wait for it for ever."""
     while not done.wait(POLL):
         for rank, other in enumerate(others, 1):

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 
-from omegaconf import DictConfig
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,9 +16,10 @@ from rich.progress import (
 from rich.text import Text
 
 from skufp.output import PlainConsole
+from skufp.schema import Config
 
 
-def worker_count(cfg: DictConfig) -> int:
+def worker_count(cfg: Config) -> int:
     """Return cfg.workers, or one process a core."""
     return int(cfg.workers) if cfg.workers is not None else (os.cpu_count() or 1)
 
@@ -35,7 +35,7 @@ class Rate(ProgressColumn):
 class ProgressBar:
     """A rich progress bar, with its rate if asked for, as a context that yields advance(n)."""
 
-    def __init__(self, cfg: DictConfig, label: str, total: int, rate: bool = False) -> None:
+    def __init__(self, cfg: Config, label: str, total: int, rate: bool = False) -> None:
         shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         columns = (*shown, *((Rate(),) if rate else ()), TimeElapsedColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=PlainConsole(), disable=not cfg.progress, transient=True)

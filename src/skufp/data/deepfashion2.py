@@ -5,8 +5,7 @@ Schema: https://github.com/switchablenorms/DeepFashion2, "Data Organization".
 
 import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,20 @@ from skufp.artifacts.products import sound
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped
 from skufp.data.accounts import MissingSplitError
 from skufp.data.captions import template_caption
+from skufp.data.deepfashion2_items import fault, grade, items, number, one_category_per_sku
 from skufp.data.printable_names import is_utf8, printable
 from skufp.data.sources import BAD_NAME, Source, existing_folder
 from skufp.data.split_names import DEV, SPLITS, UNKNOWN, VALIDATION, meaning, not_asked, unknown
 from skufp.errors import UserError
+
+DOMAINS = {"shop": CATALOG, "user": QUERY}
+ALONE, SAME_STEM = "image without an annotation", "file whose name differs from another's in its ending alone"
 
 CATEGORIES = {
     1: "short sleeve top", 2: "long sleeve top", 3: "short sleeve outwear", 4: "long sleeve outwear", 5: "vest",
     6: "sling", 7: "shorts", 8: "trousers", 9: "skirt", 10: "short sleeve dress", 11: "long sleeve dress",
     12: "vest dress", 13: "sling dress",
 }  # fmt: skip
-DOMAINS = {"shop": CATALOG, "user": QUERY}
-ALONE, SAME_STEM = "image without an annotation", "file whose name differs from another's in its ending alone"
-REACH, LARGEST = 10**7, 2**31  # pixels; numbers of pairs, styles and categories: beyond them is no photo and no id
 SKU_KEYS = ("pair_style_category", "pair_style")
 
 
@@ -78,7 +78,7 @@ class DeepFashion2(Source):
         files = sum(len(_names(folder / kind)) for kind in ("image", "annos"))
         self.rows[folder.name] = rows + files - len(annotations) - len(set(images) & set(annotations))
         if self.sku_key == "pair_style":
-            _one_category_per_sku(records)
+            one_category_per_sku(records)
         return records, skipped
 
     def rest(self, splits: Sequence[str]) -> list[Skipped]:
@@ -140,21 +140,21 @@ class DeepFashion2(Source):
         except OSError as error:  # a link that leads nowhere, a folder, no permission
             skipped.append(Skipped(split, name, None, "annotation cannot be read", error.strerror or str(error)))
             return 1
-        items = list(_items(annotation)) if isinstance(annotation, dict) else []
-        rows = max(1, len(items))
+        found = list(items(annotation)) if isinstance(annotation, dict) else []
+        rows = max(1, len(found))
         try:
-            source, pair_id = DOMAINS[annotation["source"]], _number(annotation["pair_id"])
+            source, pair_id = DOMAINS[annotation["source"]], number(annotation["pair_id"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             skipped.append(Skipped(split, name, None, "annotation lacks source or pair_id", repr(error), rows))
             return rows
         if path.stem not in images:
             skipped.append(Skipped(split, name, None, "annotation without an image", count=rows))
             return rows
-        if not items:
+        if not found:
             skipped.append(Skipped(split, name, None, "annotation without items"))
         seen: set[int] = set()
-        for index, item in items:
-            reason, detail = _fault(item) if index not in seen else ("item with the number of another", str(index))
+        for index, item in found:
+            reason, detail = fault(item) if index not in seen else ("item with the number of another", str(index))
             if reason:
                 skipped.append(Skipped(split, name, index, reason, detail))
                 continue
@@ -178,13 +178,13 @@ class DeepFashion2(Source):
         sku_id = f"{pair_id:06d}_{style:02d}"
         if self.sku_key == "pair_style_category":
             sku_id += f"_{category_id:02d}"
-        occlusion, viewpoint = _grade(item, "occlusion"), _grade(item, "viewpoint")
+        occlusion, viewpoint = grade(item, "occlusion"), grade(item, "viewpoint")
         return CropRecord(
             split=split, sku_id=sku_id, pair_id=pair_id, style=style, category_id=category_id, category_name=category,
             domain=domain, image_path="", orig_image_path=image, image_id=image_id, item_idx=index,
             bbox=[int(v) for v in item["bounding_box"]], occlusion=occlusion, viewpoint=viewpoint,
             text=template_caption(domain, category, occlusion, viewpoint),
-            scale=_grade(item, "scale"), zoom_in=_grade(item, "zoom_in"),
+            scale=grade(item, "scale"), zoom_in=grade(item, "zoom_in"),
             outline=(item.get("segmentation") or None) if domain == CATALOG else None,
         )  # fmt: skip
 
@@ -215,47 +215,3 @@ def _by_stem(folder: Path, suffix: str = "") -> tuple[dict[str, str], dict[str, 
         else:
             found[stem] = name
     return found, odd
-
-
-def _items(annotation: dict[str, Any]) -> Iterator[tuple[int, Any]]:
-    for key, value in annotation.items():
-        if key.startswith("item") and key[4:].isdecimal() and len(key) < len("item") + 10:
-            yield int(key[4:]), value
-
-
-def _fault(item: Any) -> tuple[str, str]:
-    """Return why an item cannot be used, or empty strings."""
-    try:
-        style, box = _number(item["style"]), [int(v) for v in item["bounding_box"]]
-        _number(item["category_id"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        return "item lacks style, category_id or bounding_box", repr(error)
-    if style == 0:
-        return "style 0 (no partner)", ""
-    if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
-        return "empty box", str(item["bounding_box"])
-    if max(map(abs, box)) > REACH:
-        return "box beyond any photo", ""
-    return "", ""
-
-
-def _number(value: Any) -> int:
-    """Return a pair, style or category as a number; ValueError for one that no table takes."""
-    if abs(number := int(value)) >= LARGEST:
-        raise ValueError("the number is too large")
-    return number
-
-
-def _grade(item: dict[str, Any], field: str) -> int:
-    """Return occlusion, viewpoint, scale or zoom_in; 0, unknown, where it is missing or no number."""
-    value = item.get(field)
-    return int(value) if isinstance(value, int | float) and abs(value) < REACH else 0  # nan is not less
-
-
-def _one_category_per_sku(records: list[CropRecord]) -> None:
-    """Give every SKU its most frequent category: with the official key its items may disagree."""
-    votes: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
-    for r in records:
-        votes[r.sku_id][(r.category_id, r.category_name)] += 1
-    for r in records:
-        r.category_id, r.category_name = votes[r.sku_id].most_common(1)[0][0]

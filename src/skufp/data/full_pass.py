@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import webdataset as wds
 from torch.utils.data import DataLoader
 
-from skufp.data.shards import Decoder, raw_samples, shard_files
+from skufp.data.shards import DecodedPhoto, Decoder, RawSample, raw_samples, shard_files
+from skufp.models.batches import PhotoBatch
 from skufp.models.preprocessing import Preprocessing
 
 
@@ -22,11 +22,10 @@ def full_pass(
     workers: int,
     rank: int = 0,
     world: int = 1,
-) -> DataLoader:
+) -> DataLoader[PhotoBatch]:
     """Return a loader that sees every sample of ``names`` (e.g. dev-query) exactly once, over all processes together.
 
     Process ``rank`` of ``world`` decodes every ``world``-th sample, so shards of any number and size will do.
-    Batches: {pixels [B, 3, H, W], row [B], meta: list of B dicts}.
     """
     files = [file for name in names for file in shard_files(folder, name)]
     pipeline = wds.DataPipeline(
@@ -45,12 +44,12 @@ class EveryNth:
     rank: int
     world: int
 
-    def __call__(self, samples: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def __call__(self, samples: Iterator[RawSample]) -> Iterator[RawSample]:
         """Return every ``world``-th of ``samples``."""
         return itertools.islice(samples, self.rank, None, self.world)
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+def collate(samples: list[DecodedPhoto]) -> PhotoBatch:
     """Stack decoded samples."""
     return {
         "pixels": torch.stack([torch.from_numpy(s["pixels"]) for s in samples]),

@@ -7,16 +7,16 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from skufp.artifacts.folder import read_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.data.augment import PhonePhoto
 from skufp.data.captions import ATTRIBUTES, TEMPLATE
 from skufp.data.counterfactuals import read_counterfactuals
 from skufp.data.full_pass import full_pass
 from skufp.data.place import ALONE, Place
-from skufp.data.shards import INDEX, sample_count
+from skufp.data.shards import read_index, sample_count
 from skufp.data.sku_batches import SkuBatches
 from skufp.errors import UserError
+from skufp.models.batches import PhotoBatch, SkuPhotoBatch
 from skufp.models.preprocessing import Preprocessing
 
 NO_LABELS = (
@@ -80,16 +80,16 @@ class ImageDataModule(pl.LightningDataModule):
             self.text, place.start,
         )  # fmt: skip
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[SkuPhotoBatch]:
         """Return P x K batches; one epoch is all of the recipe's steps."""
         batches = self.batches(self.steps, Place.of(self.trainer))
         return DataLoader(batches, batch_size=None, num_workers=min(self.workers, self.steps))
 
-    def first_batches(self) -> Iterator[dict[str, Any]]:
+    def first_batches(self) -> Iterator[SkuPhotoBatch]:
         """Yield a few batches, for encoders that start from data."""
         yield from self.batches(8)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[PhotoBatch]:
         """Return one deterministic pass over dev's catalogue and query crops, this process's share."""
         names = [f"dev-{CATALOG}", f"dev-{QUERY}"]
         place = Place.of(self.trainer)
@@ -98,9 +98,10 @@ class ImageDataModule(pl.LightningDataModule):
 
 def paired_shards(folder: Path, split: str) -> list[list[Path]]:
     """Return for every shard number of ``split`` its catalogue and query files."""
-    index = read_json(folder / INDEX)
+    index = read_index(folder)
     by_number: dict[int, list[Path]] = {}
     for domain in (CATALOG, QUERY):
-        for shard in index.get(f"{split}-{domain}", {"shards": []})["shards"]:
+        entry = index.get(f"{split}-{domain}")
+        for shard in entry["shards"] if entry else []:
             by_number.setdefault(shard["number"], []).append(folder / shard["file"])
     return [by_number[number] for number in sorted(by_number)]

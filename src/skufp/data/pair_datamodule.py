@@ -11,8 +11,9 @@ from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.data.place import ALONE, Place
 from skufp.data.shards import shard_files
 from skufp.data.view_actions import ViewActions
-from skufp.data.view_pairs import NO_PAIRS, FixedPairs, PairCollate, ViewPairs, spread_pairs
+from skufp.data.view_pairs import NO_PAIRS, FixedPairs, PairCollate, ViewPair, ViewPairs, spread_pairs
 from skufp.errors import UserError
+from skufp.models.batches import ViewPairBatch
 from skufp.models.preprocessing import Preprocessing
 
 FIRST = 8  # batches to start from
@@ -83,20 +84,20 @@ class PairDataModule(pl.LightningDataModule):
             self.batch_size, steps, self.seed, self.skus["train"], self.flip, self.balance_actions, *place,
         )  # fmt: skip
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[ViewPairBatch]:
         """Return batches of pairs; one epoch is all of the recipe's steps."""
         pairs = self.pairs(self.steps, Place.of(self.trainer))
         return DataLoader(pairs, batch_size=None, num_workers=min(self.workers, self.steps))
 
-    def first_batches(self) -> Iterator[dict[str, Any]]:
+    def first_batches(self) -> Iterator[ViewPairBatch]:
         """Yield a few batches, for networks that start from data."""
         yield from self.pairs(FIRST)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[ViewPair]:
         """Return the fixed dev pairs, the same on every rank, in batches."""
         return DataLoader(FixedPairs(self.prepared, self._fixed["dev"]), self.batch_size, collate_fn=self._collate())
 
-    def sample_pairs(self, count: int) -> dict[str, Any]:
+    def sample_pairs(self, count: int) -> ViewPairBatch:
         """Return the first ``count`` dev pairs, of as many SKUs as there are, as a batch; train's where dev has none.
 
         Raises UserError where train has none either.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from skufp.artifacts.actions import ActionLabels
@@ -18,14 +19,13 @@ from skufp.data.place import ALONE, Place
 from skufp.data.splits import fold_of_pair
 from skufp.data.step_batches import StepBatches
 from skufp.errors import UserError
+from skufp.models.batches import LabelledQueries, columns
 
-Batch = dict[str, Any]
 
-
-class Draws(StepBatches):
+class Draws(StepBatches[None, LabelledQueries]):
     """``steps`` batches of ``rows``, drawn without repeats."""
 
-    def __init__(self, rows: Batch, batch_size: int, steps: int, seed: int, place: Place = ALONE) -> None:
+    def __init__(self, rows: LabelledQueries, batch_size: int, steps: int, seed: int, place: Place = ALONE) -> None:
         super().__init__(steps, seed, *place)
         self.rows, self.count = rows, len(rows["fold"])
         self.batch_size = min(batch_size, self.count)
@@ -34,18 +34,17 @@ class Draws(StepBatches):
         """Yield nothing to read: rows are in memory."""
         return itertools.repeat(None)
 
-    def collate(self, items: None, number: int) -> Batch:
+    def collate(self, items: None, number: int) -> LabelledQueries:
         """Return this process's share of the batch of a number."""
         drawn = self.rng(number).choice(self.count, self.batch_size, replace=False)
         chosen = torch.from_numpy(drawn[self.rank :: self.world])
-        return {name: value[chosen] for name, value in self.rows.items()}
+        return columns(lambda part: part[chosen], self.rows)
 
 
 class PolicyDataModule(pl.LightningDataModule):
     """Holds the labels of the actions stage, ``inputs['actions']``: train queries to learn from, dev to choose by.
 
-    Rows: embedding [N, D], features [N, F], utility [N, A], weight [N] (every SKU's queries weigh 1 together, scaled to
-    a mean of 1) and fold [N]: a pair's of ``folds``, -1 for dev. Noisy twins are left to the report.
+    A pair's fold is one of ``folds``, -1 in dev. Noisy twins are left to the report.
     ``can_train`` is False where there is no train query, or nothing but identity to choose.
     """
 
@@ -65,13 +64,13 @@ class PolicyDataModule(pl.LightningDataModule):
         self.can_train, self.has_dev_queries = (choice and len(parts[split]) > 0 for split in ("train", "dev"))
         self.expected: dict[str, int] = {}
 
-    def _rows(self, split: str, part: ActionLabels) -> Batch:
+    def _rows(self, split: str, part: ActionLabels) -> LabelledQueries:
         pairs = part.column("pair_id").tolist()
         fold = [fold_of_pair(pair, self.folds, self.seed) if split == "train" else -1 for pair in pairs]
-        values = {"embedding": part.vectors, "features": part.quality, "utility": part.utilities(),
-                  "weight": sku_weights(self.skus[split])}  # fmt: skip
-        rows: Batch = {name: torch.tensor(np.asarray(value, np.float32)) for name, value in values.items()}
-        return rows | {"fold": torch.tensor(fold, dtype=torch.long)}
+        return {
+            "embedding": _tensor(part.vectors), "features": _tensor(part.quality), "utility": _tensor(part.utilities()),
+            "weight": _tensor(sku_weights(self.skus[split])), "fold": torch.tensor(fold, dtype=torch.long),
+        }  # fmt: skip
 
     def module_arguments(self) -> dict[str, Any]:
         """What the LightningModule must know of the data: names, sizes, and what the labels were made with."""
@@ -84,23 +83,27 @@ class PolicyDataModule(pl.LightningDataModule):
         if not self.can_train:
             print("no labelled train query, or nothing but identity to choose: the policy will never act")
 
-    def first_batches(self) -> Iterator[Batch]:
+    def first_batches(self) -> Iterator[LabelledQueries]:
         """Yield all train queries, for networks that start from data."""
         yield self.rows["train"]
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[LabelledQueries]:
         """Return random batches of train queries."""
         draws = Draws(self.rows["train"], self.batch_size, self.steps, self.seed, Place.of(self.trainer))
         return DataLoader(draws, batch_size=None)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[LabelledQueries]:
         """Return all dev queries as one batch."""
         return DataLoader([self.rows["dev"]], batch_size=None)  # type: ignore[arg-type]
 
-    def evidence(self) -> tuple[Batch, np.ndarray]:
+    def evidence(self) -> tuple[LabelledQueries, np.ndarray]:
         """Return the rows of train and dev together and their SKUs [N]: what a threshold is calibrated on."""
-        both = {name: torch.cat([self.rows[split][name] for split in ("train", "dev")]) for name in self.rows["dev"]}
+        both = columns(lambda *parts: torch.cat(parts), self.rows["train"], self.rows["dev"])
         return both, np.concatenate([self.skus["train"], self.skus["dev"]])
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.tensor(np.asarray(values, np.float32))
 
 
 def sku_weights(sku: np.ndarray) -> np.ndarray:

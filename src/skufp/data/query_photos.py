@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from skufp.errors import UserError
+from skufp.schema import Config
 
 
-def check_photos(cfg: DictConfig) -> None:
+def check_photos(cfg: Config) -> None:
     """Refuse a path that is no file."""
     for path in cfg.query.image:
         if not Path(path).is_file():
             raise UserError(f"--image {path}: there is no such file (looked in {Path.cwd()})")
 
 
-def open_photos(cfg: DictConfig) -> list[Any]:
+def open_photos(cfg: Config) -> list[Any]:
     """Return the RGB photos of ``query.image``; UserError for a file that is none."""
     from skufp.data.decode import UnreadableImageError, open_image
 

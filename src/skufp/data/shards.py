@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import webdataset as wds
@@ -18,18 +18,51 @@ from PIL import Image
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, safe_name
 from skufp.data.decode import decode_image
+from skufp.models.batches import SkuMeta
 
 INDEX = "index.json"
+RawSample = dict[str, Any]  # a file's bytes by its extension, and webdataset's own __key__ and __url__
 
 
-def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Any]:
+class ShardFile(TypedDict):
+    """A tar of a shard index."""
+
+    file: str
+    number: int
+    samples: int
+
+
+class Shards(TypedDict):
+    """What index.json says of one kind of samples, e.g. validation-query."""
+
+    samples: int  # of all its tars
+    shards: list[ShardFile]
+
+
+class DecodedPhoto(TypedDict):
+    """A decoded sample of an image shard."""
+
+    pixels: np.ndarray  # [3, H, W] float32
+    meta: dict[str, Any]  # a crop record and its ``row``
+
+
+class SkuSample(TypedDict):
+    """A decoded sample of a SKU shard, vectors of D dimensions."""
+
+    views: np.ndarray  # [V, D]
+    queries: np.ndarray  # [Q, D]
+    negatives: NotRequired[np.ndarray]  # [N, D], pictures that are nobody's; none of them in a shard without
+    meta: SkuMeta
+
+
+def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Shards]:
     """Write `shards/<split>-{catalog,query}-%06d.tar` from the crops under ``root``; return the index.
 
     ``records`` are in the order of `<split>_image_text.jsonl`; a sample's ``row`` is its place in that order.
     """
     folder = root / "shards"
     folder.mkdir(exist_ok=True)
-    index: dict[str, Any] = {}
+    index: dict[str, Shards] = {}
     for split in sorted({r.split for r in records}):
         rows = list(enumerate(r for r in records if r.split == split))
         for number, group in enumerate(_sku_ranges(rows, shard_size)):
@@ -67,16 +100,22 @@ def _write_shard(path: Path, root: Path, members: list[tuple[int, CropRecord]]) 
             tar.write({"__key__": key, "jpg": (root / record.image_path).read_bytes(), "json": meta} | mask)
 
 
+def read_index(folder: Path) -> dict[str, Shards]:
+    """Read the index of a folder of shards."""
+    index: dict[str, Shards] = read_json(folder / INDEX)
+    return index
+
+
 def shard_files(folder: Path, name: str) -> list[Path]:
     """Return the shards of e.g. ``validation-query``; empty where there are none."""
-    entry = read_json(folder / INDEX).get(name)
+    entry = read_index(folder).get(name)
     return [folder / shard["file"] for shard in entry["shards"]] if entry else []
 
 
 def sample_count(folder: Path, name: str) -> int:
     """Return the number of samples that the index promises for ``name``."""
-    entry = read_json(folder / INDEX).get(name)
-    return int(entry["samples"]) if entry else 0
+    entry = read_index(folder).get(name)
+    return entry["samples"] if entry else 0
 
 
 def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipeline:
@@ -88,21 +127,21 @@ def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipel
     return wds.DataPipeline(wds.SimpleShardList(urls), *deal, wds.tarfile_to_samples())
 
 
-def _nothing() -> Iterator[dict[str, Any]]:
+def _nothing() -> Iterator[RawSample]:
     return iter(())
 
 
-def decode_sample(sample: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
+def decode_sample(sample: RawSample) -> tuple[Image.Image, dict[str, Any]]:
     """Return a raw sample's picture (upright, RGB) and metadata."""
     return decode_picture(sample, "jpg"), json.loads(sample["json"])
 
 
-def decode_picture(sample: dict[str, Any], member: str) -> Image.Image:
+def decode_picture(sample: RawSample, member: str) -> Image.Image:
     """Return a raw sample's picture ``member``, upright and RGB; UnreadableImageError names the shard."""
     return decode_image(sample[member], f"{sample.get('__url__', 'shard')}, {sample.get('__key__', '')}.{member}")
 
 
-def decode_mask(sample: dict[str, Any]) -> np.ndarray | None:
+def decode_mask(sample: RawSample) -> np.ndarray | None:
     """Return a raw sample's garment mask [H, W] float32 as large as its picture, 1 on the garment; None without one."""
     if "mask.png" not in sample:
         return None
@@ -111,22 +150,22 @@ def decode_mask(sample: dict[str, Any]) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Maps raw samples to {pixels [3, H, W] float32, meta}."""
+    """Decodes raw samples of image shards."""
 
     transform: Callable[[Image.Image], np.ndarray]
 
-    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, sample: RawSample) -> DecodedPhoto:
         """Decode one raw sample."""
         picture, meta = decode_sample(sample)
         return {"pixels": self.transform(picture), "meta": meta}
 
 
-def write_sku_shards(folder: Path, split: str, samples: list[dict[str, Any]], shard_size: int) -> dict[str, Any]:
+def write_sku_shards(folder: Path, split: str, samples: list[SkuSample], shard_size: int) -> Shards:
     """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json.
 
     A sample that has ``negatives`` [N, D], pictures that are nobody's, gets negatives.npy too.
     """
-    entry: dict[str, Any] = {"samples": len(samples), "shards": []}
+    entry: Shards = {"samples": len(samples), "shards": []}
     for number, start in enumerate(range(0, len(samples), shard_size)):
         name = f"{split}-sku-{number:06d}.tar"
         part = samples[start : start + shard_size]
@@ -139,8 +178,8 @@ def write_sku_shards(folder: Path, split: str, samples: list[dict[str, Any]], sh
     return entry
 
 
-def decode_sku_sample(sample: dict[str, Any]) -> dict[str, Any]:
-    """Return {views [V, D], queries [Q, D], negatives [N, D], meta} of a raw SKU sample."""
+def decode_sku_sample(sample: RawSample) -> SkuSample:
+    """Decode a raw SKU sample, which then has ``negatives``, maybe none."""
     views, queries = (np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False) for name in ("views", "queries"))
     negatives = views[:0]
     if "negatives.npy" in sample:

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from skufp.artifacts.records import CATALOG, QUERY
 from skufp.data.augment import PhonePhoto
 from skufp.data.captions import TEMPLATE, training_text
 from skufp.data.counterfactuals import decode_png
-from skufp.data.shards import decode_sample, raw_samples
+from skufp.data.shards import RawSample, decode_sample, raw_samples
 from skufp.data.splits import HELD_OUT
 from skufp.data.step_batches import StepBatches, refuse_small_batches
+from skufp.models.batches import NegativePhotos, SkuPhotoBatch
 from skufp.models.preprocessing import Preprocessing
 
 BUFFER_SKUS = 512
@@ -33,8 +33,8 @@ class SkuGroup:
     split: str
     sku_id: str
     pair_id: int
-    catalog: list[dict[str, Any]] = field(default_factory=list)
-    query: list[dict[str, Any]] = field(default_factory=list)
+    catalog: list[RawSample] = field(default_factory=list)
+    query: list[RawSample] = field(default_factory=list)
 
     @property
     def label(self) -> int:
@@ -42,7 +42,7 @@ class SkuGroup:
         return zlib.crc32(f"{self.split}/{self.sku_id}".encode())
 
 
-class SkuBatches(StepBatches):
+class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
     """Batches of ``skus_per_batch`` SKUs, up to ``siblings`` of one pair together, with ``images_per_sku`` images each.
 
     ``shards`` lists for every shard number its catalogue and query files (same SKUs). The first half of a SKU's images
@@ -51,10 +51,8 @@ class SkuBatches(StepBatches):
     ``skus`` is how many SKUs there are: as many as BUFFER_SKUS are shuffled together and, where that is all of them,
     read only once.
 
-    A process gets {pixels [N, 3, H, W], sku, pair, is_query, text_id [N], text: N strings} of its SKUs, and ``texts``
-    with ``texts_id``, its share of the whole batch's distinct texts; a photo without text has the text_id -1. With
-    ``counterfactuals``, PNG files by SKU id, also one of every own SKU that has any, ``negative_pixels`` [K, 3, H, W],
-    and the SKU that each was drawn from, ``negative_sku`` [K]; the rest of the batch is as without them.
+    A process gets the photos of its SKUs and its share of the whole batch's distinct texts. With ``counterfactuals``,
+    PNG files by SKU id, also one of every own SKU that has any; the rest of the batch is as without them.
 
     Raises UserError where a batch has fewer SKUs than there are processes.
     """
@@ -115,7 +113,7 @@ class SkuBatches(StepBatches):
                     del buffer[pair]
         return batch
 
-    def collate(self, items: list[SkuGroup], number: int) -> dict[str, Any]:
+    def collate(self, items: list[SkuGroup], number: int) -> SkuPhotoBatch:
         """Decode this process's SKUs; the texts are those of the whole batch, dealt out."""
         rngs = [self.rng(number, place) for place in range(len(items))]
         chosen = [self._choose(group, rng) for group, rng in zip(items, rngs, strict=True)]
@@ -132,18 +130,20 @@ class SkuBatches(StepBatches):
                 pairs.append(group.pair_id)
                 is_query.append(as_query)
             own_texts += texts[place]
-        batch = {
+        batch: SkuPhotoBatch = {
             "pixels": torch.from_numpy(np.stack(pixels)), "sku": torch.tensor(labels), "pair": torch.tensor(pairs),
             "is_query": torch.tensor(is_query), "text": own_texts,
             "text_id": torch.tensor([distinct.get(text, -1) for text in own_texts]),
             "texts": [text for _, text in self.own(list(distinct))],
             "texts_id": torch.tensor([i for i, _ in self.own(list(distinct))], dtype=torch.long),
         }  # fmt: skip
-        return batch if self.counterfactuals is None else batch | self._negatives(self.counterfactuals, items, number)
+        if self.counterfactuals is None:
+            return batch
+        return {**batch, **self._negatives(self.counterfactuals, items, number)}
 
     def _negatives(
         self, counterfactuals: Mapping[str, list[bytes]], groups: list[SkuGroup], number: int
-    ) -> dict[str, Any]:
+    ) -> NegativePhotos:
         """Draw a counterfactual of every own SKU that has any; it is varied as a catalogue photo is."""
         first = {group.sku_id: place for place, group in reversed(list(enumerate(groups)))}
         pixels = [torch.zeros(0, 3, self.transform.size, self.transform.size)]
@@ -156,7 +156,7 @@ class SkuBatches(StepBatches):
                 labels.append(group.label)
         return {"negative_pixels": torch.cat(pixels), "negative_sku": torch.tensor(labels, dtype=torch.long)}
 
-    def _choose(self, group: SkuGroup, rng: np.random.Generator) -> list[tuple[dict[str, Any], bool]]:
+    def _choose(self, group: SkuGroup, rng: np.random.Generator) -> list[tuple[RawSample, bool]]:
         """Draw a SKU's samples: the first half to serve as queries, the rest as catalogue photos."""
         as_query = self.images_per_sku // 2
         share = self.augment.real_query_share if self.augment else 1.0
@@ -189,7 +189,7 @@ class SkuBatches(StepBatches):
         return Image.fromarray(image)
 
 
-def _sample(items: list[dict[str, Any]], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+def _sample(items: list[RawSample], count: int, rng: np.random.Generator) -> list[RawSample]:
     """Draw ``count`` items, without repeats where there are enough."""
     return [items[i] for i in rng.choice(len(items), count, replace=len(items) < count)]
 

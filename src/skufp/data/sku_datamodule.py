@@ -12,33 +12,33 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset
 
-from skufp.artifacts.folder import read_json
 from skufp.data.place import Place
-from skufp.data.shards import INDEX, decode_sku_sample, raw_samples, sample_count, shard_files
+from skufp.data.shards import SkuSample, decode_sku_sample, raw_samples, read_index, sample_count, shard_files
 from skufp.data.sku_collate import Samples, TrainingCollate, collate_all
 from skufp.data.sku_teachers import Teachers
 from skufp.data.splits import HELD_OUT, LEARN, fold_of_pair
 from skufp.data.step_batches import StepBatches
 from skufp.errors import UserError
+from skufp.models.batches import FingerprintBatch, SkuBatch
 
 BUFFER = 4096
-Collate = Callable[[Samples, np.random.Generator], dict[str, Any]]
+Collate = Callable[[Samples, np.random.Generator], FingerprintBatch]
 
 
-class SkuPass(IterableDataset):
+class SkuPass(IterableDataset[SkuBatch]):
     """One pass over decoded SKU samples in order, in batches: the share of process ``rank`` of ``world``."""
 
     def __init__(self, files: list[Path], batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.files, self.batch_size, self.rank, self.world = files, batch_size, rank, world
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[SkuBatch]:
         own = itertools.islice(raw_samples(self.files), self.rank, None, self.world)
         samples = map(decode_sku_sample, own)
         while batch := list(itertools.islice(samples, self.batch_size)):
             yield collate_all(batch)
 
 
-class SkuDraws(StepBatches):
+class SkuDraws(StepBatches[Samples, FingerprintBatch]):
     """``steps`` shuffled batches of decoded SKU samples, made by ``collate``.
 
     Vectors are small: every process has the whole batch, and the module shares out the work on it.
@@ -50,7 +50,7 @@ class SkuDraws(StepBatches):
         super().__init__(steps, seed, start=start)
         self.files, self.batch_size, self.join = files, batch_size, collate
 
-    def collate(self, items: Samples, number: int) -> dict[str, Any]:
+    def collate(self, items: Samples, number: int) -> FingerprintBatch:
         """Join a batch's samples."""
         return self.join(items, self.rng(number))
 
@@ -75,7 +75,7 @@ class SkuDraws(StepBatches):
                 yield self._draw(buffer, rng)
 
     @staticmethod
-    def _read(files: list[Path]) -> Iterator[dict[str, Any]]:
+    def _read(files: list[Path]) -> Iterator[SkuSample]:
         return map(decode_sku_sample, raw_samples(files))
 
     def _draw(self, buffer: Samples, rng: np.random.Generator) -> Samples:
@@ -110,7 +110,7 @@ class SkuDataModule(pl.LightningDataModule):
         self.view_dropout, self.hidden_views_ask, self.query_pools = view_dropout, hidden_views_ask, tuple(query_pools)
         self._check()
         self.left_out, self.negatives = left_out, negatives
-        self.splits = [name.removesuffix("-sku") for name in read_json(self.folder / INDEX)]
+        self.splits = [name.removesuffix("-sku") for name in read_index(self.folder)]
         self.train_files = shard_files(self.folder, "train-sku")
         self.dim = self._first(self.splits[0])["views"].shape[1]
         self._read_bank()
@@ -138,7 +138,7 @@ class SkuDataModule(pl.LightningDataModule):
     def attach(self, module: Any) -> None:
         """Nothing is taken over from the module."""
 
-    def _first(self, split: str) -> dict[str, Any]:
+    def _first(self, split: str) -> SkuSample:
         return decode_sku_sample(next(iter(raw_samples(shard_files(self.folder, f"{split}-sku")))))
 
     def _read_bank(self) -> None:
@@ -162,7 +162,7 @@ class SkuDataModule(pl.LightningDataModule):
         """Whether the queries of a pair take no part in training."""
         return self.left_out is not None and fold_of_pair(pair_id, self.left_out[1], self.seed) == self.left_out[0]
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[FingerprintBatch]:
         """Return shuffled batches of SKUs with their queries and teachers, the same in every process."""
         collate = TrainingCollate(
             self.teachers, self.bank_rows, self.query_pools, self.view_dropout, self.hidden_views_ask, self.is_left_out,
@@ -172,7 +172,7 @@ class SkuDataModule(pl.LightningDataModule):
         draws = SkuDraws(self.train_files, self.batch_size, self.steps, self.seed, collate, start)
         return DataLoader(draws, batch_size=None)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[SkuBatch]:
         """Return one pass over the dev SKUs, this process's share."""
         place = Place.of(self.trainer)
         return DataLoader(self.all_skus("dev", place.rank, place.world), batch_size=None)

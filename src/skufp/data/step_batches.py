@@ -3,7 +3,7 @@
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
@@ -11,6 +11,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from skufp.errors import UserError
 
 Item = TypeVar("Item")
+Items = TypeVar("Items")  # of a whole batch
+Batch = TypeVar("Batch")
 
 
 def refuse_small_batches(setting: str, size: int, world: int) -> None:
@@ -21,7 +23,7 @@ def refuse_small_batches(setting: str, size: int, world: int) -> None:
         )
 
 
-class StepBatches(IterableDataset):
+class StepBatches(IterableDataset[Batch], Generic[Items, Batch]):
     """``steps`` batches, from number ``start`` on; a process takes its share of each.
 
     Every process and every worker draws the same batches, reading without decoding, and decodes only its own: worker w
@@ -36,18 +38,18 @@ class StepBatches(IterableDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         worker, workers = (info.id, info.num_workers) if (info := get_worker_info()) else (0, 1)
         for number, items in enumerate(itertools.islice(self.draws(), self.steps)):
             if number >= self.start and (number - self.start) % workers == worker:
                 yield self.collate(items, number)
 
     @abstractmethod
-    def draws(self) -> Iterator[Any]:
+    def draws(self) -> Iterator[Items]:
         """Yield the items of each whole batch, the same in every process and worker."""
 
     @abstractmethod
-    def collate(self, items: Any, number: int) -> dict[str, Any]:
+    def collate(self, items: Items, number: int) -> Batch:
         """Return this process's share of the batch of a number."""
 
     def own(self, items: Sequence[Item]) -> list[tuple[int, Item]]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,22 +19,22 @@ from torch.utils.data import Dataset
 from skufp.artifacts.records import CropRecord
 from skufp.data.augment import squared
 from skufp.data.drafts import draft, garment_mask
-from skufp.data.shards import decode_mask, decode_sample
+from skufp.data.shards import RawSample, decode_mask, decode_sample
 from skufp.data.sku_batches import BUFFER_SKUS, SkuGroup, read_skus
 from skufp.data.step_batches import StepBatches, refuse_small_batches
 from skufp.data.view_actions import ViewActions
 from skufp.errors import UserError
+from skufp.models.batches import ViewPairBatch
 from skufp.models.preprocessing import Preprocessing
 
-Sample = dict[str, Any]
 NO_PAIRS = "no SKU has two catalogue views, so there is no pair to learn from; use views=classic or views=none"
 
 
 class ViewPair(NamedTuple):
     """Raw samples of two views of one SKU; ``mirrored`` flips both pictures from left to right."""
 
-    source: Sample
-    target: Sample
+    source: RawSample
+    target: RawSample
     mirrored: bool = False
 
 
@@ -46,7 +46,7 @@ class View(NamedTuple):
     mask: np.ndarray | None
 
     @classmethod
-    def decode(cls, sample: Sample) -> "View":
+    def decode(cls, sample: RawSample) -> "View":
         """Decode what a shard holds."""
         picture, meta = decode_sample(sample)
         return cls(picture, CropRecord.from_dict(meta), decode_mask(sample))
@@ -56,10 +56,8 @@ class View(NamedTuple):
 class PairCollate:
     """Turns pairs into a batch.
 
-    Batches: {source, target, draft [B, 3, S, S] float32 in [-1, 1], the draft being the target's photo with the
-    source's garment (data/drafts.py); encoder_pixels [B, 3, E, E] float32, the source as the conditioning encoder wants
-    it; action [B] int64, the id of the target's kind; sku_id, source_view, target_view: lists of B}. Pictures are
-    mirrored once they are small, which costs least. Without ``drafts`` the draft is the source.
+    Drafts are those of data/drafts.py; without ``drafts`` the draft is the source. Pictures are mirrored once they are
+    small, which costs least.
     """
 
     preprocessing: Preprocessing
@@ -67,7 +65,7 @@ class PairCollate:
     actions: ViewActions
     drafts: bool = True
 
-    def __call__(self, pairs: Sequence[ViewPair]) -> dict[str, Any]:
+    def __call__(self, pairs: Sequence[ViewPair]) -> ViewPairBatch:
         """Decode and stack ``pairs``."""
         mirrored = torch.tensor([pair.mirrored for pair in pairs])
         sources = [View.decode(pair.source) for pair in pairs]
@@ -108,7 +106,7 @@ def _mirrored(pixels: np.ndarray, mirrored: torch.Tensor) -> torch.Tensor:
     return torch.where(mirrored[:, None, None, None], stacked.flip(-1), stacked)
 
 
-class ViewPairs(StepBatches):
+class ViewPairs(StepBatches[list[SkuGroup], ViewPairBatch]):
     """Batches of ``batch_size`` pairs.
 
     ``shards`` lists for every shard number its files, with ``skus`` SKUs of two views or more; those of one are left
@@ -139,10 +137,10 @@ class ViewPairs(StepBatches):
                 yield [buffer[i] for i in chosen[: self.batch_size]]
                 buffer = [buffer[i] for i in chosen[self.batch_size :]]
 
-    def collate(self, items: list[SkuGroup], number: int) -> dict[str, Any]:
+    def collate(self, items: list[SkuGroup], number: int) -> ViewPairBatch:
         """Draw and decode a pair of each of this process's SKUs; ``whole`` [] is the number of all pairs."""
         pairs = [self._draw_pair(group, self.rng(number, place)) for place, group in self.own(items)]
-        return self.join(pairs) | {"whole": len(items)}
+        return {**self.join(pairs), "whole": len(items)}
 
     def _groups(self, rng: np.random.Generator) -> Iterator[SkuGroup]:
         """Yield SKUs with two views for ever, shard by shard."""
@@ -175,7 +173,7 @@ class ViewPairs(StepBatches):
         return [i for i in everything if kinds[i] == wanted]
 
 
-class FixedPairs(Dataset):
+class FixedPairs(Dataset[ViewPair]):
     """A list of pairs, read from the crops under ``root``: the same ones every time."""
 
     def __init__(self, root: Path, pairs: Sequence[tuple[CropRecord, CropRecord]]) -> None:
@@ -188,7 +186,7 @@ class FixedPairs(Dataset):
         source, target = self.pairs[index]
         return ViewPair(self._read(source), self._read(target))
 
-    def _read(self, record: CropRecord) -> Sample:
+    def _read(self, record: CropRecord) -> RawSample:
         """Return what a shard would hold."""
         mask = {"mask.png": (self.root / record.mask_path).read_bytes()} if record.mask_path else {}
         return {"jpg": (self.root / record.image_path).read_bytes(), "json": json.dumps(record.to_dict())} | mask

@@ -12,7 +12,6 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import webdataset as wds
@@ -21,7 +20,7 @@ from PIL import Image
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import safe_name
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
-from skufp.data.shards import INDEX, decode_picture, raw_samples
+from skufp.data.shards import INDEX, Shards, decode_picture, raw_samples
 
 GENERATED, REJECTED = "generated", "rejected"
 KEPT_IN = {VIEW: GENERATED, CONTROL: CONTROL, COUNTERFACTUAL: COUNTERFACTUAL}
@@ -77,7 +76,7 @@ def _png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write_view_index(folder: Path) -> dict[str, Any]:
+def write_view_index(folder: Path) -> dict[str, Shards]:
     """Write and return index.json of the tars in ``folder``, in the form that data.shards reads.
 
     To be called once every part is written: what a killed run left half-written is deleted.
@@ -85,7 +84,7 @@ def write_view_index(folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("*.tar.part"):
         left.unlink()
-    index: dict[str, Any] = {}
+    index: dict[str, Shards] = {}
     found = [(match, path) for path in folder.iterdir() if (match := SHARD.fullmatch(path.name))]
     for match, path in sorted(found, key=lambda item: (item[0]["name"], int(item[0]["number"]))):
         samples = _sample_count(path)

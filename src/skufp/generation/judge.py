@@ -7,13 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import product
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from skufp.data.augment import foreground, squared
+
+if TYPE_CHECKING:
+    from skufp.models.dual_encoder import Encoder
 
 BINS = (4, 8, 8)  # of L, a and b: coarse, and none centred on grey, so that noise moves no mass from bin to bin
 COLOUR_SIDE = 32  # pixels
@@ -49,13 +52,13 @@ Arrays = TypeVar("Arrays", Looks, Likeness)
 
 
 class Judge:
-    """Looks at pictures through ``encoder`` (a DualEncoder), all of them at ``size`` x ``size`` pixels.
+    """Looks at pictures through ``encoder`` all of them at ``size`` x ``size`` pixels.
 
     A real photo has more detail than a generator of that size can draw, and would be told from a drawing by that
     alone; so every picture, real or generated, is brought to ``size`` before the encoder's own preprocessing.
     """
 
-    def __init__(self, encoder: Any, size: int, device: str = "cpu", batch_size: int = 64) -> None:
+    def __init__(self, encoder: "Encoder", size: int, device: str = "cpu", batch_size: int = 64) -> None:
         self.encoder, self.size, self.device, self.batch_size = encoder.to(device).eval(), size, device, batch_size
 
     def look(self, pictures: Sequence[np.ndarray]) -> Looks:

@@ -14,20 +14,11 @@ from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
 from skufp.data.decode import open_prepared
 from skufp.data.view_actions import ViewActions
 from skufp.data.view_mix import room
-from skufp.generation.filter import (
-    COPY,
-    FilterSettings,
-    Measures,
-    RealViews,
-    Thresholds,
-    judge_counterfactuals,
-    judge_views,
-    measure,
-    similarity_to_sku,
-)  # fmt: skip
+from skufp.generation.filter import FilterSettings, Measures, RealViews, Thresholds, measure, similarity_to_sku
 from skufp.generation.judge import Judge, Looks
 from skufp.generation.pictures import open_crop
 from skufp.generation.request import AS_SOURCE, Action, Photo, ViewGenerator, ViewRequest
+from skufp.generation.verdicts import COPY, judge_counterfactuals, judge_views
 
 PREFERRED = ("front", "flat", "back", "zoom")  # sources that show most come first
 CLASSIC = Action("mixed")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from skufp.artifacts.views import SEPARATOR
-from skufp.generation.filter import FilterSettings, Measures, RealViews, Thresholds, judge_views, measure
+from skufp.generation.filter import FilterSettings, Measures, RealViews, Thresholds, measure
+from skufp.generation.verdicts import judge_views
 from skufp.retrieval.bootstrap import Interval
 
 KINDS = RANDOM, SIBLINGS, HELD_OUT = "random", "siblings", "held_out"

@@ -1,9 +1,9 @@
 """What every image-text encoder offers, however it is made."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,24 @@ from torch import Tensor, nn
 from skufp.models.preprocessing import Preprocessing
 from skufp.models.weights import WeightsMissingError
 
-__all__ = ["DualEncoder", "WeightsMissingError", "fingerprint", "freeze"]
+__all__ = [
+    "Encoder",
+    "SavesMemory",
+    "StartsFromData",
+    "TrainableEncoder",
+    "WeightsMissingError",
+    "fingerprint",
+    "freeze",
+]
 
 
 @runtime_checkable
-class DualEncoder(Protocol):
+class Encoder(Protocol):
     """Images and texts into one space. Legend: B batch, H W pixels, T tokens, D ``dim``; vectors have unit norm."""
 
     dim: int
     token_dim: int  # width of the image tower's tokens
     preprocessing: Preprocessing
-    logit_scale: nn.Parameter  # log of the sigmoid loss's temperature
-    logit_bias: nn.Parameter
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, D]."""
@@ -36,6 +42,30 @@ class DualEncoder(Protocol):
         """B strings -> [B, D]."""
         ...
 
+    def to(self, device: Any) -> Self:
+        """Move the weights to a device; as nn.Module."""
+        ...
+
+    def eval(self) -> Self:
+        """Set the evaluation mode; as nn.Module."""
+        ...
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Turn all gradients on or off; as nn.Module."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return the weights by name; as nn.Module."""
+        ...
+
+
+@runtime_checkable
+class TrainableEncoder(Encoder, Protocol):
+    """An Encoder that the retriever can train: what its losses need, what moves, and how it is kept."""
+
+    logit_scale: nn.Parameter  # log of the sigmoid loss's temperature
+    logit_bias: nn.Parameter
+
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
         """Return what trains under ``towers`` (full or frozen), as {"towers": […], "heads": […]}."""
         ...
@@ -45,7 +75,25 @@ class DualEncoder(Protocol):
         ...
 
 
-def fingerprint(encoder: nn.Module, preprocessing: Preprocessing) -> str:
+@runtime_checkable
+class StartsFromData(Protocol):
+    """An encoder whose heads are fitted to some of the data before it trains."""
+
+    def initialise(self, pixels: Tensor, texts: list[str]) -> None:
+        """See [N, 3, H, W] photos and N texts."""
+        ...
+
+
+@runtime_checkable
+class SavesMemory(Protocol):
+    """An encoder that can compute activations again instead of keeping them."""
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Do so from now on."""
+        ...
+
+
+def fingerprint(encoder: Encoder | nn.Module, preprocessing: Preprocessing) -> str:
     """Return a hash of an encoder's weights and preprocessing: vectors of two encoders never mix."""
     digest = hashlib.sha256(preprocessing.fingerprint.encode())
     for name, value in sorted(encoder.state_dict().items()):

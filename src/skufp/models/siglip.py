@@ -38,7 +38,7 @@ class ResidualHead(nn.Linear):
 
 
 class SiglipEncoder(nn.Module):
-    """A transformers image-text model as a DualEncoder.
+    """A transformers image-text model as a TrainableEncoder.
 
     ``pretrained`` is a hub name or a local folder, of `save_pretrained` or a SigLIP of open_clip. Raises
     WeightsMissingError, also where the weights are not exactly the model's.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skufp.config import build
 from skufp.errors import UserError, nearest
+from skufp.models.batches import ViewPairBatch
 from skufp.models.dit import CONDITIONS, ViewDiT
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.flow import flow_loss, interpolate, sample_times
@@ -73,18 +74,18 @@ class Augmenter(pl.LightningModule):
         return self
 
     @torch.no_grad()
-    def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
+    def initialise(self, batches: Iterable[ViewPairBatch]) -> None:
         """Let the network see how far views lie from their drafts."""
         pairs = [(self.latents.encode(batch["draft"]), self.latents.encode(batch["target"])) for batch in batches]
         self.network.calibrate(torch.cat([draft for draft, _ in pairs]), torch.cat([target for _, target in pairs]))
 
     @torch.no_grad()
-    def describe(self, batch: dict[str, Any]) -> Given:
+    def describe(self, batch: ViewPairBatch) -> Given:
         """Return what the network sees of a batch's source views and drafts."""
         tokens, pooled = self.encoder.encode_tokens(batch["encoder_pixels"])
         return Given(self.latents.encode(batch["source"]), self.latents.encode(batch["draft"]), tokens, pooled)
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: ViewPairBatch, batch_index: int) -> Tensor:
         """Return the error of the velocity at one random time a pair, conditions dropped at random.
 
         Random numbers are drawn on the CPU for the whole batch, of which a process takes its share: they depend neither
@@ -101,7 +102,7 @@ class Augmenter(pl.LightningModule):
         return loss
 
     def loss(
-        self, batch: dict[str, Any], times: Tensor, keep: Tensor | None = None, noise: Tensor | None = None
+        self, batch: ViewPairBatch, times: Tensor, keep: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """Return the mean squared error of the velocity, [], at ``times`` [B]."""
         with torch.no_grad():
@@ -112,7 +113,7 @@ class Augmenter(pl.LightningModule):
         predicted = self.network(x, times, given.source, given.draft, given.tokens, given.pooled, batch["action"], keep)
         return flow_loss(predicted, target, noise)
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+    def validation_step(self, batch: ViewPairBatch, batch_index: int) -> None:
         """Log the loss on dev pairs with noise and times that are the same at every validation."""
         size = len(batch["action"])
         generator = torch.Generator().manual_seed(batch_index)
@@ -120,7 +121,7 @@ class Augmenter(pl.LightningModule):
         times = ((torch.arange(size) + 0.5) / size).to(self.device)
         self.log("val/loss", self.loss(batch, times, noise=noise), batch_size=size, sync_dist=True)
 
-    def sample(self, batch: dict[str, Any], sampler: Sampler, seed: int, start: float = 1.0) -> Tensor:
+    def sample(self, batch: ViewPairBatch, sampler: Sampler, seed: int, start: float = 1.0) -> Tensor:
         """Return views [B, 3, S, S] in [-1, 1], drawn of the batch's drafts; a ``start`` of 1 is from noise alone."""
         given = self.describe(batch)
         noise = torch.randn(given.draft.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)

@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import build
 from skufp.errors import UserError
-from skufp.models.dual_encoder import WeightsMissingError, fingerprint
+from skufp.models.dual_encoder import Encoder, TrainableEncoder, WeightsMissingError, fingerprint
 from skufp.targets import name_of
 
 ENCODER_FILE = "skufp_encoder.json"
 INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder that may query it
 
 
-def build_encoder(spec: Mapping[str, Any]) -> Any:
+def build_encoder(spec: Mapping[str, Any]) -> TrainableEncoder:
     """Build an encoder; weights that cannot be had become a UserError."""
     try:
         return build(spec)
@@ -24,7 +22,7 @@ def build_encoder(spec: Mapping[str, Any]) -> Any:
         raise UserError(str(error)) from error
 
 
-def save_encoder(encoder: Any, folder: Path) -> None:
+def save_encoder(encoder: TrainableEncoder, folder: Path) -> None:
     """Write a `save_pretrained` folder and what load_encoder needs to open it."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder.save(folder)
@@ -34,10 +32,10 @@ def save_encoder(encoder: Any, folder: Path) -> None:
     write_json(folder / ENCODER_FILE, marks)
 
 
-def load_encoder(folder: Path) -> Any:
+def load_encoder(folder: Path) -> Encoder:
     """Load what save_encoder wrote, ready to encode (evaluation mode, no gradients)."""
     target = read_json(folder / ENCODER_FILE)["_target_"]
-    encoder: nn.Module = build_encoder({"_target_": target, "pretrained": str(folder)})
+    encoder = build_encoder({"_target_": target, "pretrained": str(folder)})
     return encoder.eval().requires_grad_(False)
 
 

@@ -3,7 +3,7 @@
 Legend: B SKUs of the batch, V views, Q queries, M counterfactuals, D dim, S SKUs of the bank.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +13,10 @@ from torch import Tensor
 
 from skufp.config import build
 from skufp.errors import UserError
-from skufp.models.losses.bank import bank_cross_entropy, fresh_bank, upweight
-from skufp.models.losses.distill import score_kl, teacher_cosine
+from skufp.models.batches import FingerprintBatch, FoundVectors, SkuBatch
+from skufp.models.losses.bank import fresh_bank
 from skufp.models.losses.exchange import all_gather, world_size
-from skufp.models.losses.margin import margin_ranking, triplet
-from skufp.models.losses.ranking import listnet, recall_at_k, smooth_ap, sup_ap
+from skufp.models.losses.fingerprint import OF_QUERIES, Compared, distill
 from skufp.models.matryoshka import mean_over_sizes, prefix, prefix_sizes
 from skufp.modules.optimiser import adamw_cosine
 from skufp.schema.fingerprint import complete_loss
@@ -71,7 +70,7 @@ class Fingerprint(pl.LightningModule):
         """Take the bank back."""
         self.resumed_bank = checkpoint.get("bank")
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: FingerprintBatch, batch_index: int) -> Tensor:
         """Return the weighted sum of the losses whose weight is not 0, averaged over the sizes to train."""
         fingerprint = self.shared(batch["views"], batch["mask"], batch["meta"]).float()
         with torch.autocast(self.device.type, enabled=False):  # ranks need finer scores than bf16 has
@@ -99,49 +98,23 @@ class Fingerprint(pl.LightningModule):
         mine = self(views[used], mask[used], meta[used])[: len(own)]
         return all_gather(mine)[torch.cat(dealt).argsort()]
 
-    def losses(self, batch: dict[str, Any], fingerprint: Tensor, size: int) -> dict[str, Tensor]:
+    def losses(self, batch: FingerprintBatch, fingerprint: Tensor, size: int) -> dict[str, Tensor]:
         """Return every loss that has a weight, of the first ``size`` dimensions."""
-        student = prefix(fingerprint, size)
-        weights, temperature = self.loss["weights"], self.loss["temperature"]
-        table: dict[str, Callable[[], Tensor]] = {
-            "distill": lambda: teacher_cosine(student, prefix(batch["teacher"], size), batch["teacher_weight"])
-        }
+        student, weights = prefix(fingerprint, size), self.loss["weights"]
+        found = {"distill": distill(batch, student, size)} if weights["distill"] else {}
         if len(batch["queries"]):
-            queries = prefix(batch["queries"], size)
             target = batch["bank_index"][batch["query_target"]]
             bank = fresh_bank(prefix(self.bank, size), batch["bank_index"], student)
-            scores = queries @ bank.T
-            hardened = upweight(scores, self.siblings(target), self.loss["sibling_weight"], temperature)
-            ranked = scores
-            if self.loss["negatives"]:
-                nobody = counterfactual_scores(queries, batch, size)
-                hardened, ranked = torch.cat([hardened, nobody], dim=1), torch.cat([scores, nobody], dim=1)
-            table |= {
-                "contrastive": lambda: bank_cross_entropy(hardened, target, temperature),
-                "teacher_kl": lambda: score_kl(
-                    scores, teacher_scores(scores, queries, target, prefix(batch["query_teacher"], size)),
-                    temperature, batch["query_teacher_weight"],
-                ),
-                "multi_vector_kl": lambda: score_kl(
-                    scores, multi_vector_scores(scores, queries, batch, size), temperature
-                ),
-                "margin": lambda: margin_ranking(ranked, target, self.loss["margin"]),
-                "triplet": lambda: triplet(ranked, target, self.loss["margin"]),
-                "smooth_ap": lambda: smooth_ap(ranked, target, self.loss["rank_temperature"]),
-                "sup_ap": lambda: sup_ap(ranked, target, self.loss["rank_temperature"]),
-                "recall_at_k": lambda: recall_at_k(ranked, target, (1, 5, 10), self.loss["rank_temperature"]),
-                "listnet": lambda: listnet(
-                    scores, multi_vector_scores(scores, queries, batch, size), self.loss["rank_temperature"]
-                ),
-            }  # fmt: skip
-        return {name: loss() for name, loss in table.items() if weights[name]}
+            compared = Compared(batch, size, bank, target, self.siblings(target), self.loss)
+            found |= {name: loss(compared) for name, loss in OF_QUERIES.items() if weights[name]}
+        return found
 
     def siblings(self, target: Tensor) -> Tensor:
         """Return [Q, S] bool: the SKUs of the same pair as each query's own, which differ only in style."""
         same = self.bank_pairs[target][:, None] == self.bank_pairs[None, :]
         return same.scatter(1, target[:, None], False)
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Any]:
+    def validation_step(self, batch: SkuBatch, batch_index: int) -> FoundVectors:
         """Return dev fingerprints and queries for the retrieval callback, and the agreement with the best view."""
         fingerprint = self(batch["views"], batch["mask"], batch["meta"])
         sku = batch["sku_id"]
@@ -156,26 +129,3 @@ class Fingerprint(pl.LightningModule):
         """AdamW over the aggregator."""
         groups = [{"params": list(self.aggregator.parameters()), "lr": self.lr}]
         return adamw_cosine(groups, self.weight_decay, self.warmup, self.steps)
-
-
-def teacher_scores(scores: Tensor, queries: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
-    """Return ``scores`` [Q, S] with each query's own SKU scored by its teacher view, ``teacher`` [Q, D]."""
-    own = (queries * teacher).sum(dim=1, keepdim=True).to(scores.dtype)
-    return scores.detach().scatter(1, target[:, None], own)
-
-
-def multi_vector_scores(scores: Tensor, queries: Tensor, batch: dict[str, Any], size: int) -> Tensor:
-    """Return ``scores`` [Q, S] with the batch's SKUs scored by their most similar view, as if all were kept."""
-    similar = torch.einsum("qd,bvd->qbv", queries, prefix(batch["views"], size).to(queries.dtype))
-    best = similar.masked_fill(~batch["all_views"][None], float("-inf")).amax(dim=2)
-    return scores.detach().index_copy(1, batch["bank_index"], best.to(scores.dtype))
-
-
-def counterfactual_scores(queries: Tensor, batch: dict[str, Any], size: int) -> Tensor:
-    """Return [Q, M]: each query against the counterfactuals of its own SKU; -inf against those of other SKUs.
-
-    A counterfactual leads from its SKU towards another one, whose queries it may well suit: to them it proves nothing.
-    """
-    scores = queries @ prefix(batch["negatives"], size).to(queries.dtype).T
-    others = batch["query_target"][:, None] != batch["negative_target"][None, :]
-    return scores.masked_fill(others, float("-inf"))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from skufp.models.batches import LabelledQueries, columns
 from skufp.models.losses.exchange import total, world_size
 from skufp.models.policy import MARKS, ActionPolicy, prices, refuse_other
 from skufp.modules.optimiser import adamw_cosine
@@ -21,8 +22,7 @@ class Policy(pl.LightningModule):
     """Trains an ActionPolicy of ``network`` (bottleneck, hidden, dropout) on clipped utilities by a Huber loss.
 
     ``training``: lr, weight_decay, warmup, and ``huber``, the error beyond which the loss grows linearly. ``price`` is
-    that of models.policy.prices. Names, settings and threshold are all in the checkpoint. Batches: embedding [B, D],
-    features [B, F], utility [B, A], weight [B], fold [B], -1 for queries that no member learns from.
+    that of models.policy.prices. Names, settings and threshold are all in the checkpoint.
     """
 
     def __init__(
@@ -37,10 +37,9 @@ class Policy(pl.LightningModule):
         self.training_recipe, self.steps = training, steps
 
     @torch.no_grad()
-    def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
+    def initialise(self, batches: Iterable[LabelledQueries]) -> None:
         """Let the network see the train queries: how inputs spread, and what each action is worth on the whole."""
-        parts = list(batches)
-        seen = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        seen = columns(lambda *parts: torch.cat(parts), *batches)
         self.network.standardise_by(seen["embedding"], seen["features"])
         self.network.start_from(seen["utility"], seen["weight"], seen["fold"])
 
@@ -50,7 +49,7 @@ class Policy(pl.LightningModule):
         for name in MARKS:
             refuse_other(name, trained.get(name), getattr(self.network, name))
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: LabelledQueries, batch_index: int) -> Tensor:
         """Return the members' mean loss, each over the queries of other folds than its own."""
         predicted = self.network.each(batch["embedding"], batch["features"]).float()
         member = torch.arange(len(predicted), device=predicted.device)[:, None]
@@ -66,7 +65,7 @@ class Policy(pl.LightningModule):
         error = F.huber_loss(predicted, utility.expand_as(predicted), reduction="none", delta=delta)
         return error[..., 1:].mean(dim=-1)
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+    def validation_step(self, batch: LabelledQueries, batch_index: int) -> None:
         """Log the loss on dev queries beside that of predicting nothing, and what the policy would gain and cost."""
         weight, utility = batch["weight"], batch["utility"]
         predicted = self.network(batch["embedding"], batch["features"]).float()

@@ -8,6 +8,8 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from skufp.models.batches import FoundVectors, PhotoBatch, SkuPhotoBatch
+from skufp.models.dual_encoder import SavesMemory, StartsFromData
 from skufp.models.gradient_cache import encode_in_parts
 from skufp.models.losses.exchange import world_size
 from skufp.models.losses.shared_batch import Labelled, shared_info_nce, shared_sigmoid
@@ -38,18 +40,18 @@ class Retriever(pl.LightningModule):
         self.training_recipe, self.steps = training, steps
         self.sizes = prefix_sizes(self.encoder.dim, training["prefix_dims"])
         self.groups = self.encoder.parameter_groups(training["towers"])
-        if training["gradient_checkpointing"] and hasattr(self.encoder, "enable_gradient_checkpointing"):
+        if training["gradient_checkpointing"] and isinstance(self.encoder, SavesMemory):
             self.encoder.enable_gradient_checkpointing()
 
     @torch.no_grad()
-    def initialise(self, batches: Iterable[dict[str, Any]]) -> None:
+    def initialise(self, batches: Iterable[SkuPhotoBatch]) -> None:
         """Let an encoder that starts from data (``initialise``) see some of it."""
-        if hasattr(self.encoder, "initialise"):
+        if isinstance(self.encoder, StartsFromData):
             seen = list(batches)
             pixels = torch.cat([batch["pixels"] for batch in seen]).to(self.device)
             self.encoder.initialise(pixels, [text for batch in seen for text in batch["text"]])
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: SkuPhotoBatch, batch_index: int) -> Tensor:
         """Return the weighted sum of both losses, this process's part."""
         recipe = self.training_recipe
         images = self.encode_image(batch["pixels"])
@@ -64,7 +66,7 @@ class Retriever(pl.LightningModule):
         """[N, 3, H, W] -> [N, D], as many images at a time as the recipe says."""
         return encode_in_parts(self.encoder.encode_image, pixels, self.training_recipe["encode_at_once"])
 
-    def image_loss(self, images: Tensor, batch: dict[str, Any]) -> Tensor:
+    def image_loss(self, images: Tensor, batch: SkuPhotoBatch) -> Tensor:
         """Pull queries to the catalogue images of their SKU, and push them from those of all others."""
         query, sku = batch["is_query"], batch["sku"]
         rows = Labelled.plain(images[query], sku[query])
@@ -77,7 +79,7 @@ class Retriever(pl.LightningModule):
             return shared_info_nce(rows, columns, self.scale(), self.sizes)
         return shared_sigmoid(rows, columns, self.scale(), self.encoder.logit_bias, self.sizes)
 
-    def text_loss(self, images: Tensor, batch: dict[str, Any]) -> Tensor:
+    def text_loss(self, images: Tensor, batch: SkuPhotoBatch) -> Tensor:
         """Pull images to their texts, and push them from others; images without text take no part."""
         texted = batch["text_id"] >= 0
         scale = self.scale()
@@ -94,7 +96,7 @@ class Retriever(pl.LightningModule):
         """Return the factor of cosines: learned, at most MAX_SCALE."""
         return self.encoder.logit_scale.exp().clamp(max=MAX_SCALE)
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Any]:
+    def validation_step(self, batch: PhotoBatch, batch_index: int) -> FoundVectors:
         """Return dev vectors for the retrieval callback."""
         vectors = self.encoder.encode_image(batch["pixels"])
         is_query = torch.tensor([m["domain"] == "query" for m in batch["meta"]], device=vectors.device)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from skufp.artifacts.folder import read_json
 from skufp.config import plain
+from skufp.schema import Config
 from skufp.version import __version__
 
 FILE = "model_card.md"
@@ -25,12 +24,12 @@ KEPT = {
 MARKDOWN = re.compile(r"([\\`*\[\]|~#!:@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.)")
 
 
-def write_model_card(cfg: DictConfig, folder: Path) -> None:
+def write_model_card(cfg: Config, folder: Path) -> None:
     """Write model_card.md into the ``folder`` of the training stage ``cfg.stage``, which holds its metrics.json."""
     (folder / FILE).write_text(model_card(cfg, folder), encoding="utf-8")
 
 
-def model_card(cfg: DictConfig, folder: Path) -> str:
+def model_card(cfg: Config, folder: Path) -> str:
     """Return the card as Markdown. Values are escaped: no name or setting can add markup, a link or a line."""
     import jinja2
 
@@ -43,7 +42,7 @@ def model_card(cfg: DictConfig, folder: Path) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def content(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def content(cfg: Config, folder: Path) -> dict[str, Any]:
     """Return what the template shows."""
     spec = plain(cfg.stages[cfg.stage])
     kind = KINDS[spec["module"]["_target_"].rpartition(".")[2]]
@@ -59,7 +58,7 @@ def content(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def choices(cfg: DictConfig, kind: str, module: Mapping[str, Any]) -> dict[str, str]:
+def choices(cfg: Config, kind: str, module: Mapping[str, Any]) -> dict[str, str]:
     """Return the names of the choices that this stage depends on; what its ``module`` says itself is read there."""
     if cfg.stage == "judge":
         return {"model": cfg.judge.name}
@@ -67,7 +66,7 @@ def choices(cfg: DictConfig, kind: str, module: Mapping[str, Any]) -> dict[str, 
         own = {"aggregator": module["aggregator"]["_target_"].rpartition(".")[2], "loss": module["loss"]["name"]}
         return {"model": cfg.model.name} | own
     also = {"policy": ("aggregator", "actions"), "generator": ("augmenter",)}
-    return {name: cfg[name].name for name in ("model", *also.get(kind, ()))}
+    return {name: getattr(cfg, name).name for name in ("model", *also.get(kind, ()))}
 
 
 def start(module: Mapping[str, Any], kind: str) -> str:

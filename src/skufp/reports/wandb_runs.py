@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from skufp.artifacts.folder import read_json
+from skufp.schema import Config
 
 
-def sweep_group(cfg: DictConfig) -> str:
+def sweep_group(cfg: Config) -> str:
     """Return ``<sweep>-<time>`` in a multirun, where the sweep is its --config-name; else the ablation's name."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -20,21 +19,21 @@ def sweep_group(cfg: DictConfig) -> str:
     return f"{'sweep' if name == 'config' else name}-{Path(hydra.sweep.dir).name}"
 
 
-def run_identity(cfg: DictConfig) -> dict[str, Any]:
+def run_identity(cfg: Config) -> dict[str, Any]:
     """Return name, group and config for the run of ``cfg.stage``: what tells it from the sweep's other runs.
 
     The config stands under ``run``, out of the way of the hyper-parameters that Lightning adds.
     """
-    choices = {part: str(cfg[part].name) for part in ("model", "aggregator", "loss", "index")}
+    choices = {part: str(getattr(cfg, part).name) for part in ("model", "aggregator", "loss", "index")}
     names = {"data": str(cfg.data.label)} | choices
-    seeds = {part: int(cfg[part]) for part in ("seed", "fingerprint_seed")}
+    seeds = {part: int(getattr(cfg, part)) for part in ("seed", "fingerprint_seed")}
     run = names | seeds | {"ablation": str(cfg.ablation), "stage": str(cfg.stage)}
     told = f"{cfg.stages[cfg.stage].label} {run['ablation']} seed {run['seed']}/{run['fingerprint_seed']}"
     return {"name": told, "group": sweep_group(cfg), "config": {"run": run}}
 
 
 def log_evaluation_if_asked(
-    cfg: DictConfig, inputs: dict[str, Path], out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]
+    cfg: Config, inputs: dict[str, Path], out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]
 ) -> None:
     """With logger=wandb, log an evaluation and what its teachers' report says; ``out`` is the stage's folder.
 

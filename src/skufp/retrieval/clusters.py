@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skufp.retrieval.index import spherical_kmeans
+from skufp.retrieval.faiss_kinds import spherical_kmeans
 from skufp.retrieval.representations import normalise
 
 SMALLEST = 3  # products of a cluster, on average, of the largest k that is tried

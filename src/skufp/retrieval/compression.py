@@ -11,8 +11,9 @@ import numpy as np
 
 from skufp.errors import UserError, nearest
 from skufp.retrieval.bootstrap import interval
-from skufp.retrieval.index import SkuIndex, ranks
+from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.metrics import per_query
+from skufp.retrieval.ranks import ranks
 
 # The `kind` of conf/index/<name>.yaml, where each is explained; a test holds the two together.
 KINDS = {

@@ -1,10 +1,8 @@
-"""The FAISS index: SKUs found by inner product, with one vector each or several. The only file that imports faiss.
+"""The FAISS index: SKUs found by inner product, with one vector each or several. An Index (retrieval/ranks.py).
 
 Shapes: N vectors, S SKUs, Q queries, D dimensions.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,27 +10,9 @@ from typing import Any
 import numpy as np
 
 from skufp.errors import UserError
-from skufp.retrieval.metrics import ROUNDING
+from skufp.retrieval.faiss_kinds import clusterings, empty_index, layers, load_faiss
 
 FILE = "index.faiss"
-EF_SEARCH = 64  # of a graph (HNSW): candidates kept per query; faiss's own 16 misses more of the true neighbours
-NOT_A_KIND = "could not parse"  # faiss's words
-RANK_DEPTH, RANK_BLOCK = 128, 256
-
-
-class FaissMissingError(ImportError):
-    """faiss is an extra: say which."""
-
-    def __init__(self) -> None:
-        super().__init__("faiss is not installed: pip install 'skufp[cpu]' (or 'skufp[gpu]' beside CUDA)")
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise FaissMissingError from error
-    return faiss
 
 
 @dataclass
@@ -46,7 +26,7 @@ class SkuIndex:
     skus: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.skus = len(np.unique(_faiss().vector_to_array(self.index.id_map)))
+        self.skus = len(np.unique(load_faiss().vector_to_array(self.index.id_map)))
 
     @classmethod
     def build(
@@ -61,13 +41,13 @@ class SkuIndex:
         does not know or that does not fit the dimensions, for ``dims`` out of range, and for too few vectors to
         train on.
         """
-        faiss = _faiss()
+        faiss = load_faiss()
         data = np.ascontiguousarray(vectors, np.float32)
         ids = np.arange(len(data)) if sku_of_vector is None else np.asarray(sku_of_vector)
         if not len(data) == len(ids) > 0:
             raise ValueError(f"{len(data)} vectors but {len(ids)} SKU numbers; an index needs at least one")
-        inner = _truncating(data.shape[1], kind, dims)
-        for training, centroids in _clusterings(inner):
+        inner = empty_index(data.shape[1], kind, dims)
+        for training, centroids in clusterings(inner):
             if len(data) < centroids:
                 raise UserError(
                     f"index.kind={kind} learns {centroids} centroids, but there are only {len(data)} vectors to learn"
@@ -134,12 +114,12 @@ class SkuIndex:
 
     def save(self, folder: Path) -> None:
         """Write `index.faiss`."""
-        _faiss().write_index(self.index, str(folder / FILE))
+        load_faiss().write_index(self.index, str(folder / FILE))
 
     @classmethod
     def load(cls, folder: Path) -> "SkuIndex":
         """Read `index.faiss`."""
-        return cls(_faiss().read_index(str(folder / FILE)))
+        return cls(load_faiss().read_index(str(folder / FILE)))
 
     @property
     def vectors_per_sku(self) -> float:
@@ -149,155 +129,16 @@ class SkuIndex:
     @property
     def nbytes(self) -> int:
         """Size of the serialised index in bytes: codes, ids, tables, links."""
-        return len(_faiss().serialize_index(self.index))
+        return len(load_faiss().serialize_index(self.index))
 
     @property
     def code_bytes_per_vector(self) -> int:
         """Bytes of one vector's code alone: no id, no share of the quantiser's tables, no links of a graph."""
-        graph = next((part for part in _parts(self.index) if hasattr(part, "hnsw")), None)
+        graph = next((part for part in layers(self.index) if hasattr(part, "hnsw")), None)
         return int((self.index if graph is None else graph.storage).sa_code_size())
 
     def __len__(self) -> int:
         return self.skus
-
-
-def write_flat(path: Path, vectors: np.ndarray) -> None:
-    """Write ``vectors`` [N, D] as a plain faiss IndexFlatIP, ids are rows: any program's faiss.read_index opens it."""
-    faiss = _faiss()
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors, np.float32))
-    faiss.write_index(index, str(path))
-
-
-def read_flat(path: Path) -> Any:
-    """Read a faiss index that write_flat wrote; UserError if the file holds none."""
-    try:
-        return _faiss().read_index(str(path))
-    except RuntimeError as error:
-        raise UserError(f"{path} is no faiss index: {str(error).split(': ')[-1]}") from error
-
-
-def ranks(index: SkuIndex, queries: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the rank [Q] of each query's SKU ``target`` [Q] in what the index answers to ``queries`` [Q, D].
-
-    Equal scores count against us; a SKU that the index does not find has the worst rank, the number of SKUs. Looks
-    RANK_DEPTH deep first and deeper only for the queries that need it, in blocks, so memory stays at
-    RANK_BLOCK x vectors.
-    """
-    found = np.full(len(queries), len(index))
-    unsettled, depth = np.arange(len(queries)), RANK_DEPTH
-    while len(unsettled):
-        depth = min(depth, len(index))
-        deeper = []
-        for start in range(0, len(unsettled), RANK_BLOCK):
-            block = unsettled[start : start + RANK_BLOCK]
-            scores, ids = index.search(queries[block], depth)
-            hit = ids == target[block, None]
-            own = np.where(hit, scores, -np.inf).max(axis=1, keepdims=True)
-            settled = hit.any(axis=1) & ((scores[:, -1:] < own - ROUNDING)[:, 0] | (depth == len(index)))
-            found[block[settled]] = (~(scores < own - ROUNDING)).sum(axis=1)[settled]  # NaN: below nothing, so last
-            deeper.append(block[~settled])
-        if depth == len(index):
-            break
-        unsettled, depth = np.concatenate(deeper), depth * 8
-    return found
-
-
-def check_kind(kind: str, dims: int | None = None) -> None:
-    """Raise UserError if faiss does not know ``kind`` or, where ``dims`` is given, cannot make it of that size."""
-    try:
-        _empty(kind, dims or 3840)  # divides by nearly all that anyone divides by
-    except UserError as error:
-        if dims is not None or NOT_A_KIND in str(error):
-            raise
-
-
-def advised_vectors(kind: str, dims: int) -> int:
-    """Return how many vectors faiss would like to see before it trains ``kind``; 0 if it learns no centroids."""
-    wishes = (training.min_points_per_centroid * centroids for training, centroids in _clusterings(_empty(kind, dims)))
-    return max(wishes, default=0)
-
-
-def spherical_kmeans(vectors: np.ndarray, k: int, seed: int, rounds: int = 25, starts: int = 3) -> np.ndarray:
-    """Return the nearest of ``k`` centres [N] for unit-norm ``vectors`` [N, D]; a centre may be nobody's.
-
-    Spherical k-means (Dhillon & Modha, 2001): centres are unit vectors, the best of ``starts`` seeded starts is kept.
-    """
-    faiss = _faiss()
-    data = np.ascontiguousarray(vectors, np.float32)
-    kmeans = faiss.Kmeans(
-        data.shape[1], k, niter=rounds, nredo=starts, seed=seed, spherical=True,
-        min_points_per_centroid=1, max_points_per_centroid=len(data),
-    )  # fmt: skip
-    kmeans.train(data)
-    nearest: np.ndarray = kmeans.index.search(data, 1)[1][:, 0]
-    return nearest
-
-
-def set_threads(count: int) -> None:
-    """Set the number of threads faiss searches with."""
-    _faiss().omp_set_num_threads(count)
-
-
-def _truncating(dim: int, kind: str, dims: int | None) -> Any:
-    """Return an empty index of ``kind`` that takes [N, dim] and, if told, keeps the first ``dims``."""
-    if dims is not None and not 1 <= dims <= dim:
-        raise UserError(f"index.dims={dims}: the vectors have {dim} dimensions. Give 1 to {dim}, or index.dims=null")
-    if dims is None or dims == dim:
-        return _empty(kind, dim)
-    faiss = _faiss()
-    index = faiss.IndexPreTransform(faiss.NormalizationTransform(dims), _empty(kind, dims))
-    index.prepend_transform(faiss.RemapDimensionsTransform(dim, dims, False))  # False: the first, not every other
-    return index
-
-
-def _empty(kind: str, dim: int) -> Any:
-    """Return an empty faiss index for [N, dim] without ids."""
-    faiss = _faiss()
-
-    def divide(match: re.Match[str]) -> str:
-        parts = int(match[1] or 1)
-        if dim % parts:
-            raise UserError(
-                f"index.kind={kind}: {dim} dimensions do not divide by {parts}. Set index.dims to a multiple of"
-                f" {parts}, or use index=int8 or index=rabitq, which take any number"
-            )
-        return str(dim // parts)
-
-    try:
-        text = re.sub(r"\{dim(?:/([1-9]\d*))?\}", divide, kind).removeprefix("IDMap,")  # ids are ours to add
-        index = faiss.index_factory(dim, text, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        reason = str(error).split(": ")[-1]
-        where = "" if NOT_A_KIND in reason else f" with {dim} dimensions"
-        raise UserError(
-            f"index.kind={kind}{where}: faiss {faiss.__version__} says: {reason}. It must be an"
-            " index_factory string such as Flat, SQ8 or PQ16, or choose one: index=flat"
-        ) from error
-    for part in _parts(index):
-        if hasattr(part, "hnsw"):
-            part.hnsw.efSearch = EF_SEARCH
-        if hasattr(part, "do_polysemous_training"):
-            part.do_polysemous_training = False  # takes minutes, for a kind of search that is not used here
-    return index
-
-
-def _parts(index: Any) -> Iterator[Any]:
-    """Yield ``index`` and what it wraps, outermost first."""
-    while index is not None:
-        index = _faiss().downcast_index(index)
-        yield index
-        inner = [name for name in ("index", "storage", "base_index") if hasattr(index, name)]
-        index = getattr(index, inner[0]) if inner else None
-
-
-def _clusterings(index: Any) -> Iterator[tuple[Any, int]]:
-    """Yield every k-means that training ``index`` runs: its parameters and its number of centroids."""
-    for part in _parts(index):
-        if hasattr(part, "pq"):
-            yield part.pq.cp, part.pq.ksub
-        if hasattr(part, "nlist"):
-            yield part.cp, part.nlist
 
 
 def _first_of_each(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
@@ -14,13 +13,18 @@ from skufp.schema.fingerprint import Loss
 from skufp.schema.models import Model, Trainer
 from skufp.schema.policy import Actions, Policy
 from skufp.schema.search import Data, Index, Query
+from skufp.schema.settings import Settings
 from skufp.schema.views import Augmenter, Views
 from skufp.shipped import config_folder
 
 
 @dataclass
 class Config:
-    """Everything a run is made of. Unknown keys fail at composition."""
+    """Everything a run is made of. Unknown keys fail at composition.
+
+    At run time a ``cfg: Config`` is the OmegaConf object that Hydra composed with this schema, never an instance of the
+    class: fields are read as here, and what handles whole configurations (skufp.config, OmegaConf) works on it too.
+    """
 
     stage: str = "evaluate"
     seed: int = 0  # of everything random; a stage's own seed follows it
@@ -34,7 +38,7 @@ class Config:
     progress: bool = True  # show progress bars
     data: Data = MISSING
     model: Model = MISSING
-    aggregator: dict[str, Any] = MISSING
+    aggregator: Settings = MISSING
     loss: Loss = MISSING
     augmenter: Augmenter = MISSING
     judge: Model = MISSING
@@ -43,12 +47,12 @@ class Config:
     actions: Actions = MISSING
     index: Index = MISSING
     trainer: Trainer = field(default_factory=Trainer)
-    logger: dict[str, Any] = MISSING
-    vocabulary: dict[str, Any] = MISSING
-    llm: dict[str, Any] = MISSING
+    logger: Settings = MISSING
+    vocabulary: Settings = MISSING
+    llm: Settings = MISSING
     shop: Shop = field(default_factory=Shop)
     query: Query = field(default_factory=Query)
-    stages: dict[str, Any] = MISSING
+    stages: Settings = MISSING
     ablation: str = "none"  # name of the chosen ablation, for tables
     debug: str = "none"  # name of the chosen debug run
 

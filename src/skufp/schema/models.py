@@ -5,6 +5,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from skufp.schema.settings import Settings
+
 
 @dataclass
 class Training:
@@ -43,11 +45,11 @@ class Model:
     """An image-text encoder and its training recipe; ``zero_shot``: it understands words that it was not trained on."""
 
     name: str = MISSING
-    encoder: dict[str, Any] = MISSING  # class and arguments
+    encoder: Settings = MISSING  # class and arguments
     pretrained: str | None = None  # hub name or local folder
     zero_shot: bool = False  # it understands words that it was not trained on
     training: Training = field(default_factory=Training)  # the recipe
-    augmentation: dict[str, Any] | None = None  # of photos in training; null: none
+    augmentation: Settings | None = None  # of photos in training; null: none
     batch_size: int = 64  # photos encoded at a time outside training
 
 

@@ -1,9 +1,10 @@
 """What may be done to a query photo, and who decides."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import MISSING
+
+from skufp.schema.settings import Settings
 
 
 @dataclass
@@ -11,7 +12,7 @@ class Actions:
     """What may be done to a query photo before it is encoded: ``actions``, classes of skufp.actions by name."""
 
     name: str = MISSING
-    actions: dict[str, Any] = MISSING
+    actions: Settings = MISSING
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """What is searched: photos, the index that holds them, and what is looked for."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import MISSING
+
+from skufp.schema.settings import Settings
 
 
 @dataclass
@@ -17,7 +18,7 @@ class Data:
     label: str = "${data_label:${data.root},${data.manifest},${data.name}}"
     root: str | None = None  # folder of photos, or of the data set
     manifest: str | None = None  # table of products
-    source: dict[str, Any] = MISSING  # what reads the data
+    source: Settings = MISSING  # what reads the data
     splits: list[str] = field(default_factory=lambda: ["train", "validation", "test"])  # splits to prepare
     gallery: list[str] = field(default_factory=lambda: ["validation"])  # splits whose SKUs are searched
     queries: str = "validation"  # split whose user photos ask in stage=evaluate
@@ -49,6 +50,6 @@ class Query:
     image: list[str] = field(default_factory=list)  # photos to look for; --image PATH
     text: list[str] = field(default_factory=list)
     top_k: int = 5  # how many SKUs an answer has
-    filter: dict[str, Any] = field(
-        default_factory=dict
+    filter: Settings = field(
+        default_factory=Settings
     )  # query.filter.<field>=<value>: only SKUs whose field has the value

@@ -1,9 +1,10 @@
 """Generated views: what draws them, what they must pass, and how many join."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import MISSING
+
+from skufp.schema.settings import Settings
 
 
 @dataclass
@@ -27,11 +28,11 @@ class Augmenter:
     """A diffusion transformer that draws catalogue views, the space that it draws in, and its recipe."""
 
     name: str = MISSING
-    network: dict[str, Any] = MISSING
+    network: Settings = MISSING
     pretrained: str | None = None  # folder of the autoencoder's weights
-    latents: dict[str, Any] = MISSING
+    latents: Settings = MISSING
     image_size: int = 64  # pixels a side
-    actions: dict[str, Any] = MISSING
+    actions: Settings = MISSING
     drafts: bool = True  # start from the garment in the wanted layout
     training: AugmenterTraining = field(default_factory=AugmenterTraining)
 
@@ -77,9 +78,9 @@ class Views:
     needs: list[str] = field(default_factory=lambda: ["prepare", "retriever"])  # stages of stage=embed
     made_from: list[str] = field(default_factory=lambda: ["prepare", "judge"])  # stages of stage=views
     take: str = "generated"  # generated, or control: classic views in their place
-    generator: dict[str, Any] = field(default_factory=dict)
-    actions: dict[str, Any] = field(default_factory=dict)
-    control: dict[str, Any] = field(default_factory=lambda: {"_target_": "skufp.generation.classic.ClassicViews"})
+    generator: Settings = field(default_factory=Settings)
+    actions: Settings = field(default_factory=Settings)
+    control: Settings = field(default_factory=lambda: Settings(_target_="skufp.generation.classic.ClassicViews"))
     filter: ViewFilter = field(default_factory=ViewFilter)
     mix: Mix = field(default_factory=Mix)
     rounds: int = 2  # tries for each view

@@ -17,6 +17,7 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks, load_encoder
 from skufp.retrieval.index import SkuIndex
+from skufp.retrieval.ranks import Index
 from skufp.serve.filters import Facts, matching
 from skufp.serve.query_policy import Decision, QueryPolicy
 
@@ -69,7 +70,7 @@ class SearchEngine:
         self.prepared, self.policy, self.max_side = prepared, policy, max_side
         check_encoder(index, retriever / "encoder")
         self.encoder = load_encoder(retriever / "encoder")
-        self.index = SkuIndex.load(index)
+        self.index: Index = SkuIndex.load(index)
         self.skus = pq.read_table(index / "skus.parquet").to_pylist()
         self.views = VectorTable.load(embedded).where(domain=CATALOG)
         self.rows_of_sku: dict[tuple[str, str], list[int]] = {}

@@ -9,13 +9,16 @@ import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.errors import UserError
+
+if TYPE_CHECKING:
+    from skufp.models.dual_encoder import Encoder
 
 EMBEDDINGS, FILENAMES, INDEX, ENCODER = "embeddings.npy", "filenames.json", "faiss_index.bin", "encoder"
 LAY_OUT = "python -m skufp stage=index aggregator=mean data=folder data.root=photos/ export_to={}"
@@ -26,7 +29,7 @@ KEPT = 4  # folders that stay loaded
 class SimilarItems:
     """A loaded folder: the encoder, a faiss index over [N, D], and the N file names of its rows."""
 
-    encoder: Any
+    encoder: "Encoder"
     index: Any
     filenames: list[str]
 
@@ -55,7 +58,7 @@ def search_similar(
 def write_similar(folder: Path, vectors: np.ndarray, filenames: list[str], encoder: Path) -> None:
     """Write embeddings.npy [N, D] float32, filenames.json (row = id), faiss_index.bin and a copy of ``encoder``."""
     from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks
-    from skufp.retrieval.index import write_flat
+    from skufp.retrieval.faiss_kinds import write_flat
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX_MARKS).unlink(missing_ok=True)  # written last: without it, the folder is not whole
@@ -85,7 +88,7 @@ def open_similar(folder: Path) -> SimilarItems:
 @lru_cache(maxsize=KEPT)
 def _load(folder: Path, times: tuple[int, ...]) -> SimilarItems:
     from skufp.modules.encoder_folder import load_encoder
-    from skufp.retrieval.index import FaissMissingError, read_flat
+    from skufp.retrieval.faiss_kinds import FaissMissingError, read_flat
     from skufp.serve.engine import check_encoder
 
     check_encoder(folder, folder / ENCODER)
@@ -112,7 +115,7 @@ def _upright(image: str | os.PathLike[str] | Image.Image) -> Image.Image:
         raise UserError(f"{error}. Give a photo (JPEG, PNG, WebP, …)") from error
 
 
-def _encode(encoder: Any, photo: Image.Image) -> np.ndarray:
+def _encode(encoder: "Encoder", photo: Image.Image) -> np.ndarray:
     import torch
 
     with torch.inference_mode():

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import write_json
@@ -14,6 +13,7 @@ from skufp.catalogue.pictures import load_pictures, prompt_vectors
 from skufp.catalogue.readings import Catalogue, Reading
 from skufp.errors import UserError
 from skufp.reports.catalogue.attributes import print_report, report
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.catalogue.attributes import Reader
@@ -26,7 +26,7 @@ VERSION = 1
 TABLES = ("probe", "overrides")
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the vocabulary before anything runs."""
     load_vocabulary(cfg)
     for name in ("precision", "threshold"):
@@ -40,7 +40,7 @@ def check(cfg: DictConfig) -> None:
             )
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write facts.jsonl, readers.json, report.json and attributes.csv, which can be corrected and given back."""
     from skufp.catalogue.evidence import accepted, category_evidence, gather
     from skufp.compute.device import set_threads
@@ -75,7 +75,7 @@ def product_ids(products: list[Product]) -> list[str]:
     return [f"{p.split}/{p.sku_id}" for p in products]
 
 
-def categorise(cfg: DictConfig, vocabulary: "Vocabulary", catalogue: Catalogue, evidence: "Evidence") -> Reading:
+def categorise(cfg: Config, vocabulary: "Vocabulary", catalogue: Catalogue, evidence: "Evidence") -> Reading:
     """Give every product its category (an override, the manifest's, what its pictures say) and read the overrides."""
     from skufp.catalogue.evidence import fit_reader, labels_of
     from skufp.catalogue.facts import OVERRIDE, Value
@@ -147,7 +147,7 @@ def label(catalogue: Catalogue, vocabulary: "Vocabulary") -> None:
         catalogue.unknown.update(unknown.items())
 
 
-def read(cfg: DictConfig, catalogue: Catalogue, evidence: "Evidence", given: "Values") -> Reading:
+def read(cfg: Config, catalogue: Catalogue, evidence: "Evidence", given: "Values") -> Reading:
     """Fit an attribute's reader, to people's labels where they gave some, and read all products that may have it."""
     from skufp.catalogue.evidence import fit_reader, labels_of
 
@@ -162,7 +162,7 @@ def read(cfg: DictConfig, catalogue: Catalogue, evidence: "Evidence", given: "Va
     return Reading(evidence, reader, log_probabilities, labels)
 
 
-def teaching(cfg: DictConfig) -> "Teaching":
+def teaching(cfg: Config) -> "Teaching":
     """Return how readers are fitted."""
     from skufp.catalogue.evidence import Teaching
 
@@ -192,7 +192,7 @@ def settle_all(catalogue: Catalogue, seen: "list[dict[str, Value | None]]") -> "
     return facts
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print what each attribute's evidence is worth, and how complete the products are."""
     print_report(folder / REPORT, console)
     console.print(f"attributes: {folder / TABLE} (to correct: vocabulary.overrides=<a CSV sku,attribute,value>)")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from skufp.artifacts.products import Product, read_products
 from skufp.artifacts.records import CATALOG, read_records
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.retrieval.clusters import Clustering
@@ -26,7 +26,7 @@ LABELS = ("category", "style", "colour")  # what clusters are compared with, whe
 COLUMNS = ("cluster", "name", "split", "sku", "category", "cosine")
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write clusters.json, clusters.csv (SKU to cluster), clusters.html, and a picture of each in pictures/."""
     from skufp.compute.device import set_threads
     from skufp.reports.clusters import write_page, write_pictures
@@ -138,7 +138,7 @@ def write_csv(path: Path, clusters: list[dict[str, Any]]) -> None:
     cells.write(path)
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the settings before anything runs."""
     spec = cfg.stages.cluster
     for name, least in (("clusters", 1), ("most", 2), ("shown", 1)):
@@ -147,7 +147,7 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"stages.cluster.{name}={value}: give a whole number of at least {least}")
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print a row for every cluster, and how well they agree with labels."""
     result = read_json(folder / "clusters.json")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -169,7 +169,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         console.print(str(folder / name), soft_wrap=True)
 
 
-def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+def lay_out(cfg: Config, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
     """Copy the page, the tables and the pictures to ``target``."""
     import shutil
 

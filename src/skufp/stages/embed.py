@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
@@ -17,6 +16,12 @@ from skufp.compute.device import autocast, device, in_batches, set_threads
 from skufp.compute.progress import ProgressBar, worker_count
 from skufp.errors import UserError, nearest
 from skufp.output import warn
+from skufp.schema import Config
+
+if TYPE_CHECKING:
+    from skufp.data.shards import SkuSample
+    from skufp.models.batches import SkuMeta
+    from skufp.models.dual_encoder import Encoder
 
 VERSION = 4
 SPLITS = ("train", "dev", "validation", "test")
@@ -26,7 +31,7 @@ Records = dict[str, list[CropRecord]]
 Negatives = Mapping[tuple[str, str], np.ndarray]  # of a SKU, [N, D]
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the mix of views before anything runs."""
     from skufp.data.view_mix import TAKES
 
@@ -41,7 +46,7 @@ def check(cfg: DictConfig) -> None:
         )
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write vectors.npy + rows.parquet, text/ (the same for texts) and shards/<split>-sku-*.tar.
 
     After all real rows come those of the made views that join, ``generated``; their image_path is their source's.
@@ -66,7 +71,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_sku_shards(out, table, cfg.data.shard_size, negatives)
 
 
-def encode_split(cfg: DictConfig, encoder: Any, prepared: Path, split: str, records: list[CropRecord]) -> np.ndarray:
+def encode_split(cfg: Config, encoder: "Encoder", prepared: Path, split: str, records: list[CropRecord]) -> np.ndarray:
     """Return [N, D] in the order of ``records``; every row is seen exactly once."""
     import torch
 
@@ -92,7 +97,7 @@ def encode_split(cfg: DictConfig, encoder: Any, prepared: Path, split: str, reco
     return vectors
 
 
-def generated_views(cfg: DictConfig, encoder: Any, folder: Path, records: Records, schema: pa.Schema) -> VectorTable:
+def generated_views(cfg: Config, encoder: "Encoder", folder: Path, records: Records, schema: pa.Schema) -> VectorTable:
     """Return the made views that join, by ``cfg.views``, from the views stage's ``folder``; rows as ``schema`` says."""
     from skufp.data.view_mix import choose_views
 
@@ -104,7 +109,7 @@ def generated_views(cfg: DictConfig, encoder: Any, folder: Path, records: Record
     return VectorTable(encode_made(cfg, encoder, folder, names, chosen), pa.Table.from_pylist(rows, schema=schema))
 
 
-def encode_counterfactuals(cfg: DictConfig, encoder: Any, folder: Path) -> dict[tuple[str, str], np.ndarray]:
+def encode_counterfactuals(cfg: Config, encoder: "Encoder", folder: Path) -> dict[tuple[str, str], np.ndarray]:
     """Return the vectors [N, D] of every SKU's kept counterfactuals, in the order of their ids."""
     rows = sorted((r for r in read_views(folder / COUNTERFACTUAL_FILE) if r.kept), key=lambda r: (*r.sku, r.view_id))
     names = [f"{split}-{COUNTERFACTUAL}" for split in SPLITS]
@@ -115,7 +120,7 @@ def encode_counterfactuals(cfg: DictConfig, encoder: Any, folder: Path) -> dict[
     return {sku: vectors[own] for sku, own in numbers.items()}
 
 
-def encode_made(cfg: DictConfig, encoder: Any, folder: Path, names: list[str], rows: list[ViewRow]) -> np.ndarray:
+def encode_made(cfg: Config, encoder: "Encoder", folder: Path, names: list[str], rows: list[ViewRow]) -> np.ndarray:
     """Return [N, D]: the pictures of ``rows`` from the shards ``names``, in the order of ``rows``."""
     import torch
     from PIL import Image
@@ -158,7 +163,7 @@ def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Pa
         )
 
 
-def encode_texts(cfg: DictConfig, encoder: Any, records: Records) -> VectorTable:
+def encode_texts(cfg: Config, encoder: "Encoder", records: Records) -> VectorTable:
     """Return one vector for every distinct text, templates and rich captions alike, whichever were learnt from."""
     import torch
 
@@ -198,7 +203,7 @@ def write_sku_shards(out: Path, table: VectorTable, shard_size: int, negatives: 
     write_json(folder / INDEX, index)
 
 
-def _sku_samples(table: VectorTable, negatives: Negatives) -> list[dict[str, Any]]:
+def _sku_samples(table: VectorTable, negatives: Negatives) -> "list[SkuSample]":
     members: dict[str, dict[str, list[int]]] = {}
     rows = table.rows.to_pylist()
     for i, row in enumerate(rows):
@@ -206,15 +211,18 @@ def _sku_samples(table: VectorTable, negatives: Negatives) -> list[dict[str, Any
     samples = []
     for own in members.values():
         first = rows[own[CATALOG][0]]
-        meta: dict[str, Any] = {
-            c: first[c] for c in ("split", "sku_id", "pair_id", "style", "category_id", "category_name")
-        }
-        meta["view_ids"] = [rows[i]["view_id"] for i in own[CATALOG]]
-        for column in ("viewpoint", "occlusion", "zoom_in", "generated"):
-            meta[column] = [int(rows[i][column]) for i in own[CATALOG]]
-        meta["query_ids"] = [rows[i]["view_id"] for i in own[QUERY]]
-        meta["pools"] = [rows[i]["pool"] for i in own[QUERY]]
-        sample = {"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta}
+        meta: SkuMeta = {
+            "split": first["split"], "sku_id": first["sku_id"], "pair_id": first["pair_id"], "style": first["style"],
+            "category_id": first["category_id"], "category_name": first["category_name"],
+            "view_ids": [rows[i]["view_id"] for i in own[CATALOG]],
+            "viewpoint": [int(rows[i]["viewpoint"]) for i in own[CATALOG]],
+            "occlusion": [int(rows[i]["occlusion"]) for i in own[CATALOG]],
+            "zoom_in": [int(rows[i]["zoom_in"]) for i in own[CATALOG]],
+            "generated": [int(rows[i]["generated"]) for i in own[CATALOG]],
+            "query_ids": [rows[i]["view_id"] for i in own[QUERY]],
+            "pools": [rows[i]["pool"] for i in own[QUERY]],
+        }  # fmt: skip
+        sample: SkuSample = {"views": table.vectors[own[CATALOG]], "queries": table.vectors[own[QUERY]], "meta": meta}
         drawn = negatives.get((first["split"], first["sku_id"]))
-        samples.append(sample if drawn is None else sample | {"negatives": drawn})
+        samples.append(sample if drawn is None else {**sample, "negatives": drawn})
     return samples

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
@@ -12,13 +11,14 @@ from skufp.artifacts.records import CATALOG, read_records
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.errors import UserError, nearest
 from skufp.output import warn
+from skufp.schema import Config
 
 VERSION = 2
 FINGERPRINT, VIEWS = "fingerprint", "views"
 NOTHING_TO_LEARN = ("mean", "trimmed_mean", "medoid")  # aggregators
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write index.faiss, skus.parquet (row = id) and encoder.json, which names the encoder that may query it."""
     from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks
     from skufp.retrieval.index import SkuIndex
@@ -36,7 +36,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_json(out / INDEX_MARKS, encoder_marks(inputs["retriever"] / "encoder"))
 
 
-def choose_vectors(cfg: DictConfig, inputs: dict[str, Path], gallery: VectorTable) -> tuple[np.ndarray, np.ndarray]:
+def choose_vectors(cfg: Config, inputs: dict[str, Path], gallery: VectorTable) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors to index and each one's SKU number, its row in ``gallery``."""
     if cfg.index.vectors == FINGERPRINT:
         return gallery.vectors, np.arange(len(gallery))
@@ -47,9 +47,9 @@ def choose_vectors(cfg: DictConfig, inputs: dict[str, Path], gallery: VectorTabl
     return views.vectors, np.array([number[key] for key in keys])
 
 
-def warn_of_few(cfg: DictConfig, vectors: int, dim: int) -> None:
+def warn_of_few(cfg: Config, vectors: int, dim: int) -> None:
     """Say that a quantiser learnt its centroids from fewer vectors than it should."""
-    from skufp.retrieval.index import advised_vectors
+    from skufp.retrieval.faiss_kinds import advised_vectors
 
     advised = advised_vectors(cfg.index.kind, cfg.index.dims or dim)
     if vectors < advised:
@@ -59,16 +59,16 @@ def warn_of_few(cfg: DictConfig, vectors: int, dim: int) -> None:
         )
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the index's settings before anything runs."""
-    from skufp.retrieval.index import FaissMissingError, check_kind
+    from skufp.retrieval.faiss_kinds import FaissMissingError, check_kind
 
     if cfg.index.vectors not in (FINGERPRINT, VIEWS):
         hint = nearest(cfg.index.vectors, (FINGERPRINT, VIEWS))
         raise UserError(f"index.vectors={cfg.index.vectors}: there is no such choice.{hint}")
     if cfg.index.dims is not None and cfg.index.dims < 1:
         raise UserError(f"index.dims={cfg.index.dims}: keep at least one dimension, or all with index.dims=null")
-    if cfg.get("export_to"):
+    if cfg.export_to:
         check_export(cfg)
     try:
         check_kind(cfg.index.kind, cfg.index.dims)
@@ -76,21 +76,21 @@ def check(cfg: DictConfig) -> None:
         raise UserError(str(error)) from error
 
 
-def check_export(cfg: DictConfig) -> None:
+def check_export(cfg: Config) -> None:
     """Refuse to lay out another index than the exact one, and to do so among the photos."""
     if cfg.index.name != "flat" or cfg.index.dims is not None:
         raise UserError(
             f"export_to={cfg.export_to} lays out whole vectors and an exact IndexFlatIP, not index={cfg.index.name}"
             f" with index.dims={cfg.index.dims}: leave these out"
         )
-    if cfg.data.root and Path(cfg.export_to).resolve().is_relative_to(Path(cfg.data.root).resolve()):
+    if cfg.data.root and Path(str(cfg.export_to)).resolve().is_relative_to(Path(cfg.data.root).resolve()):
         raise UserError(
             f"export_to={cfg.export_to} lies in data.root={cfg.data.root}, where it would count as a change of the"
             " photos: choose another folder"
         )
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Say how many products there are and, where nothing was trained, that nothing was."""
     skus = pq.read_metadata(folder / "skus.parquet").num_rows
     console.print(f"{skus:,} products in {folder / 'index.faiss'}", soft_wrap=True)
@@ -101,7 +101,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         )  # fmt: skip
 
 
-def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+def lay_out(cfg: Config, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
     """Write what skufp.search_similar reads to ``target``: a row per product, by the name of its first photo."""
     from skufp.serve.similar import write_similar
 

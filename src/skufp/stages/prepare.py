@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
@@ -16,6 +15,7 @@ from skufp.compute.progress import ProgressBar, worker_count
 from skufp.data.split_names import source_split
 from skufp.errors import UserError
 from skufp.output import warn
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.data.accounts import Readable, Reading
@@ -25,13 +25,13 @@ SHOWN = 20  # reasons in the console; report.json has all
 Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Refuse a name of the data that names nothing."""
     if not cfg.data.label.strip():
         raise UserError("data.label is empty: leave it out, or give the data a name, as in data.label=autumn")
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write crops, masks, `<split>_{sku_metadata.json,image_text.jsonl}`, products.jsonl, shards/ and report.json."""
     from skufp.config import build
     from skufp.data import accounts, crops, splits
@@ -177,7 +177,7 @@ def _reasons(skipped: list[Skipped]) -> str:
     return ", ".join(f"{n} x {why}" for why, n in list(by_reason(skipped).items())[:4]) or "it is empty"
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the counts; with data.export_to, lay the files out there."""
     result = read_json(folder / "report.json")
     for split, row in result["splits"].items():
@@ -198,7 +198,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     console.print(f"every skipped item is named in {folder / 'report.json'}", style="dim")
 
 
-def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+def lay_out(cfg: Config, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
     """Do for `export_to` what show() does for `data.export_to`."""
     export(folder, target)
     console.print(f"laid out in {target}", soft_wrap=True)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -18,13 +17,14 @@ from skufp.config import plain
 from skufp.data.query_photos import check_photos, open_photos
 from skufp.errors import UserError
 from skufp.output import styled, warn
+from skufp.schema import Config
 
 VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34
 NONE, FIXED = "none", "fixed"  # every other policy is a learnt one
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write results.json, contact_sheet.png, and a photo in edited/ for each that an action changed."""
     from skufp.compute.device import set_threads
 
@@ -58,7 +58,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         )
 
 
-def open_engine(cfg: DictConfig, inputs: dict[str, Path], policy: Any) -> Any:
+def open_engine(cfg: Config, inputs: dict[str, Path], policy: Any) -> Any:
     """Return the SearchEngine over the folders of ``inputs`` that takes the QueryPolicy's actions; None: no actions."""
     from skufp.serve.engine import SearchEngine
 
@@ -66,7 +66,7 @@ def open_engine(cfg: DictConfig, inputs: dict[str, Path], policy: Any) -> Any:
     return SearchEngine(prepared, retriever, embedded, index, policy, int(cfg.data.max_side))
 
 
-def query_policy(cfg: DictConfig, inputs: dict[str, Path]) -> Any:
+def query_policy(cfg: Config, inputs: dict[str, Path]) -> Any:
     """Return the QueryPolicy that ``policy`` asks for; None for policy=none."""
     if cfg.policy.name == NONE:
         return None
@@ -77,7 +77,7 @@ def query_policy(cfg: DictConfig, inputs: dict[str, Path]) -> Any:
     from skufp.stages.actions import image_actions
 
     adapter = Adapter.load(inputs["actions"]) if "actions" in inputs else None
-    return FixedAction(cfg.policy.action, image_actions(cfg), adapter)
+    return FixedAction(str(cfg.policy.action), image_actions(cfg), adapter)
 
 
 def learnt_policy(inputs: dict[str, Path]) -> Any:
@@ -99,7 +99,7 @@ def save_edited(edited: Any, out: Path, number: int) -> str | None:
     return f"edited/{number:02d}.jpg"
 
 
-def allowed(cfg: DictConfig, inputs: dict[str, Path], engine: Any) -> np.ndarray | None:
+def allowed(cfg: Config, inputs: dict[str, Path], engine: Any) -> np.ndarray | None:
     """Return the numbers of the SKUs that ``query.filter`` lets answer; None where it filters nothing."""
     if not cfg.query.filter:
         return None
@@ -121,7 +121,7 @@ def known_of(inputs: dict[str, Path]) -> dict[tuple[str, str], dict[str, str]]:
     return known
 
 
-def has_learnt_words(cfg: DictConfig, inputs: dict[str, Path]) -> bool:
+def has_learnt_words(cfg: Config, inputs: dict[str, Path]) -> bool:
     """Return whether photos that an encoder trained here was shown came with texts."""
     from skufp.data.captions import training_text
 
@@ -129,7 +129,7 @@ def has_learnt_words(cfg: DictConfig, inputs: dict[str, Path]) -> bool:
     return any(training_text(row, cfg.data.text) for row in rows)
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the query before anything runs."""
     if not cfg.query.image and not cfg.query.text:
         raise UserError('stage=search needs something to look for: --image photo.jpg or --text "navy tee"')
@@ -144,7 +144,7 @@ def check(cfg: DictConfig) -> None:
     check_action_of(cfg)
 
 
-def check_action_of(cfg: DictConfig) -> None:
+def check_action_of(cfg: Config) -> None:
     """Refuse an action for another policy than fixed, one that there is not, and adapt where it is not learnt."""
     action = cfg.policy.action
     if cfg.policy.name != FIXED:
@@ -207,7 +207,7 @@ def _wrap(text: str) -> str:
     return "\n".join(textwrap.wrap(f"“{text}”", 30)[:6])
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print one table per query."""
     for result in read_json(folder / "results.json"):
         asked = result.get("image") or f"“{result['text']}”"
@@ -228,7 +228,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
     console.print(f"pictures: {folder / 'contact_sheet.png'}\nresults:  {folder / 'results.json'}", soft_wrap=True)
 
 
-def action_taken(cfg: DictConfig, result: dict[str, Any]) -> str:
+def action_taken(cfg: Config, result: dict[str, Any]) -> str:
     """Say which action a photo got; nothing for texts and with policy=none."""
     if "image" not in result or cfg.policy.name == NONE:
         return ""

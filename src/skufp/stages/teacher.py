@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
@@ -18,6 +17,7 @@ from skufp.compute.device import device, set_threads
 from skufp.errors import UserError, nearest
 from skufp.output import PlainConsole
 from skufp.reports.teachers import Choice, fallback_line, print_report, summary
+from skufp.schema import Config
 
 if TYPE_CHECKING:  # torch comes with it
     from skufp.retrieval.teacher import PairScores, ViewScores
@@ -56,7 +56,7 @@ class Train:
         return cls(views, queries, groups.of_row, sku_of_query)
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the settings before anything runs."""
     choose, folds = cfg.stages.teacher.choose, cfg.stages.teacher.folds
     if choose not in CHOICES:
@@ -68,7 +68,7 @@ def check(cfg: DictConfig) -> None:
         )
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write teachers.parquet, queries.parquet and report.json."""
     from skufp.retrieval.teacher import score_pairs
 
@@ -143,7 +143,7 @@ def fold_table(views: VectorTable, scores: "ViewScores", chosen: np.ndarray, wei
     return pa.table(columns | {"is_teacher": chosen, "weight": weight, "fallback": scores.queries == 0})
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the report and where the table lies."""
     print_report(read_json(folder / "report.json"), console)
     console.print(f"teachers: {folder / 'teachers.parquet'}", soft_wrap=True)

@@ -13,7 +13,9 @@ from skufp.artifacts.views import ViewRow
 from skufp.generation.judge import Likeness
 from skufp.generation.planted import share
 from skufp.output import PlainConsole
-from skufp.reports.views.report import distances_plot, print_views_report, view_distances, views_report
+from skufp.reports.views.distances_plot import distances_plot
+from skufp.reports.views.report import view_distances, views_report
+from skufp.reports.views.tables import print_views_report
 
 
 def make_row(distance: float, sku: str = "s1", **changes: Any) -> ViewRow:

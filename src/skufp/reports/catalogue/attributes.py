@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json
 from skufp.catalogue.readings import Catalogue, Reading
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.catalogue.facts import Facts
@@ -23,7 +23,7 @@ UNRESOLVED = 10  # of the manifest's texts that are no value, the most frequent
 
 
 def report(
-    cfg: DictConfig, vocabulary: "Vocabulary", catalogue: Catalogue, readings: list[Reading], facts: "list[Facts]"
+    cfg: Config, vocabulary: "Vocabulary", catalogue: Catalogue, readings: list[Reading], facts: "list[Facts]"
 ) -> dict[str, Any]:
     """Return report.json: scores of every labelled attribute on data.queries, completeness of data.gallery."""
     from skufp.catalogue.attribute_metrics import completeness
@@ -44,7 +44,7 @@ def report(
     }
 
 
-def scores(cfg: DictConfig, catalogue: Catalogue, reading: Reading) -> dict[str, Any]:
+def scores(cfg: Config, catalogue: Catalogue, reading: Reading) -> dict[str, Any]:
     """Return what the pictures alone say of the labelled products of data.queries, beside the majority of the rest.
 
     A product whose label taught a probe is scored by one that did not see it.

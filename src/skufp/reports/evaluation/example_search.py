@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.records import QUERY
 from skufp.artifacts.vectors import SkuGroups, VectorTable
+from skufp.schema import Config
 
 DEV = "dev"
 
 
-def example_search(
-    cfg: DictConfig, inputs: dict[str, Path], table: VectorTable, queries: VectorTable
-) -> dict[str, Any]:
+def example_search(cfg: Config, inputs: dict[str, Path], table: VectorTable, queries: VectorTable) -> dict[str, Any]:
     """Return the photo and the text of dev queries that rank best, and the ``gallery`` to search for them.
 
     Dev queries, since validation is there to be scored, not to be picked from. Their SKUs join the gallery. ``rank``

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
 from skufp.reports.evaluation.example_search import try_next
@@ -13,6 +12,7 @@ from skufp.reports.evaluation.table import NAMES, SAME, gain_lines
 from skufp.reports.html import write_html
 from skufp.reports.picture import inlined_crop
 from skufp.retrieval.evaluation.texts import TEXTS
+from skufp.schema import Config
 
 STRATA = {
     "views": "Catalogue photos of the SKU", "occlusion": "Occlusion of the query",
@@ -24,7 +24,7 @@ LEVELS = {
 }
 
 
-def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]) -> None:
+def write_report(cfg: Config, out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]) -> None:
     """Write report.html."""
     from skufp.data.captions import ATTRIBUTES
 
@@ -45,7 +45,7 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
 
 
 def example_queries(
-    cfg: DictConfig,
+    cfg: Config,
     inputs: dict[str, Path],
     methods: list[Any],
     queries: VectorTable,

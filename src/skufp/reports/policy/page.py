@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.reports.html import write_html
 from skufp.reports.policy.plots import gains_plot, predictions_plot
 from skufp.reports.policy.table import APART, added_ms, label, lines
+from skufp.schema import Config
 
 
-def write_report(
-    cfg: DictConfig, out: Path, report: dict[str, Any], outcome: Any, examples: list[dict[str, Any]]
-) -> None:
+def write_report(cfg: Config, out: Path, report: dict[str, Any], outcome: Any, examples: list[dict[str, Any]]) -> None:
     """Write report.html."""
     plots = {
         "gains": gains_plot(report["choices"]),

@@ -2,25 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
 from skufp.generation.judge import Likeness
-from skufp.output import styled
-from skufp.reports.views.contact_sheet import DISTANCES, PLANTED, SPACES
+from skufp.reports.views.contact_sheet import DISTANCES
 
 FEWEST_BEYOND, FEWEST_KEPT, FEWEST_REJECTED = 0.3, 0.3, 0.95  # below these, the report says so in words
-COLOURS = {"kept": "#e63946", "classic": "#e09f3e", "blurred": "#8d99ae", "real": "#457b9d"}
-STYLE: dict[str, Any] = {
-    "title_justify": "left", "caption_justify": "left", "box": box.SIMPLE_HEAD, "pad_edge": False,
-    "collapse_padding": True,
-}  # fmt: skip
 
 
 def views_report(
@@ -155,114 +145,3 @@ def notes(report: dict[str, Any]) -> list[str]:
     if loss and loss["last"] >= loss["first"]:
         said.append(f"the augmenter's training loss did not fall: {loss['first']:.4f} to {loss['last']:.4f}")
     return said
-
-
-def print_views_report(report: dict[str, Any], console: Console) -> None:
-    """Print the report; tables fit 80 columns."""
-    if loss := report["train_loss"]:
-        console.print(f"augmenter's training loss: {loss['first']:.4f} to {loss['last']:.4f}", highlight=False)
-    console.print(_kept_table("Views", "action", report, report["by_action"]))
-    if len(report["by_round"]) > 1:
-        console.print(_kept_table("Views by round", "round", report, report["by_round"]))
-    if report["counterfactuals"]["candidates"]:
-        apart = report["counterfactuals"]
-        console.print(_kept_table("Counterfactuals: hard negatives, never views", "action", apart, apart["by_action"]))
-    console.print(_reasons_table(report), *(_distances_table(report, space) for space in SPACES))
-    console.print(_skus_table(report), _planted_table(report))
-    for note in report["notes"]:
-        console.print(styled(("warning:", "yellow"), f" {note}"))
-
-
-def _kept_table(title: str, first: str, total: dict[str, Any], parts: dict[str, Any]) -> Table:
-    table = _table(title, first, "candidates", "kept", "share", "median distance", "in structure")
-    for name, row in [*parts.items(), ("all", total)]:
-        cells = (_percent(row["share"]), _number(row["median_distance"]), _number(row["median_structure"]))
-        table.add_row(name, str(row["candidates"]), str(row["kept"]), *cells, style="bold" if row is total else "")
-    return table
-
-
-def _reasons_table(report: dict[str, Any]) -> Table:
-    table = _table("Why candidates were rejected", "reason", "views", "counterfactuals")
-    own, apart = report["reasons"], report["counterfactuals"]["reasons"]
-    for reason in [*own, *(r for r in apart if r not in own)]:
-        table.add_row(reason, str(own.get(reason, 0)), str(apart.get(reason, 0)))
-    table.caption = "one may have several reasons"
-    return table
-
-
-def _distances_table(report: dict[str, Any], space: str) -> Table:
-    table = _table(f"{SPACES[space]} (1 - similarity)", "", "pairs", "10 %", "median", "90 %")
-    for name, label in DISTANCES.items():
-        row = report[space][name]
-        cells = (_number(row[q]) if row else "n/a" for q in ("p10", "median", "p90"))
-        table.add_row(label, str(row["pairs"]) if row else "0", *cells)
-    beyond, prefix = report["beyond_classic"], "structure_" if space == "structure" else ""
-    table.caption = (
-        f"kept views beyond the classic median: {_percent(beyond[prefix + 'median'])}\n"
-        f"kept views beyond the classic 90 %: {_percent(beyond[prefix + 'p90'])}"
-    )
-    return table
-
-
-def _skus_table(report: dict[str, Any]) -> Table:
-    table = _table("SKUs by number of real views", "real views", "SKUs", "got views", "views")
-    for name, row in report["by_views"].items():
-        table.add_row(name, *(str(row[column]) for column in ("skus", "with_views", "views")))
-    return table
-
-
-def _planted_table(report: dict[str, Any]) -> Table:
-    table = _table("Real views passed off as generated ones", "planted", "views", "rejected", "95 % interval")
-    for name, row in report["planted"].items():
-        share = row["rejected"]
-        cells = (f"{share['mean']:.1%}", f"{share['low']:.1%} to {share['high']:.1%}") if share else ("n/a", "")
-        table.add_row(PLANTED.get(name, name), str(row["count"]), *cells)
-    return table
-
-
-def _table(title: str, first: str, *names: str) -> Table:
-    table = Table(title=title, **STYLE)
-    table.add_column(first, overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{share:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def distances_plot(path: Path, distances: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Draw what view_distances returned as histograms with their medians, a panel for each of SPACES, into a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len(SPACES), figsize=(10.4, 4.4), sharex=True, layout="constrained")
-    every = [values for of in distances.values() for values in of.values()]
-    edges = np.histogram_bin_edges(np.concatenate([np.zeros(1), *every]), 40)
-    for axes, (space, title) in zip(panels, SPACES.items(), strict=True):
-        _histograms(axes, distances[space], edges)
-        axes.set(xlabel=f"{title} (1 - similarity; dashed: medians)", ylabel="share", xlim=(0, None))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", alpha=0.3)
-    figure.savefig(path, dpi=140)
-    pyplot.close(figure)
-
-
-def _histograms(axes: Any, distances: Mapping[str, np.ndarray], edges: np.ndarray) -> None:
-    known = {name: values for name, values in distances.items() if len(values)}
-    for name, values in known.items():
-        median, colour = float(np.median(values)), COLOURS[name]
-        label = f"{DISTANCES[name]} ({len(values)}, median {median:.3f})"
-        shares = np.histogram(values, edges)[0] / len(values)
-        axes.stairs(shares, edges, fill=True, color=colour, alpha=0.25)
-        axes.stairs(shares, edges, color=colour, lw=1.4, label=label)
-        axes.axvline(median, color=colour, ls="--", lw=1.2)
-    if known:  # above the axes, where it hides nothing
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, frameon=False, fontsize=8)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skufp.artifacts.vectors import SkuGroups, VectorTable
+from skufp.retrieval.ranks import Index
 
 # In the order of the tables: the key in metrics.json and the name that a reader sees.
 LABELS = {
@@ -38,7 +39,7 @@ class Gallery:
     views: VectorTable
     groups: SkuGroups
     fingerprints: VectorTable
-    index: Any  # SkuIndex
+    index: Index
 
     @property
     def size(self) -> int:
@@ -104,7 +105,7 @@ def search_times(gallery: Gallery, kept: list[Any], queries: np.ndarray) -> dict
     from skufp.retrieval.index import SkuIndex
     from skufp.retrieval.latency import percentiles
 
-    def timed(index: Any) -> dict[str, float]:
+    def timed(index: Index) -> dict[str, float]:
         return percentiles(lambda q: index.search(q[None], TOP), queries[:TIMED])
 
     means = next(r for r in kept if r.name == "mean").vectors
@@ -121,7 +122,7 @@ def one_thread() -> Iterator[None]:
     """Let torch and faiss compute on one thread."""
     import torch
 
-    from skufp.retrieval.index import set_threads
+    from skufp.retrieval.faiss_kinds import set_threads
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -138,7 +139,7 @@ def rank_all(
 ) -> list[Any]:
     """Return a Method for each way to keep SKUs; the fingerprint's ranks come out of the FAISS index."""
     from skufp.retrieval.comparison import Method
-    from skufp.retrieval.index import ranks
+    from skufp.retrieval.ranks import ranks
     from skufp.retrieval.single_view import best_view_ranks
 
     mean = next(r for r in kept if r.name == "mean")

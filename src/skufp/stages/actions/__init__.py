@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.actions import ADAPT, IDENTITY, ActionLabels, ActionNames, answers_table
@@ -17,6 +16,7 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.compute.device import set_threads
 from skufp.errors import UserError
 from skufp.reports.actions import print_report, summary
+from skufp.schema import Config
 from skufp.stages.actions.fold_galleries import galleries
 from skufp.stages.actions.photos import DEV, PARTS, TRAIN, Stored, ask, encode_parts, parts
 
@@ -24,7 +24,7 @@ VERSION = 1
 IDENTITY_TARGET = "skufp.actions.identity.Identity"
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with the actions and the stage's settings before anything runs."""
     from skufp.config import build
 
@@ -44,7 +44,7 @@ def check(cfg: DictConfig) -> None:
         build(action)
 
 
-def image_actions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+def image_actions(cfg: Config) -> dict[str, dict[str, Any]]:
     """Return the specs of the actions on photos by name: identity first, also where the settings leave it out."""
     from skufp.config import plain
 
@@ -62,7 +62,7 @@ def image_actions(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     return {IDENTITY: first, **given}
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write queries.parquet, vectors.npy, quality.npy, actions.parquet, actions.json, the adapter and report.json."""
     from skufp.actions.quality import FEATURES
     from skufp.modules.encoder_folder import encoder_marks
@@ -93,7 +93,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     shutil.rmtree(out / PARTS)
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the report and where the labels are."""
     print_report(read_json(folder / "report.json"), console)
     console.print(f"labels: {folder / 'actions.parquet'}", soft_wrap=True)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError
+from skufp.schema import Config
 from skufp.stages.actions.photos import DEV, PARTS, TRAIN
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FINGERPRINTS = ("fingerprints.npy", "skus.parquet")
 
 
 def galleries(
-    cfg: DictConfig, inputs: dict[str, Path], queries: pa.Table, out: Path
+    cfg: Config, inputs: dict[str, Path], queries: pa.Table, out: Path
 ) -> tuple[list["Asked"], list["Asked"]]:
     """Return train's galleries, one a fold, then dev's and data.queries'.
 
@@ -44,7 +44,7 @@ def learnt(folder: Path) -> bool:
     return bool(kept and read_json(folder / "metrics.json")["steps"] > 0)
 
 
-def fold_fingerprints(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> list[VectorTable]:
+def fold_fingerprints(cfg: Config, inputs: dict[str, Path], out: Path) -> list[VectorTable]:
     """Train the fingerprint anew for every fold of pairs without its queries; what is there already is read."""
     from skufp.config import locate, plain
     from skufp.stages.fit.proof import fit_without

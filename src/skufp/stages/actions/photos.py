@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
 
 from skufp.artifacts.actions import QUERY_SCHEMA
 from skufp.artifacts.records import QUERY
 from skufp.compute.device import autocast, device, in_batches
 from skufp.compute.progress import ProgressBar, worker_count
 from skufp.errors import UserError
+from skufp.schema import Config
 
 if TYPE_CHECKING:
     from skufp.data.edited_photos import EditedPhoto, Photo
+    from skufp.models.dual_encoder import Encoder
 
 PARTS = "parts"
 TRAIN, DEV = "train", "dev"  # the splits that the policy is made from
 
 
-def ask(cfg: DictConfig, embedded: Path) -> pa.Table:
+def ask(cfg: Config, embedded: Path) -> pa.Table:
     """Return queries.parquet's table: train's held-out queries, then dev's, then data.queries', with their twins.
 
     UserError where no train query was held out.
@@ -47,7 +48,7 @@ def ask(cfg: DictConfig, embedded: Path) -> pa.Table:
     )
 
 
-def _nobody(cfg: DictConfig, has_queries: bool) -> str:
+def _nobody(cfg: Config, has_queries: bool) -> str:
     if has_queries:
         return (
             f"no train query is held out from the retriever (data.held_out_share={cfg.data.held_out_share}), so none"
@@ -59,13 +60,13 @@ def _nobody(cfg: DictConfig, has_queries: bool) -> str:
     )
 
 
-def parts(cfg: DictConfig, count: int) -> list[range]:
+def parts(cfg: Config, count: int) -> list[range]:
     """Deal ``count`` photos into parts: what is encoded, and written, together."""
     size = cfg.stages.actions.part_photos
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def encode_parts(cfg: DictConfig, inputs: dict[str, Path], queries: pa.Table, specs: dict[str, Any], out: Path) -> None:
+def encode_parts(cfg: Config, inputs: dict[str, Path], queries: pa.Table, specs: dict[str, Any], out: Path) -> None:
     """Edit, encode and write the parts that are not there yet; a finished part is never made again."""
     from skufp.config import build
     from skufp.data.edited_photos import Photo, edit_all
@@ -95,7 +96,7 @@ def _photo(kind: type["Photo"], prepared: Path, row: dict[str, Any]) -> "Photo":
     return kind(prepared / row["image_path"], f"{row['split']}/{row['view_id']}" if row["twin"] else "")
 
 
-def encode(cfg: DictConfig, encoder: Any, batch: list["EditedPhoto"], actions: int) -> np.ndarray:
+def encode(cfg: Config, encoder: "Encoder", batch: list["EditedPhoto"], actions: int) -> np.ndarray:
     """Return [n, A, D] of a batch; an action that left a photo as it is has the photo's own vector, bit by bit."""
     import torch
 

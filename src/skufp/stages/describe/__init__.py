@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
@@ -24,6 +23,8 @@ from skufp.errors import UserError, nearest
 from skufp.output import PlainConsole
 from skufp.reports.catalogue.cards import PHOTO, Card, tile, write_cards
 from skufp.reports.catalogue.descriptions import print_report, report
+from skufp.schema import Config
+from skufp.schema.settings import Settings
 from skufp.stages.describe import photo as describe_photo
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ JOURNAL, PRODUCTS, RECOMMENDATIONS, REPORT = "journal.jsonl", "products.jsonl", 
 Sku = tuple[str, str]
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Say what is wrong with photos, shop or language model before anything runs."""
     from skufp.catalogue.exports.listing import AGE_GROUPS, AVAILABILITIES, CONDITIONS
     from skufp.catalogue.local_server import find_gguf
@@ -49,19 +50,19 @@ def check(cfg: DictConfig) -> None:
     if cfg.query.text:
         raise UserError("stage=describe describes photos and catalogues; texts are for stage=search")
     for name, allowed in (("availability", AVAILABILITIES), ("condition", CONDITIONS), ("age_group", AGE_GROUPS)):
-        if (value := cfg.shop[name]) and value not in allowed:
+        if (value := getattr(cfg.shop, name)) and value not in allowed:
             raise UserError(f"shop.{name}={value}: there is no such choice.{nearest(value, allowed)}")
     Template(cfg.llm.language, cfg.llm.tone)
     if cfg.llm.name == "local":
         find_gguf(cfg.llm.gguf)
 
 
-def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
+def also_uses(cfg: Config, spec: Settings) -> list[str]:
     """Return what else changes the result: a photo of one's own is described beside its ``top_k`` neighbours."""
     return ["query.top_k"] if cfg.query.image else []
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write products.jsonl, products.csv, the feeds, recommendations.json, cards.html and report.json.
 
     With photos (query.image): photos.json and cards.html. A killed run goes on where its journal ends.
@@ -98,7 +99,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_cards(out, str(cfg.data.label), cards(cfg, items, products, beside))
     timing = {"seconds": seconds, "concurrency": concurrency, **{k: bulk.tally[k] for k in sorted(bulk.tally)}}
     attributes = read_json(inputs["attributes"] / "report.json")
-    names = {"data": str(cfg.data.label)} | {part: str(cfg[part].name) for part in ("model", "llm")}
+    names = {"data": str(cfg.data.label)} | {part: str(getattr(cfg, part).name) for part in ("model", "llm")}
     write_json(
         out / REPORT, {"run": names, **report(vocabulary, products, timing, writer.template, exported, attributes)}
     )
@@ -144,7 +145,7 @@ def describer(writer: "CopyWriter") -> "Callable[[Item], Described]":
 
 
 def recommendations(
-    cfg: DictConfig, inputs: dict[str, Path], facts: "dict[Sku, Facts]"
+    cfg: Config, inputs: dict[str, Path], facts: "dict[Sku, Facts]"
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return for every product, by id, what to show beside it, from the fingerprints of the gallery."""
     from skufp.retrieval.recommend import recommend
@@ -167,7 +168,7 @@ def recommendations(
     }
 
 
-def lost_products(cfg: DictConfig, inputs: dict[str, Path]) -> "list[Described]":
+def lost_products(cfg: Config, inputs: dict[str, Path]) -> "list[Described]":
     """Return a row with the reason for each product of which stage=prepare could use no photo."""
     from skufp.catalogue.described import Described
 
@@ -181,7 +182,7 @@ def write_products(path: Path, products: "list[Described]") -> None:
     path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
 
 
-def shop_of(cfg: DictConfig, vocabulary: "Vocabulary") -> "Shop":
+def shop_of(cfg: Config, vocabulary: "Vocabulary") -> "Shop":
     """Return the shop's settings, with the places of our categories in the sales channels' taxonomies."""
     from skufp.catalogue.exports import Shop, Taxon
 
@@ -192,7 +193,7 @@ def shop_of(cfg: DictConfig, vocabulary: "Vocabulary") -> "Shop":
     return Shop(**plain(cfg.shop), taxons=taxons)
 
 
-def cards(cfg: DictConfig, items: "list[Item]", products: "list[Described]", beside: dict[str, Any]) -> list[Card]:
+def cards(cfg: Config, items: "list[Item]", products: "list[Described]", beside: dict[str, Any]) -> list[Card]:
     """Return the cards of the first products that have copy."""
     photo = {item.sku_id: item.photos[0] for item in items if item.photos}
     shown = [product for product in products if product.copy][: cfg.stages.describe.cards]
@@ -203,7 +204,7 @@ def cards(cfg: DictConfig, items: "list[Item]", products: "list[Described]", bes
     ]  # fmt: skip
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print what was described."""
     if cfg.query.image:
         describe_photo.show(folder, console)
@@ -211,7 +212,7 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         print_report(folder, console)
 
 
-def lay_out(cfg: DictConfig, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
+def lay_out(cfg: Config, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
     """Copy the tables, feeds and cards to ``target``."""
     target.mkdir(parents=True, exist_ok=True)
     files = [path for path in sorted(folder.iterdir()) if path.name not in (JOURNAL, "manifest.json")]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from skufp.catalogue.pictures import encoding_with
 from skufp.config import plain
 from skufp.data.query_photos import open_photos
 from skufp.reports.catalogue.cards import PAGE, PHOTO, Card, tile, write_cards
+from skufp.schema import Config
 from skufp.stages.attributes import teaching
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FILE = "photos.json"
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write photos.json and cards.html: a product for each photo of query.image."""
     from skufp.catalogue.described import Described
     from skufp.catalogue.evidence import PromptVectors
@@ -56,7 +56,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_cards(out, ", ".join(Path(path).name for path in cfg.query.image), cards)
 
 
-def careful_readers(cfg: DictConfig, folder: Path) -> "dict[str, Reader]":
+def careful_readers(cfg: Config, folder: Path) -> "dict[str, Reader]":
     """Return the readers of stage=attributes, none of them less strict than one without labels.
 
     They are calibrated on catalogue views, and a photo may be any.
@@ -69,7 +69,7 @@ def careful_readers(cfg: DictConfig, folder: Path) -> "dict[str, Reader]":
 
 
 def see(
-    cfg: DictConfig,
+    cfg: Config,
     prompts: "PromptVectors",
     readers: "dict[str, Reader]",
     name: str,

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json, write_json
@@ -19,6 +18,7 @@ from skufp.reports.evaluation.table import gain_lines, relevance_table, tables, 
 from skufp.reports.wandb_runs import log_evaluation_if_asked
 from skufp.retrieval.evaluation.methods import Gallery, keep_skus, rank_all, search_times
 from skufp.retrieval.evaluation.texts import TEXTS, text_queries, told_apart
+from skufp.schema import Config
 from skufp.stages.evaluate.measures import (
     gain_of_generated,
     has_sibling,
@@ -33,7 +33,7 @@ from skufp.stages.fit.retriever_mix import lines as retriever_lines
 VERSION = 5
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write metrics.json, ranks.parquet, ranks_text.parquet, ranks_rich_text.parquet and report.html."""
     table = VectorTable.load(inputs["embed"])
     gallery = load_gallery(cfg, inputs, table)
@@ -81,9 +81,11 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     log_evaluation_if_asked(cfg, inputs, out, metrics, examples)
 
 
-def run_names(cfg: DictConfig) -> dict[str, Any]:
+def run_names(cfg: Config) -> dict[str, Any]:
     """Return what tells this run from others."""
-    names = {"data": str(cfg.data.label)} | {part: str(cfg[part].name) for part in ("model", "aggregator", "index")}
+    names = {"data": str(cfg.data.label)} | {
+        part: str(getattr(cfg, part).name) for part in ("model", "aggregator", "index")
+    }
     seeds = {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
     return names | {"text": str(cfg.data.text), "ablation": str(cfg.ablation)} | seeds
 
@@ -94,7 +96,7 @@ def report_of(inputs: dict[str, Path], stage: str, file: str) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def load_gallery(cfg: DictConfig, inputs: dict[str, Path], table: VectorTable) -> Gallery:
+def load_gallery(cfg: Config, inputs: dict[str, Path], table: VectorTable) -> Gallery:
     """Read views, fingerprints and index of the gallery's splits and check that they hold the same SKUs."""
     from skufp.retrieval.index import SkuIndex
 
@@ -110,7 +112,7 @@ def load_gallery(cfg: DictConfig, inputs: dict[str, Path], table: VectorTable) -
     return Gallery(views, SkuGroups(groups.keys, of_view), fingerprints, SkuIndex.load(inputs["index"]))
 
 
-def load_queries(cfg: DictConfig, table: VectorTable, gallery: Gallery) -> tuple[VectorTable, np.ndarray]:
+def load_queries(cfg: Config, table: VectorTable, gallery: Gallery) -> tuple[VectorTable, np.ndarray]:
     """Return the query rows and each one's SKU number."""
     queries = table.where(split=cfg.data.queries, domain=QUERY)
     if not len(queries):
@@ -128,7 +130,7 @@ def load_queries(cfg: DictConfig, table: VectorTable, gallery: Gallery) -> tuple
     return queries, np.array([number[key] for key in keys])
 
 
-def compared(cfg: DictConfig, kinds: dict[str, tuple[list[Any], np.ndarray]]) -> dict[str, Any]:
+def compared(cfg: Config, kinds: dict[str, tuple[list[Any], np.ndarray]]) -> dict[str, Any]:
     """Return the rows of every kind of query, and of each kind the gap mean -> multi-vector and only_query_share.
 
     The latter is the share of asked SKUs that the semi-oracle answers with their mean.
@@ -159,7 +161,7 @@ def write_ranks(
     pq.write_table(pa.table(table | {f"rank_{m.name}": m.ranks for m in methods}), path)
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the result tables and what to try next."""
     metrics = read_json(folder / "metrics.json")
     for kind in ("image",) if metrics["rich_text"] else ("image", "text"):

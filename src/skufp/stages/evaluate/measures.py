@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.vectors import VectorTable
 from skufp.retrieval.evaluation.methods import TIMED, TOP, Gallery, one_thread
+from skufp.schema import Config
 
 BLOCK = 256  # queries scored against all views at a time
 
@@ -126,7 +126,7 @@ def latency(inputs: dict[str, Path], queries: VectorTable, gallery: Gallery) -> 
 
 
 def sizes(
-    cfg: DictConfig, gallery: Gallery, means: np.ndarray, queries: np.ndarray, target: np.ndarray
+    cfg: Config, gallery: Gallery, means: np.ndarray, queries: np.ndarray, target: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return recall against bytes per SKU, for fingerprint and mean, cut to fewer dimensions and quantised."""
     from skufp.retrieval.compression import size_curve

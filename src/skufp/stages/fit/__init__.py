@@ -7,22 +7,26 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING, Any
 
 from skufp.artifacts.folder import write_json
 from skufp.compute.fit_processes import JOB, process_count, together
 from skufp.compute.progress import worker_count
 from skufp.errors import UserError, nearest
+from skufp.schema import Config
+from skufp.schema.settings import Settings
 from skufp.stages.fit.trainer import CHECKPOINTS, WATCH, make_logger, make_trainer, newest_checkpoint
+from skufp.stages.fit.training_stage import TrainingStage
+
+if TYPE_CHECKING:
+    from skufp.stages.fit.retriever_mix import Mix
 
 VERSION = 4
 KEEP = ("last", "best", "proven")
 START = "start.pt"  # the module's state before the fit, for the other processes
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
     from skufp.data.captions import TEXTS
 
@@ -33,7 +37,7 @@ def check(cfg: DictConfig) -> None:
             check_stage(name, spec)
 
 
-def check_stage(name: str, spec: DictConfig) -> None:
+def check_stage(name: str, spec: Settings) -> None:
     """Refuse settings of the training stage ``name`` that mean nothing."""
     from skufp.config import plain
 
@@ -64,12 +68,12 @@ def check_alphas(alphas: Any) -> None:
         )
 
 
-def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
+def also_uses(cfg: Config, spec: Settings) -> list[str]:
     """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
     return ["trainer.checks"] if spec.keep == "best" else []
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json, model_card.md and the stage's own artefact.
 
     ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
@@ -93,7 +97,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     if data.can_train and hasattr(module, "initialise") and (needs_start or resume is None):
         module.initialise(data.first_batches())
     start = copy.deepcopy(module) if needs_start else None
-    mix: dict[str, Any] = {}
+    mix: dict[str, Mix] = {}
     logger = make_logger(cfg, out)
     steps_done = 0
     if trains:
@@ -119,7 +123,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     _finish_logging(alone)
 
 
-def assemble(cfg: DictConfig, inputs: Mapping[str, str]) -> tuple[dict[str, Any], Any, Any]:
+def assemble(cfg: Config, inputs: Mapping[str, str]) -> tuple[TrainingStage, Any, Any]:
     """Return the settings of the stage, its DataModule and its module, the same in every process."""
     import pytorch_lightning as pl
 
@@ -128,7 +132,7 @@ def assemble(cfg: DictConfig, inputs: Mapping[str, str]) -> tuple[dict[str, Any]
 
     quiet()
     set_threads(cfg)
-    spec = plain(cfg.stages[cfg.stage])
+    spec: TrainingStage = plain(cfg.stages[cfg.stage])
     pl.seed_everything(spec["seed"], verbose=False)
     workers = -(-worker_count(cfg) // process_count(cfg))
     data = build(spec["datamodule"], inputs=dict(inputs), steps=spec["steps"], workers=workers)
@@ -136,7 +140,7 @@ def assemble(cfg: DictConfig, inputs: Mapping[str, str]) -> tuple[dict[str, Any]
 
 
 def fit(
-    cfg: DictConfig, spec: dict[str, Any], module: Any, data: Any, inputs: Mapping[str, str], out: Path,
+    cfg: Config, spec: TrainingStage, module: Any, data: Any, inputs: Mapping[str, str], out: Path,
     resume: Path | None, logger: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Fit ``module``, together with other processes where there are several.
@@ -161,7 +165,7 @@ def fit(
     return fitted
 
 
-def take_part(cfg: DictConfig, inputs: Mapping[str, str], folder: Path, resume: Path | None) -> None:
+def take_part(cfg: Config, inputs: Mapping[str, str], folder: Path, resume: Path | None) -> None:
     """Be one of the other processes of fit(): the same module on a share of every batch; write nothing."""
     import torch
 

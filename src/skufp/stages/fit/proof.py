@@ -14,12 +14,13 @@ were chosen on these queries (retriever_mix.py), they were chosen to suit the me
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
+from skufp.schema import Config
+from skufp.stages.fit.training_stage import TrainingStage
 
 BLOCK = 1024  # queries ranked at a time
 
@@ -40,7 +41,20 @@ class Evidence(NamedTuple):
                    [p for own in pairs for p in own])  # fmt: skip
 
 
-def is_proven(cfg: DictConfig, inputs: dict[str, str], start: Any, trained: Any, data: Any, out: Path) -> bool:
+class Proof(TypedDict):
+    """proof.json: what the evidence says of the trained aggregator."""
+
+    queries: int
+    skus: int
+    pairs: int
+    gain: float  # mean, in reciprocal rank
+    standard_error: float  # over pairs
+    p: float  # of such a gain where there is none
+    false_positive_rate: float
+    trained_is_kept: bool
+
+
+def is_proven(cfg: Config, inputs: dict[str, str], start: Any, trained: Any, data: Any, out: Path) -> bool:
     """Return whether ``trained`` is to be kept, and write the evidence to proof.json."""
     spec = cfg.stages[cfg.stage]
     evidence = [gains(start, trained, data, "dev", lambda pair, pool: True)]
@@ -54,8 +68,8 @@ def is_proven(cfg: DictConfig, inputs: dict[str, str], start: Any, trained: Any,
     return bool(proof["trained_is_kept"])
 
 
-def tested(evidence: Evidence, false_positive_rate: float) -> dict[str, Any]:
-    """Return the proof: how many queries, SKUs and pairs, the mean gain, its standard error over pairs, p, verdict."""
+def tested(evidence: Evidence, false_positive_rate: float) -> Proof:
+    """Return the proof."""
     from skufp.retrieval.bootstrap import standard_error
     from skufp.retrieval.sign_flip import proof_p
 
@@ -71,18 +85,16 @@ def tested(evidence: Evidence, false_positive_rate: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cross_fitted(cfg: DictConfig, inputs: dict[str, str], start: Any, fold: int) -> Evidence:
+def cross_fitted(cfg: Config, inputs: dict[str, str], start: Any, fold: int) -> Evidence:
     """Train anew without the queries of one fold of pairs; return what that gains on just those queries."""
     from skufp.config import plain
 
-    spec = plain(cfg.stages[cfg.stage])
+    spec: TrainingStage = plain(cfg.stages[cfg.stage])
     module, data = fit_without(cfg, spec, inputs, (fold, spec["folds"]))
     return gains(start, module, data, "train", lambda pair, pool: data.is_left_out(pair) and pool in data.query_pools)
 
 
-def fit_without(
-    cfg: DictConfig, spec: dict[str, Any], inputs: dict[str, str], left_out: tuple[int, int]
-) -> tuple[Any, Any]:
+def fit_without(cfg: Config, spec: TrainingStage, inputs: dict[str, str], left_out: tuple[int, int]) -> tuple[Any, Any]:
     """Train a training stage's ``spec`` anew without the queries of a fold of pairs, ``left_out`` (fold, folds).
 
     Return the module with its last weights, and its data; ``inputs`` are the folders that the stage reads.
@@ -95,8 +107,9 @@ def fit_without(
     data = build(spec["datamodule"], inputs=inputs, steps=spec["steps"], left_out=left_out)
     pl.seed_everything(spec["seed"], verbose=False)
     module = build(spec["module"], steps=spec["steps"], **data.module_arguments())
+    precision: Any = cfg.trainer.precision  # see trainer.py
     trainer = pl.Trainer(
-        accelerator=cfg.trainer.accelerator, devices=1, precision=cfg.trainer.precision, max_steps=spec["steps"],
+        accelerator=cfg.trainer.accelerator, devices=1, precision=precision, max_steps=spec["steps"],
         gradient_clip_val=spec["clip"], logger=False, enable_checkpointing=False, enable_model_summary=False,
         enable_progress_bar=False, limit_val_batches=0,
     )  # fmt: skip

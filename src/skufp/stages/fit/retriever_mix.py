@@ -22,15 +22,18 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.data.captions import training_text
 from skufp.data.splits import HELD_OUT
+from skufp.schema import Config
+
+if TYPE_CHECKING:
+    from skufp.models.dual_encoder import TrainableEncoder
 
 FILE = "wise_ft.json"
 RATE = 0.05  # of refusing an alpha that loses nothing, in each of the four tests
@@ -49,7 +52,42 @@ class Asked:
     pair: np.ndarray
 
 
-def mix_weights(cfg: DictConfig, start: Any, trained: Any, data: Any, out: Path) -> dict[str, Any]:
+# What queries of one kind and pool say of an alpha; standard errors are over SKUs.
+Answered = TypedDict(
+    "Answered",
+    {
+        "queries": int,
+        "skus": int,
+        "pairs": int,
+        "mrr": float,
+        "mrr_standard_error": float,
+        "recall@1": float,
+        "gain": float,  # in reciprocal rank, beside the start
+        "gain_standard_error": float,
+        "p_of_loss": float,
+    },
+)
+
+
+class Tried(TypedDict):
+    """One alpha: what the queries say of it, by pool, and what it loses, ``<kind>, <pool>``."""
+
+    alpha: float
+    photo_mrr: float | None  # mean over pools; None without photo queries
+    loses: list[str]
+    photo: dict[str, Answered]
+    text: dict[str, Answered]
+
+
+class Mix(TypedDict):
+    """wise_ft.json: the alpha that is kept, and every alpha that was tried."""
+
+    alpha: float
+    false_positive_rate: float
+    tried: list[Tried]
+
+
+def mix_weights(cfg: Config, start: Any, trained: Any, data: Any, out: Path) -> dict[str, Mix]:
     """Choose alpha, load the mixed weights into ``trained``, and return the report, which is also in wise_ft.json."""
     from skufp.models.weight_average import weight_average
 
@@ -62,7 +100,7 @@ def mix_weights(cfg: DictConfig, start: Any, trained: Any, data: Any, out: Path)
     return {"wise_ft": report}
 
 
-def choose(alphas: list[float], evidence: list[Asked]) -> dict[str, Any]:
+def choose(alphas: list[float], evidence: list[Asked]) -> Mix:
     """Return the report: the ``alpha`` that is kept, and a row of evidence for each of ``alphas``, of which 0 is first.
 
     Without any photo query the last of ``alphas`` is kept: there is no evidence against the training.
@@ -70,16 +108,16 @@ def choose(alphas: list[float], evidence: list[Asked]) -> dict[str, Any]:
     rows = [_row(alphas, i, evidence) for i in range(len(alphas))]
     best = len(alphas) - 1
     if any(part.kind == PHOTO for part in evidence):
-        best = max(range(len(alphas)), key=lambda i: (not rows[i]["loses"], round(rows[i]["photo_mrr"], 9), -i))
+        best = max(range(len(alphas)), key=lambda i: (not rows[i]["loses"], round(rows[i]["photo_mrr"] or 0.0, 9), -i))
     return {"alpha": alphas[best], "false_positive_rate": RATE, "tried": rows}
 
 
-def _row(alphas: list[float], i: int, evidence: list[Asked]) -> dict[str, Any]:
+def _row(alphas: list[float], i: int, evidence: list[Asked]) -> Tried:
     """Return what the queries say of one alpha beside the start, and what it ``loses``: kinds and pools."""
     from skufp.retrieval.bootstrap import standard_error
     from skufp.retrieval.sign_flip import gain_p
 
-    parts: dict[str, Any] = {PHOTO: {}, TEXT: {}}
+    parts: dict[str, dict[str, Answered]] = {PHOTO: {}, TEXT: {}}
     for part in evidence:
         values, gain = part.reciprocal[i], part.reciprocal[i] - part.reciprocal[0]
         parts[part.kind][part.pool] = {
@@ -90,17 +128,18 @@ def _row(alphas: list[float], i: int, evidence: list[Asked]) -> dict[str, Any]:
         }  # fmt: skip
     loses = [f"{kind}, {pool}" for kind in parts for pool, own in parts[kind].items() if own["p_of_loss"] <= RATE]
     mrr = [own["mrr"] for own in parts[PHOTO].values()]
-    return {"alpha": alphas[i], "photo_mrr": float(np.mean(mrr)) if mrr else None, "loses": loses, **parts}
+    return {"alpha": alphas[i], "photo_mrr": float(np.mean(mrr)) if mrr else None, "loses": loses,
+            "photo": parts[PHOTO], "text": parts[TEXT]}  # fmt: skip
 
 
-def lines(report: Mapping[str, Any]) -> list[str]:
+def lines(report: Mix) -> list[str]:
     """Return the report as lines of text: the choice, then a line for every alpha."""
     said = [f"retriever: {100 * report['alpha']:g} % of the training is kept (model.training.wise_ft)"]
     for row in report["tried"]:
         cells = [
             f"{kind} {pool} {own['mrr']:.3f} ({own['gain']:+.3f} ± {own['gain_standard_error']:.3f})"
-            for kind in (PHOTO, TEXT)
-            for pool, own in row[kind].items()
+            for kind, parts in ((PHOTO, row["photo"]), (TEXT, row["text"]))
+            for pool, own in parts.items()
         ]
         refused = f"; refused: worse than the start in {' and '.join(row['loses'])}" if row["loses"] else ""
         kept = " <- kept" if row["alpha"] == report["alpha"] else ""
@@ -108,7 +147,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def ask(cfg: DictConfig, module: Any, weights: Iterable[Mapping[str, Any]], data: Any) -> list[Asked]:
+def ask(cfg: Config, module: Any, weights: Iterable[Mapping[str, Any]], data: Any) -> list[Asked]:
     """Return the evidence of both pools about every one of ``weights``, state dicts of ``module``."""
     import torch
 
@@ -142,7 +181,7 @@ def _asked(path: Path, pool: str) -> dict[int, CropRecord]:
 Ranked = tuple[np.ndarray, list[tuple[str, int]]]  # reciprocal ranks [Q], and each query's SKU and pair
 
 
-def _rank(encoder: Any, records: dict[int, CropRecord], split: str, data: Any) -> dict[str, Ranked]:
+def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: str, data: Any) -> dict[str, Ranked]:
     """Return by kind how an encoder ranks a split's queries among its SKUs' means of catalogue photos."""
     from skufp.retrieval.metrics import ranks_in_blocks
     from skufp.retrieval.representations import mean_of_views, normalise
@@ -166,7 +205,9 @@ def _rank(encoder: Any, records: dict[int, CropRecord], split: str, data: Any) -
     return result
 
 
-def _encode(encoder: Any, records: Mapping[int, CropRecord], split: str, data: Any) -> dict[int, np.ndarray]:
+def _encode(
+    encoder: "TrainableEncoder", records: Mapping[int, CropRecord], split: str, data: Any
+) -> dict[int, np.ndarray]:
     """Return the vector of every one of ``records`` by its row; other rows of the shards are read but not encoded."""
     from skufp.data.full_pass import full_pass
 
@@ -183,7 +224,7 @@ def _encode(encoder: Any, records: Mapping[int, CropRecord], split: str, data: A
     return vectors
 
 
-def _encode_texts(encoder: Any, texts: list[str], batch_size: int) -> np.ndarray:
+def _encode_texts(encoder: "TrainableEncoder", texts: list[str], batch_size: int) -> np.ndarray:
     """Return [N, D]; equal texts are encoded once."""
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     distinct = list(number)

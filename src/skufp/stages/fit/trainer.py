@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from skufp.compute.fit_processes import launched
 from skufp.errors import UserError
+from skufp.schema import Config
+from skufp.stages.fit.training_stage import TrainingStage
 
 WATCH = "val/mrr"  # what keep=best goes by
 CHECKPOINTS = "checkpoints"
 
 
-def make_trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path, logger: Any, processes: int = 1) -> Any:
+def make_trainer(cfg: Config, spec: TrainingStage, data: Any, out: Path, logger: Any, processes: int = 1) -> Any:
     """Return the Trainer of this process, one of ``processes``."""
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks import EMAWeightAveraging, TQDMProgressBar
@@ -26,8 +26,9 @@ def make_trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path, lo
     callbacks += checkpoints(out / CHECKPOINTS, every, spec["keep"], data.has_dev_queries)
     if cfg.progress and logger is not False:  # only the first process has one
         callbacks.append(TQDMProgressBar(refresh_rate=10))
+    precision: Any = cfg.trainer.precision  # Lightning lists its names one by one; skufp.resolve chose one of them
     return pl.Trainer(
-        accelerator=cfg.trainer.accelerator, precision=cfg.trainer.precision, max_steps=spec["steps"],
+        accelerator=cfg.trainer.accelerator, precision=precision, max_steps=spec["steps"],
         val_check_interval=every, limit_val_batches=1.0 if data.has_dev_queries else 0, num_sanity_val_steps=0,
         callbacks=callbacks, default_root_dir=out, logger=logger, use_distributed_sampler=False,
         enable_progress_bar=bool(cfg.progress), enable_model_summary=False, log_every_n_steps=10,
@@ -35,7 +36,7 @@ def make_trainer(cfg: DictConfig, spec: dict[str, Any], data: Any, out: Path, lo
     )  # fmt: skip
 
 
-def placement(cfg: DictConfig, processes: int) -> dict[str, Any]:
+def placement(cfg: Config, processes: int) -> dict[str, Any]:
     """Return the Trainer's devices and strategy for ``processes`` that train together.
 
     Parameters that a share of the batch does not use, such as the text tower's where no photo of it has text, are
@@ -90,7 +91,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def make_logger(cfg: DictConfig, out: Path) -> Any:
+def make_logger(cfg: Config, out: Path) -> Any:
     """Return the chosen logger; a resumed run logs beside its first attempt, never over it."""
     from skufp.config import build
     from skufp.reports.wandb_runs import run_identity

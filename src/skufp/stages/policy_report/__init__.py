@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.actions import ActionLabels
 from skufp.artifacts.folder import read_json, write_json
 from skufp.errors import UserError
 from skufp.reports.policy.table import lines, tables
+from skufp.schema import Config
 
 VERSION = 1
 
@@ -51,7 +51,7 @@ class Outcome:
         return values[np.arange(len(values)), self.chosen]
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write report.json, ranks.parquet and report.html."""
     from skufp.compute.device import set_threads
     from skufp.data.decode import open_prepared
@@ -86,14 +86,14 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_report(cfg, out, report, outcome, examples(engine, outcome, int(spec.examples)))
 
 
-def run_names(cfg: DictConfig) -> dict[str, Any]:
+def run_names(cfg: Config) -> dict[str, Any]:
     """Return what tells this run from others."""
-    choices = {part: str(cfg[part].name) for part in ("model", "aggregator", "index", "actions")}
+    choices = {part: str(getattr(cfg, part).name) for part in ("model", "aggregator", "index", "actions")}
     names = {"data": str(cfg.data.label)} | choices
     return names | {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
 
 
-def load_labels(cfg: DictConfig, folder: Path) -> tuple[ActionLabels, ActionLabels]:
+def load_labels(cfg: Config, folder: Path) -> tuple[ActionLabels, ActionLabels]:
     """Return the labels of the queries of data.queries and of their noisy twins, row by row."""
     labels = ActionLabels.load(folder)
     queries, twins = (labels.where(split=cfg.data.queries, twin=twin) for twin in (False, True))
@@ -137,7 +137,7 @@ def write_ranks(path: Path, outcome: Outcome, compared: list[Any]) -> None:
     pq.write_table(pa.table(columns | picked | ranks), path)
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the tables, what a look costs, and where the report is."""
     report = read_json(folder / "report.json")
     console.print(*tables(report))

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from skufp.artifacts.actions import ADAPT, IDENTITY
 from skufp.retrieval.evaluation.methods import one_thread
+
+if TYPE_CHECKING:
+    from skufp.models.dual_encoder import Encoder
 
 SIGLIP_PHOTOS = 5  # photos that the real size is timed with: a few hundred milliseconds each
 
@@ -74,7 +77,7 @@ def siglip_base() -> Any:
     return tiny_siglip(image_size=224, patch_size=16, width=768, depth=12, heads=12).eval()
 
 
-def encode_photo(encoder: Any, photo: Image.Image) -> Any:
+def encode_photo(encoder: "Encoder", photo: Image.Image) -> Any:
     """Return [1, D] of a photo, preprocessing included."""
     import torch
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from skufp.artifacts.folder import read_json
@@ -14,6 +14,7 @@ from skufp.compute.device import device, set_threads
 from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError, nearest
 from skufp.output import warn
+from skufp.schema import Config
 from skufp.stages.views.basis import (
     THRESHOLDS,
     build_generators,
@@ -29,7 +30,7 @@ VERSION = 3
 PARTS = "parts"
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: Config) -> None:
     """Refuse views=none and settings that mean nothing; warn where the judge is the model that conditions the views."""
     from skufp.config import plain
     from skufp.generation.filter import FilterSettings
@@ -80,7 +81,7 @@ class Part:
     skus: list[str]
 
 
-def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write views.parquet, counterfactuals.parquet, shards/, thresholds.json, report.json and contact_sheet.html."""
     import torch
 
@@ -98,7 +99,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     shutil.rmtree(out / PARTS)
 
 
-def parts(cfg: DictConfig, inputs: dict[str, Path]) -> list[Part]:
+def parts(cfg: Config, inputs: dict[str, Path]) -> list[Part]:
     """Deal every split's SKUs into parts, siblings side by side."""
     size = cfg.stages.views.part_skus
     found: list[Part] = []
@@ -114,7 +115,7 @@ def _done(out: Path, part: Part) -> Path:
     return out / PARTS / f"{part.number:06d}.parquet"
 
 
-def _devices(cfg: DictConfig) -> list[int]:
+def _devices(cfg: Config) -> list[int]:
     """Return the numbers of the devices that share the parts; on a CPU, of the processes."""
     chosen = cfg.trainer.devices
     return list(range(chosen)) if isinstance(chosen, int) else list(chosen)
@@ -133,7 +134,7 @@ def _worker(rank: int, devices: list[int], cfg_yaml: str, inputs: dict[str, Path
     make_parts(cfg, inputs, out, own, place)
 
 
-def make_parts(cfg: DictConfig, inputs: dict[str, Path], out: Path, todo: list[Part], place: Any) -> None:
+def make_parts(cfg: Config, inputs: dict[str, Path], out: Path, todo: list[Part], place: Any) -> None:
     """Draw, judge and write parts one after the other; a finished part is never made again."""
     from skufp.data.view_shards import KEPT_IN, REJECTED, shard_name, write_view_shard
 
@@ -157,7 +158,7 @@ def make_parts(cfg: DictConfig, inputs: dict[str, Path], out: Path, todo: list[P
             advance(len(part.skus))
 
 
-def view_maker(cfg: DictConfig, inputs: dict[str, Path], out: Path, place: Any) -> Any:
+def view_maker(cfg: Config, inputs: dict[str, Path], out: Path, place: Any) -> Any:
     """Return the ViewMaker that the settings describe."""
     from skufp.config import plain
     from skufp.data.view_actions import ViewActions
@@ -175,9 +176,9 @@ def view_maker(cfg: DictConfig, inputs: dict[str, Path], out: Path, place: Any) 
     )  # fmt: skip
 
 
-def show(cfg: DictConfig, folder: Path, console: Console) -> None:
+def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print the report and where the contact sheet is."""
-    from skufp.reports.views.report import print_views_report
+    from skufp.reports.views.tables import print_views_report
 
     print_views_report(read_json(folder / OUTCOME), console)
     console.print(f"source, kept and rejected views side by side: {folder / 'contact_sheet.html'}", style="dim")

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.compute.device import device, in_batches
+from skufp.schema import Config
 
 SEEN, THRESHOLDS = "seen", "thresholds.json"
 CALIBRATION = 512  # real views whose classic augmentations set the near-copy ceilings
 
 
-def splits(cfg: DictConfig, prepared: Path) -> list[str]:
+def splits(cfg: Config, prepared: Path) -> list[str]:
     """Return the splits that want views: what is trained on, and what is searched."""
     names = dict.fromkeys(["train", "dev", *cfg.data.gallery])
     return [name for name in names if (prepared / f"{name}_image_text.jsonl").exists()]
@@ -35,7 +35,7 @@ def load_judge(inputs: dict[str, Path], size: int, place: Any) -> Any:
     return Judge(load_encoder(inputs["judge"] / "encoder"), size, place)
 
 
-def build_generators(cfg: DictConfig, inputs: dict[str, Path], place: Any) -> tuple[Any, Any]:
+def build_generators(cfg: Config, inputs: dict[str, Path], place: Any) -> tuple[Any, Any]:
     """Return the chosen generator and the classic one of the controls, of the same picture size."""
     from skufp.config import build
 
@@ -46,7 +46,7 @@ def build_generators(cfg: DictConfig, inputs: dict[str, Path], place: Any) -> tu
     return generator, build(cfg.views.control, size=generator.size)
 
 
-def calibrate_filter(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
+def calibrate_filter(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Let the judge see every real view, and set the thresholds by train's; both are kept for resumed runs."""
     from skufp.config import plain
     from skufp.generation.calibration import calibrate

@@ -6,24 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CropRecord
 from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, VIEW, ViewRow, read_views, write_views
 from skufp.compute.device import device, in_batches
+from skufp.schema import Config
 from skufp.stages.views.basis import SEEN, THRESHOLDS, load_catalogue, load_judge, open_pictures, splits
 
 SHARDS, OUTCOME = "shards", "report.json"
 BLURRED = 512  # sources of kept views that are blurred, to see what softness alone does
 
 
-def finish(cfg: DictConfig, inputs: dict[str, Path], out: Path, rows: list[ViewRow]) -> None:
+def finish(cfg: Config, inputs: dict[str, Path], out: Path, rows: list[ViewRow]) -> None:
     """Write the tables of ``rows``, index the shards, and write the report, its figure and the contact sheet."""
     from skufp.data.view_shards import write_view_index
     from skufp.generation.calibration import real_pairs
     from skufp.generation.judge import joined
-    from skufp.reports.views.report import distances_plot, view_distances, views_report
+    from skufp.reports.views.distances_plot import distances_plot
+    from skufp.reports.views.report import view_distances, views_report
 
     write_views(out / FILE, [row for row in rows if row.kind != COUNTERFACTUAL])
     write_views(out / COUNTERFACTUAL_FILE, [row for row in rows if row.kind == COUNTERFACTUAL])
@@ -42,7 +43,7 @@ def finish(cfg: DictConfig, inputs: dict[str, Path], out: Path, rows: list[ViewR
 
 
 def blurred_sources(
-    cfg: DictConfig, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], rows: list[ViewRow]
+    cfg: Config, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], rows: list[ViewRow]
 ) -> Any:
     """Return the Likeness of kept views' sources to themselves, blurred as for structure: of each source once.
 
@@ -68,7 +69,7 @@ def blurred_sources(
     return joined(found)
 
 
-def planted(cfg: DictConfig, catalogues: dict[str, Any], out: Path) -> dict[str, Any]:
+def planted(cfg: Config, catalogues: dict[str, Any], out: Path) -> dict[str, Any]:
     """Try the filter on real views of the last split, the one that is searched and that no threshold was set by."""
     from skufp.config import plain
     from skufp.generation.filter import FilterSettings, Thresholds
@@ -92,7 +93,7 @@ def train_losses(inputs: dict[str, Path]) -> list[float]:
 
 
 def contact_sheet(
-    cfg: DictConfig, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], report: dict[str, Any]
+    cfg: Config, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], report: dict[str, Any]
 ) -> None:
     """Write contact_sheet.html of SKUs of all degrees of success."""
     from skufp.data.view_shards import read_view_shards

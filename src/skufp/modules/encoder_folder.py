@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from skufp.artifacts.folder import read_json, write_json
-from skufp.config import build
 from skufp.errors import UserError
-from skufp.models.dual_encoder import WeightsMissingError, fingerprint
+from skufp.factory import build
 
 ENCODER_FILE = "skufp_encoder.json"
 INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder that may query it
@@ -17,6 +14,8 @@ INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder t
 
 def build_encoder(spec: Mapping[str, Any]) -> Any:
     """Build an encoder; weights that cannot be had become a UserError."""
+    from skufp.models.dual_encoder import WeightsMissingError
+
     try:
         return build(spec)
     except WeightsMissingError as error:
@@ -25,6 +24,8 @@ def build_encoder(spec: Mapping[str, Any]) -> Any:
 
 def save_encoder(encoder: Any, folder: Path) -> None:
     """Write a `save_pretrained` folder and what load_encoder needs to open it."""
+    from skufp.models.dual_encoder import fingerprint
+
     folder.mkdir(parents=True, exist_ok=True)
     encoder.save(folder)
     target = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
@@ -36,7 +37,7 @@ def save_encoder(encoder: Any, folder: Path) -> None:
 def load_encoder(folder: Path) -> Any:
     """Load what save_encoder wrote, ready to encode (evaluation mode, no gradients)."""
     target = read_json(folder / ENCODER_FILE)["_target_"]
-    encoder: nn.Module = build_encoder({"_target_": target, "pretrained": str(folder)})
+    encoder = build_encoder({"_target_": target, "pretrained": str(folder)})
     return encoder.eval().requires_grad_(False)
 
 

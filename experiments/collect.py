@@ -4,6 +4,7 @@ A Hydra multirun leaves runs/sweeps/<time>/job-NNN.json; each names the folder o
 """
 
 import json
+import re
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -52,8 +53,18 @@ def sweeps(runs: Path) -> dict[tuple[str, ...], dict[str, Variant]]:
             name = job["sweep"] if job["sweep"] != "config" else "-".join(named) or "seeds"
             values = [f"{k.rpartition('.')[2]}={settings[k]}" for k in named if k in settings]
             label = ", ".join(values) or run["ablation"]
-            add_seed(found[name, run["data"], run["model"], split["split"]], label, folder, run)
+            add_seed(found[name, data_of(job, run), run["model"], split["split"]], label, folder, run)
     return dict(found)
+
+
+def data_of(job: dict[str, Any], run: dict[str, Any]) -> str:
+    """Return what the job calls its data; the folder may have been made under another label, and reused."""
+    return str(job.get("data") or run["data"])
+
+
+def file_name(*parts: str) -> str:
+    """Return what a summary or a figure is called; a label of data may hold any characters."""
+    return re.sub(r"[^\w.-]+", "_", "-".join(parts))
 
 
 def sweep_folders(runs: Path) -> list[Path]:

@@ -26,7 +26,8 @@ def described(runs: Path) -> dict[str, Row]:
             report = collect.read_json(Path(job["folder"]) / "report.json")
             exports = report.pop("exports")
             report["exports"] = {"rows": exports["rows"], "invalid": len(exports["problems"])}
-            name = "-".join(("product_data", *report["run"].values()))
+            report["run"]["data"] = collect.data_of(job, report["run"])
+            name = collect.file_name("product_data", *report["run"].values())
             found[name] = {"sweep": "product_data", "product_data": report}
     return found
 

@@ -18,7 +18,10 @@ from skufp.retrieval.bootstrap import interval
 from skufp.retrieval.choices import IDENTITY, ORACLE, POLICY, RANDOM, Choice, compare_choices
 
 NAMED_APART = {*collect.SEEDS, "data", "data.queries", "model", "stage"}
-NO_MATTER = {"judge", "data.root", "runs", "upstream", "workers", "threads", "progress", "trainer", "logger", "policy"}
+NO_MATTER = {
+    "judge", "data.label", "data.root", "runs", "upstream", "workers", "threads", "progress", "trainer", "logger",
+    "policy",
+}  # fmt: skip
 NO_MATTER_BELOW = ("hydra.", "logger.", "query.", "stages.policy_report.")
 FROZEN = {"model.training.steps=0": "frozen (training.steps 0)"}
 Row = dict[str, Any]
@@ -34,7 +37,7 @@ def policies(runs: Path) -> dict[tuple[str, ...], dict[str, collect.Variant]]:
         for job in collect.finished_jobs(sweep, "policy_report", "report.json"):
             folder = Path(job["folder"])
             run, asked = (collect.read_json(folder / "report.json")[k] for k in ("run", "queries"))
-            name = (run["data"], run["model"], asked["split"])
+            name = (collect.data_of(job, run), run["model"], asked["split"])
             collect.add_seed(found[name], differing(job["overrides"]), folder, run)
     return dict(found)
 
@@ -49,7 +52,7 @@ def differing(overrides: list[str]) -> str:
 
 def file_name(name: tuple[str, ...], label: str) -> str:
     """Return what the summary of one setting is called: settings that differ do not overwrite one another."""
-    return "-".join(("policy", *name, *re.findall(r"[\w.]+", label)))
+    return collect.file_name("policy", *name, *re.findall(r"[\w.]+", label))
 
 
 def summarise(name: tuple[str, ...], variant: collect.Variant) -> Row:

@@ -17,7 +17,7 @@ import product_data
 import query_policy
 import tables
 import views_table
-from collect import read_json, summarise, sweeps
+from collect import file_name, read_json, summarise, sweeps
 
 HERE = Path(__file__).resolve().parent
 SUMMARIES = HERE / "results"
@@ -25,7 +25,7 @@ README = HERE.parent / "README.md"
 SAID = "Written by `python experiments/report.py` from the summaries in `experiments/results/`; do not edit."
 LEGEND = (
     "`synthetic…` is the generated catalogue: drawn photos, and a gap between mean and multi-vector that exists by"
-    " construction (docs/generated-catalogue.md). `deepfashion2` is here the Luma demo catalogue in DeepFashion2"
+    " construction (docs/generated-catalogue.md). `luma` is the Luma demo catalogue in DeepFashion2"
     " layout: real product photos, *simulated user photos*. All methods share gallery and queries. Values are averaged"
     " over seeds (of folds and aggregator, one retriever) query by query; intervals resample SKUs. *Gap closed* is the"
     " share of the distance from the mean to keeping every view, and n/a where that distance is not above 0 with 95 %."
@@ -138,7 +138,7 @@ def sweep_section(title: str, settings: list[dict[str, Any]]) -> list[str]:
     """A named sweep: one table and one figure for every setting it ran on."""
     parts = [title]
     for s in settings:
-        name = "-".join((s["sweep"], s["data"], s["model"], s["split"]))
+        name = file_name(s["sweep"], s["data"], s["model"], s["split"])
         parts += [f"### {tables.setting(s)}", tables.asked(s["variants"][0]) + ".", tables.variants_table(s)]
         parts.append(picture(figures.variants(s, name)))
         if s["sweep"] == "vector_size":
@@ -151,7 +151,7 @@ def views_section(settings: list[dict[str, Any]]) -> list[str]:
     parts = ["## Generated views", views_table.INTRO]
     for s in settings:
         found = s["generated_views"]
-        name = "-".join((s["sweep"], s["data"], s["model"], s["split"]))
+        name = file_name(s["sweep"], s["data"], s["model"], s["split"])
         parts += [f"### {tables.setting(s)}", tables.asked(s["variants"][0] | {"seeds": found["seeds"]}) + "."]
         parts += [bullets(views_table.verdicts(found)), picture(figures.arms(found, name))]
         for method, label in views_table.METHODS.items():
@@ -224,7 +224,7 @@ def main() -> None:
         summary = summarise(name, variants)
         if found := generated_views.compared(variants):
             summary["generated_views"] = found
-        (SUMMARIES / f"{'-'.join(name)}.json").write_text(json.dumps(summary, indent=1) + "\n")
+        (SUMMARIES / f"{file_name(*name)}.json").write_text(json.dumps(summary, indent=1) + "\n")
     for name, variants in query_policy.policies(runs).items():
         for variant in variants.values():
             file = f"{query_policy.file_name(name, variant.label)}.json"

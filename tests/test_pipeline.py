@@ -159,6 +159,34 @@ def test_a_changed_setting_reruns_only_what_it_touches(house: House) -> None:
     assert house.ran() == []
 
 
+def test_another_label_finds_what_is_done(house: House) -> None:
+    first = house.run()
+    house.ran()
+    renamed = {f"stages__{name}__label": f"new {name}" for name in house.needs}
+    assert house.run(**renamed) == first
+    assert house.ran() == []
+    assert house.run(**renamed, top_k=9).name.startswith("new_report-")
+
+
+def test_another_label_goes_on_where_a_killed_run_stopped(house: House) -> None:
+    house.write("model", '    (out / "begun.txt").touch()\n    raise RuntimeError("killed")')
+    with pytest.raises(RuntimeError, match="killed"):
+        house.run(stage="model", stages__model__resume=True)
+    body = '    assert (out / "begun.txt").exists()'
+    house.write("model", body)
+    folder = house.run(stage="model", stages__model__resume=True, stages__model__label="new name")
+    assert folder.name.startswith("my_model-")
+    assert not list(folder.parent.glob(".*.building"))
+
+
+def test_an_unfinished_folder_of_another_label_does_not_count(house: House) -> None:
+    folder = house.run(stage="photos")
+    (folder / MANIFEST).unlink()
+    house.ran()
+    assert house.run(stage="photos", stages__photos__label="new name").name.startswith("new_name-")
+    assert house.ran() == ["photos"]
+
+
 def test_a_stages_version_changes_its_key_and_those_below(house: House) -> None:
     before = house.keys()
     house.write("model", version=2)

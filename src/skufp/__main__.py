@@ -137,7 +137,7 @@ def run(cfg: DictConfig) -> None:
         sweep.mkdir(parents=True, exist_ok=True)
         result = {
             "sweep": job.job.config_name, "overrides": list(job.overrides.task), "stage": cfg.stage,
-            "folder": str(folder.resolve()),
+            "data": cfg.data.label, "folder": str(folder.resolve()),
         }  # fmt: skip
         write_json(sweep / f"job-{job.job.num:03d}.json", result)
 

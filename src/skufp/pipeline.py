@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skufp import __version__
-from skufp.artifacts.folder import Manifest, building, work_folder
+from skufp.artifacts.folder import Manifest, building, find_folder, work_folder
 from skufp.artifacts.records import safe_name
 from skufp.config import plain
 from skufp.errors import UserError, nearest
@@ -107,7 +107,7 @@ def _visit(cfg: DictConfig, name: str, planned: dict[str, Planned], path: tuple[
 
 def _planned(cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str, Planned], reader: Outside) -> Planned:
     module = stage_module(cfg, name)
-    settings = {key: plain(OmegaConf.select(cfg, key)) for key in [*spec.uses, *also_uses(module, spec)]}
+    settings = {key: plain(OmegaConf.select(cfg, key)) for key in [*spec.uses, *also_uses(module, cfg, spec)]}
     settings["stage"] = {key: plain(spec[key]) for key in spec if key not in WIRING}
     settings["version"] = module.VERSION
     outside, settings = reader.read(spec.get("outside", []), settings)
@@ -115,14 +115,14 @@ def _planned(cfg: DictConfig, name: str, spec: DictConfig, planned: Mapping[str,
     identity = {"stage": name, "settings": settings, "inputs": inputs, "outside": outside}
     text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
-    folder = Path(cfg.runs) / name / f"{safe_name(spec.label)}-{key}"
+    folder = find_folder(Path(cfg.runs) / name, safe_name(spec.label), key)
     planned_step = Planned(name, key, folder, inputs, outside, settings, done=False)
     return replace(planned_step, done=is_finished(planned_step))
 
 
-def also_uses(module: ModuleType, spec: DictConfig) -> list[str]:
-    """Return the settings that change the result of ``spec`` and not of every stage that ``module`` runs."""
-    return list(module.also_uses(spec)) if hasattr(module, "also_uses") else []
+def also_uses(module: ModuleType, cfg: DictConfig, spec: DictConfig) -> list[str]:
+    """Return the settings that change the result of a stage as it is set here, and not always: see its module."""
+    return list(module.also_uses(cfg, spec)) if hasattr(module, "also_uses") else []
 
 
 def stage_module(cfg: DictConfig, name: str) -> ModuleType:

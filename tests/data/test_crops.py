@@ -11,7 +11,8 @@ from PIL import Image
 
 from skufp.artifacts.folder import Journal
 from skufp.artifacts.records import CropRecord
-from skufp.data.crops import BATCH, UnreadableImageError, clamp, cut_all, flatten, open_image, plan_crops
+from skufp.data.crops import BATCH, clamp, cut_all, plan_crops
+from skufp.data.decode import UnreadableImageError, flatten, open_image
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from skufp.actions.background import Background
 from skufp.actions.exposure import Exposure
 from skufp.actions.identity import Identity
 from skufp.actions.quality import quality
-from skufp.data.crops import open_image
+from skufp.data.decode import open_image
 from skufp.data.edited_photos import EditedPhoto, Photo, edit, edit_all
 from skufp.data.twins import noisy_twin
 from skufp.errors import UserError

@@ -329,3 +329,20 @@ def test_seeds_share_the_retriever_and_have_labels_of_their_own() -> None:
     shared = {stage for stage in keys[0] if keys[0][stage] == keys[1][stage]}
     assert {"prepare", "retriever", "embed"} <= shared
     assert not {"actions", "policy", "policy_report"} & shared
+
+
+# ---- The data's own name ----
+
+
+def test_data_is_called_as_the_job_calls_it(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    """A folder that was made under another label is reused: the job's label stands in tables and file names."""
+    _two_seeds(Runs(tmp_path))
+    (sweep,) = (tmp_path / "sweeps").iterdir()
+    for path in sweep.glob("job-*.json"):
+        job = json.loads(path.read_text())
+        job["data"] = "Luma 2026/spring"
+        path.write_text(json.dumps(job))
+    ((name, variants),) = scripts.query_policy.policies(tmp_path).items()
+    assert name == ("Luma 2026/spring", "tiny", "validation")
+    assert scripts.query_policy.file_name(name, "") == "policy-Luma_2026_spring-tiny-validation"
+    assert scripts.query_policy.summarise(name, next(iter(variants.values())))["data"] == "Luma 2026/spring"

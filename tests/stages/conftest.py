@@ -67,7 +67,9 @@ def _settings() -> DictConfig:
     own = {key: stage[key] for key in ("fde", "sizes")}
     return OmegaConf.create({
         "seed": 3, "fingerprint_seed": 4, "ablation": "none", "stage": "evaluate",
-        "data": {"name": "tiny", "gallery": ["validation"], "queries": "validation", "text": "template"},
+        "data": {
+            "name": "tiny", "label": "tiny", "gallery": ["validation"], "queries": "validation", "text": "template",
+        },
         "model": {"name": "siglip_tiny"},
         "aggregator": {"name": "mean"}, "index": {"name": "flat"}, "loss": {"name": "default"},
         "logger": {"_target_": "pytorch_lightning.loggers.CSVLogger"},

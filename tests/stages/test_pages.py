@@ -79,7 +79,7 @@ def test_groups_of_products(tmp_path: Path) -> None:
 
 
 def test_the_report_of_an_evaluation(world: SimpleNamespace, evaluated: Path, tmp_path: Path) -> None:
-    cfg = OmegaConf.merge(world.cfg, {"data": {"name": EVIL}})
+    cfg = OmegaConf.merge(world.cfg, {"data": {"label": EVIL}})
     metrics = json.loads((evaluated / "metrics.json").read_text())
     metrics["try_next"] = {"image": EVIL, "text": "navy"}
     card = {"sku": EVIL, "picture": "data:image/jpeg;base64,", "right": True}

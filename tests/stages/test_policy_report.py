@@ -127,7 +127,7 @@ def test_what_is_compared(report: dict[str, Any]) -> None:
 
 def test_the_name_of_the_data_cannot_become_markup(cfg: Any, inputs: dict[str, Path], tmp_path: Path) -> None:
     evil = "<script>x()</script>"
-    policy_report.run(OmegaConf.merge(cfg, {"data": {"name": evil}}), inputs, tmp_path)
+    policy_report.run(OmegaConf.merge(cfg, {"data": {"label": evil}}), inputs, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert evil not in page
     assert page.count("&lt;script&gt;x()&lt;/script&gt;") == 2

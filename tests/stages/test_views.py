@@ -160,7 +160,7 @@ def test_parts_hold_every_sku_once_siblings_side_by_side(inputs: dict[str, Path]
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("devices", "count"), [(1, [0]), (2, [0, 1]), (-1, [0]), ("auto", [0]), ([1, 3], [1, 3])])
+@pytest.mark.parametrize(("devices", "count"), [(1, [0]), (2, [0, 1]), ([1, 3], [1, 3])])
 def test_devices_are_those_that_were_asked_for(devices: Any, count: list[int]) -> None:
     assert views._devices(_settings(trainer__devices=devices)) == count
 

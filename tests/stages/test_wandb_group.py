@@ -56,12 +56,13 @@ def test_outside_a_multirun_the_ablation_is_the_group(job):
 
 
 def test_a_run_tells_ablation_and_seeds(job):
-    cfg = job("config", "ablation=mean_pool", "seed=2", "fingerprint_seed=5", "stage=evaluate")
+    cfg = job("config", "ablation=mean_pool", "seed=2", "fingerprint_seed=5", "stage=evaluate", "data.label=autumn")
     told = run_identity(cfg)
+    assert told["name"].startswith("autumn-siglip_tiny-mean-validation ")
     assert told["name"] == f"{cfg.stages.evaluate.label} mean_pool seed 2/5"
     assert told["group"] == "mean_pool"
     assert told["config"]["run"] == {
-        "data": "synthetic", "model": "siglip_tiny", "aggregator": "mean", "loss": "default", "index": "flat",
+        "data": "autumn", "model": "siglip_tiny", "aggregator": "mean", "loss": "default", "index": "flat",
         "ablation": "mean_pool", "stage": "evaluate", "seed": 2, "fingerprint_seed": 5,
     }  # fmt: skip
 

@@ -72,6 +72,20 @@ def building(final: Path, manifest: Manifest, resume: bool) -> Iterator[Path]:
     os.replace(work, final)
 
 
+def find_folder(place: Path, label: str, key: str) -> Path:
+    """Return the stage folder of ``key`` in ``place``, finished or begun, whatever its label; else ``<label>-<key>``.
+
+    The label is for people: another name of the same content is no reason to compute it again.
+    """
+    named = place / f"{label}-{key}"
+    finished = [named, *sorted(place.glob(f"*-{key}"))]
+    for folder in finished:
+        if (manifest := Manifest.read(folder)) is not None and manifest.key == key:
+            return folder
+    begun = [folder.name.removeprefix(".").removesuffix(".building") for folder in place.glob(f".*-{key}.building")]
+    return named if named.name in begun or not begun else place / min(begun)
+
+
 class Journal:
     """Append-only JSONL of finished items; a line torn by a kill is ignored and overwritten."""
 

@@ -85,5 +85,10 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(text for each in value if (text := _text(each)))
     if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False)
-    return "" if value is None or value != value else str(value).strip()  # not equal to itself: NaN
+        return sound(json.dumps(value, ensure_ascii=False))
+    return "" if value is None or value != value else sound(str(value).strip())  # not equal to itself: NaN
+
+
+def sound(text: str) -> str:
+    """Return ``text`` with "?" for half an emoji (a lone surrogate), which JSON may hold and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode()

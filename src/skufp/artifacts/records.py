@@ -16,7 +16,8 @@ class CropRecord:
     """One product photo: a crop by its box, or a whole image.
 
     ``sku_id`` means nothing without ``split``: pair ids restart in every split. ``pool`` is where a train
-    query is used: ``learn`` (by the retriever), ``held_out`` (to pick teachers and label actions).
+    query is used: ``learn`` (by the retriever), ``held_out`` (to choose how much of the
+    retriever's training is kept, to pick teachers and to label actions).
     ``text`` says what kind of thing is seen and how; ``rich_text`` is what the SKU's labels say, the same for all its
     photos and read off none of them, "" where it has none.
     ``bbox`` is [x1, y1, x2, y2] in pixels of the original image, None for a whole image. ``mask_path`` is the
@@ -68,13 +69,19 @@ class CropRecord:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was left out, and why."""
+    """Something that was left out, and why.
+
+    ``count`` is how many rows of the source it stands for: a split that nobody asked for is one entry. ``sku_id`` is
+    set where a whole product may be lost with it, in a split of no known name.
+    """
 
     split: str
     file: str
     item: int | None
     reason: str
     detail: str = ""
+    count: int = 1
+    sku_id: str = ""
 
 
 def write_records(path: Path, records: Iterable[CropRecord]) -> None:

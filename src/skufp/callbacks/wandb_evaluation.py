@@ -12,7 +12,6 @@ The one file that imports wandb; training logs through Lightning's own logger (c
 """
 
 import base64
-import io
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from skufp.data.decode import decode_image
 from skufp.errors import UserError
 from skufp.retrieval.metrics import CUTOFFS
 
@@ -179,4 +179,4 @@ def sheet(example: Mapping[str, Any]) -> Image.Image:
 
 def decode(uri: str) -> Image.Image:
     """Return the picture in a data URI."""
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
+    return decode_image(base64.b64decode(uri.partition(",")[2]), "an example's picture")

@@ -1,6 +1,5 @@
 """The counterfactuals of a finished stage=views folder, for the retriever to learn from."""
 
-import io
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -9,6 +8,7 @@ from PIL import Image
 
 from skufp.artifacts.folder import Manifest
 from skufp.artifacts.views import COUNTERFACTUAL
+from skufp.data.decode import decode_image
 from skufp.data.shards import raw_samples, shard_files
 from skufp.errors import UserError
 
@@ -42,5 +42,4 @@ def read_counterfactuals(folder: Path, split: str, skus: Collection[str]) -> dic
 
 def decode_png(data: bytes) -> Image.Image:
     """Return a picture in RGB."""
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
+    return decode_image(data, "a counterfactual of model.training.negatives")

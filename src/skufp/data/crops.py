@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from skufp.artifacts.folder import Journal
 from skufp.artifacts.records import CropRecord, Skipped, safe_name
+from skufp.data.decode import UnreadableImageError, open_image
 from skufp.data.masks import crop_mask, draw_mask
 
 QUALITY = 95
@@ -174,7 +175,7 @@ def _open_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image | None, s
     try:
         mask = open_image(path).convert("L")
     except UnreadableImageError as error:
-        return None, str(error)
+        return None, f"{error.reason} ({error.detail})" if error.detail else error.reason
     if mask.size != size:
         return None, f"mask {mask.width}x{mask.height}, image {size[0]}x{size[1]}"
     return mask, ""
@@ -191,37 +192,3 @@ def clamp(box: Box, size: tuple[int, int], margin: float) -> Box | None:
     x1, y1 = max(0, box[0] - dx), max(0, box[1] - dy)
     x2, y2 = min(size[0], box[2] + dx), min(size[1], box[3] + dy)
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
-
-
-class UnreadableImageError(Exception):
-    """An image that cannot be used: ``reason`` for the report's counts, ``detail`` for its rows."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason} ({detail})" if detail else reason)
-        self.reason, self.detail = reason, detail
-
-
-def open_image(path: Path) -> Image.Image:
-    """Decode a photo fully, upright (EXIF), as RGB on white; raise UnreadableImageError if it is not one."""
-    if not path.exists():
-        raise UnreadableImageError("image file is missing", str(path.name))
-    if path.stat().st_size == 0:
-        raise UnreadableImageError("zero-byte image")
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            return flatten(ImageOps.exif_transpose(opened))
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError("image does not decode", str(error)) from error
-
-
-def flatten(image: Image.Image) -> Image.Image:
-    """Return ``image`` as RGB, transparent parts on white."""
-    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey: Pillow would clip it to white
-        image = image.point(lambda level: level / 256).convert("L")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")

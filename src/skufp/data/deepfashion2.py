@@ -4,18 +4,21 @@ Schema: https://github.com/switchablenorms/DeepFashion2, "Data Organization".
 """
 
 import json
-import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from skufp.artifacts.file_names import files_under
 from skufp.artifacts.products import FILE as PRODUCTS
+from skufp.artifacts.products import sound
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped
+from skufp.data.accounts import MissingSplitError
 from skufp.data.captions import template_caption
-from skufp.data.sources import MissingSplitError, Source, existing_folder
+from skufp.data.printable_names import is_utf8, printable
+from skufp.data.sources import BAD_NAME, Source, existing_folder
+from skufp.data.split_names import DEV, SPLITS, UNKNOWN, VALIDATION, meaning, not_asked, unknown
 from skufp.errors import UserError
 
 CATEGORIES = {
@@ -24,6 +27,8 @@ CATEGORIES = {
     12: "vest dress", 13: "sling dress",
 }  # fmt: skip
 DOMAINS = {"shop": CATALOG, "user": QUERY}
+ALONE, SAME_STEM = "image without an annotation", "file whose name differs from another's in its ending alone"
+REACH, LARGEST = 10**7, 2**31  # pixels; numbers of pairs, styles and categories: beyond them is no photo and no id
 SKU_KEYS = ("pair_style_category", "pair_style")
 
 
@@ -38,7 +43,9 @@ class DeepFashion2(Source):
         if sku_key not in SKU_KEYS:
             raise UserError(f"data.sku_key={sku_key}: choose {' or '.join(SKU_KEYS)}")
         self.sku_key = sku_key
-        if not any((self.root / split / "image").is_dir() for split in ("train", "validation", "test")):
+        self.folders, self.unread = self._split_folders()
+        self.rows: dict[str, int] = {}  # of every folder that was read or passed over: its size
+        if not any((self.root / folder / "image").is_dir() for folder in self.folders.values()):
             inside = ", ".join(sorted(p.name for p in self.root.iterdir())[:5]) or "nothing"
             raise UserError(
                 f"data.root={root} is not in DeepFashion2 layout: expected train/image and train/annos"
@@ -47,31 +54,72 @@ class DeepFashion2(Source):
 
     def files(self, splits: list[str]) -> dict[str, str]:
         """Name everything in the splits' image/ and annos/: an image without an annotation is a row of the report."""
-        folders = [f"{split}/{kind}" for split in splits for kind in ("image", "annos")]
+        folders = [f"{self.folders.get(split, split)}/{kind}" for split in splits for kind in ("image", "annos")]
         inside = [folder for folder in folders if (self.root / folder).is_dir()]
         names = [f"{folder}/{name}" for folder in inside for name in files_under(self.root / folder)]
         return {name: str(self.root / name) for name in [PRODUCTS, *names]}
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
         """Return the items with a style, and what was skipped: broken files, style 0, boxes without area."""
-        folder = self.root / split
+        folder = self.root / self.folders.get(split, split)
         if not folder.is_dir():
             raise MissingSplitError(f"{folder} is not there")
         if not (folder / "annos").is_dir():
             raise MissingSplitError(f"{folder} has no annos/ (no labels)")
-        images = {}
-        if (folder / "image").is_dir():
-            images = {os.path.splitext(name)[0]: name for name in os.listdir(folder / "image")}
+        images, odd_images = _by_stem(folder / "image")
+        annotations, odd_annotations = _by_stem(folder / "annos", ".json")
         records: list[CropRecord] = []
-        skipped: list[Skipped] = []
-        for path in sorted((folder / "annos").glob("*.json")):
-            self._read_file(split, path, images, records, skipped)
-        annotated = {path.stem for path in (folder / "annos").glob("*.json")}
-        skipped += [Skipped(split, f"{split}/image/{images[i]}", None, "image without an annotation")
-                    for i in sorted(set(images) - annotated)]  # fmt: skip
+        skipped = [Skipped(split, printable(f"{folder.name}/{name}"), None, reason)
+                   for name, reason in (odd_images | odd_annotations).items()]  # fmt: skip
+        rows = sum(self._read_file(split, folder / "annos" / name, images, records, skipped)
+                   for name in annotations.values())  # fmt: skip
+        lonely = sorted(set(images) - set(annotations))
+        skipped += [Skipped(split, f"{folder.name}/image/{images[i]}", None, ALONE) for i in lonely]
+        files = sum(len(_names(folder / kind)) for kind in ("image", "annos"))
+        self.rows[folder.name] = rows + files - len(annotations) - len(set(images) & set(annotations))
         if self.sku_key == "pair_style":
             _one_category_per_sku(records)
         return records, skipped
+
+    def rest(self, splits: Sequence[str]) -> list[Skipped]:
+        """Return one entry for every folder of images and annotations that read() does not open, with their number.
+
+        It counts annotation files, and images where there are no annotations.
+        """
+        unread = dict(self.unread)
+        for split, folder in self.folders.items():
+            if not (self.root / folder / "annos").is_dir():
+                unread[folder] = f"split {split} has no annos/ (no labels)"
+            elif split not in splits:
+                unread[folder] = not_asked(split)
+        found = []
+        for folder, reason in unread.items():
+            files = _names(self.root / folder / "annos") or _names(self.root / folder / "image")
+            self.rows[folder] = len(files)
+            name = printable(folder)
+            found.append(Skipped(meaning(name) or name, name, None, reason, "its files", len(files)))
+        return [row for row in found if row.count]
+
+    def size(self) -> int:
+        """Return the number of items, of files without any, and of files in folders that were passed over."""
+        return sum(self.rows.values())
+
+    def _split_folders(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the folder of every split, and the reason for every other folder with image/ or annos/ in it."""
+        inside = [name for name in _names(self.root)
+                  if any((self.root / name / kind).is_dir() for kind in ("image", "annos"))]  # fmt: skip
+        folders = {name: name for name in inside if name in SPLITS}
+        unread = {}
+        for name in (name for name in inside if name not in SPLITS):
+            split = meaning(name) if is_utf8(name) else UNKNOWN
+            split = VALIDATION if split == DEV else split  # train/dev/test; our own dev is no folder
+            if split == UNKNOWN:
+                unread[name] = unknown(printable(name))
+            elif split in folders:
+                unread[name] = f"split {split} is read from the folder {folders[split]}"
+            else:
+                folders[split] = name
+        return folders, unread
 
     def _read_file(
         self,
@@ -80,28 +128,40 @@ class DeepFashion2(Source):
         images: dict[str, str],
         records: list[CropRecord],
         skipped: list[Skipped],
-    ) -> None:
-        name = f"{split}/annos/{path.name}"
+    ) -> int:
+        """Read one annotation's items; return how many rows it is: its items, or one where it has none."""
+        place = path.parent.parent.name
+        name = f"{place}/annos/{path.name}"
         try:
             annotation = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             skipped.append(Skipped(split, name, None, "broken JSON", str(error)))
-            return
+            return 1
+        except OSError as error:  # a link that leads nowhere, a folder, no permission
+            skipped.append(Skipped(split, name, None, "annotation cannot be read", error.strerror or str(error)))
+            return 1
+        items = list(_items(annotation)) if isinstance(annotation, dict) else []
+        rows = max(1, len(items))
         try:
-            source, pair_id = DOMAINS[annotation["source"]], int(annotation["pair_id"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            skipped.append(Skipped(split, name, None, "annotation lacks source or pair_id", repr(error)))
-            return
+            source, pair_id = DOMAINS[annotation["source"]], _number(annotation["pair_id"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            skipped.append(Skipped(split, name, None, "annotation lacks source or pair_id", repr(error), rows))
+            return rows
         if path.stem not in images:
-            skipped.append(Skipped(split, name, None, "annotation without an image"))
-            return
-        for index, item in _items(annotation):
-            reason, detail = _fault(item)
+            skipped.append(Skipped(split, name, None, "annotation without an image", count=rows))
+            return rows
+        if not items:
+            skipped.append(Skipped(split, name, None, "annotation without items"))
+        seen: set[int] = set()
+        for index, item in items:
+            reason, detail = _fault(item) if index not in seen else ("item with the number of another", str(index))
             if reason:
                 skipped.append(Skipped(split, name, index, reason, detail))
                 continue
-            image = f"{split}/image/{images[path.stem]}"
+            seen.add(index)
+            image = f"{place}/image/{images[path.stem]}"
             records.append(self._record(split, source, pair_id, path.stem, image, index, item))
+        return rows
 
     def _record(
         self,
@@ -114,7 +174,7 @@ class DeepFashion2(Source):
         item: dict[str, Any],
     ) -> CropRecord:
         style, category_id = int(item["style"]), int(item["category_id"])
-        category = str(item.get("category_name") or CATEGORIES.get(category_id, "garment"))
+        category = sound(str(item.get("category_name") or CATEGORIES.get(category_id, "garment")))
         sku_id = f"{pair_id:06d}_{style:02d}"
         if self.sku_key == "pair_style_category":
             sku_id += f"_{category_id:02d}"
@@ -129,30 +189,67 @@ class DeepFashion2(Source):
         )  # fmt: skip
 
 
+def _names(folder: Path) -> list[str]:
+    """Return what lies in ``folder``, sorted; nothing where there is no such folder."""
+    try:
+        return sorted(os.listdir(folder)) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
+
+
+def _by_stem(folder: Path, suffix: str = "") -> tuple[dict[str, str], dict[str, str]]:
+    """Return the files of ``folder`` by their names without ending, and the reason for each that is passed over.
+
+    Those are files of another ending than ``suffix``, and of names that no table takes or that another file has, too.
+    """
+    found: dict[str, str] = {}
+    odd: dict[str, str] = {}
+    for name in _names(folder):
+        stem, ending = os.path.splitext(name)
+        if suffix and ending.lower() != suffix:
+            odd[f"{folder.name}/{name}"] = f"file in {folder.name}/ that is no {suffix}"
+        elif not is_utf8(name):
+            odd[f"{folder.name}/{name}"] = BAD_NAME
+        elif stem in found:
+            odd[f"{folder.name}/{name}"] = SAME_STEM
+        else:
+            found[stem] = name
+    return found, odd
+
+
 def _items(annotation: dict[str, Any]) -> Iterator[tuple[int, Any]]:
     for key, value in annotation.items():
-        if key.startswith("item") and key[4:].isdigit():
+        if key.startswith("item") and key[4:].isdecimal() and len(key) < len("item") + 10:
             yield int(key[4:]), value
 
 
 def _fault(item: Any) -> tuple[str, str]:
     """Return why an item cannot be used, or empty strings."""
     try:
-        style, box = int(item["style"]), [int(v) for v in item["bounding_box"]]
-        int(item["category_id"])
+        style, box = _number(item["style"]), [int(v) for v in item["bounding_box"]]
+        _number(item["category_id"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         return "item lacks style, category_id or bounding_box", repr(error)
     if style == 0:
         return "style 0 (no partner)", ""
     if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
         return "empty box", str(item["bounding_box"])
+    if max(map(abs, box)) > REACH:
+        return "box beyond any photo", ""
     return "", ""
+
+
+def _number(value: Any) -> int:
+    """Return a pair, style or category as a number; ValueError for one that no table takes."""
+    if abs(number := int(value)) >= LARGEST:
+        raise ValueError("the number is too large")
+    return number
 
 
 def _grade(item: dict[str, Any], field: str) -> int:
     """Return occlusion, viewpoint, scale or zoom_in; 0, unknown, where it is missing or no number."""
     value = item.get(field)
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
+    return int(value) if isinstance(value, int | float) and abs(value) < REACH else 0  # nan is not less
 
 
 def _one_category_per_sku(records: list[CropRecord]) -> None:

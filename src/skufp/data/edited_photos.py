@@ -18,7 +18,7 @@ from PIL import Image
 
 from skufp.actions.action import Action
 from skufp.actions.quality import quality
-from skufp.data.crops import UnreadableImageError, open_image
+from skufp.data.decode import open_prepared
 from skufp.data.twins import noisy_twin
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
@@ -52,7 +52,7 @@ def edit(photo: Photo, actions: Mapping[str, Action], preprocessing: Preprocessi
     An action that returns its input found nothing to do, and costs no encoding. UserError where one returns no picture,
     and for a photo that cannot be read.
     """
-    image = _opened(photo.path)
+    image = np.asarray(open_prepared(photo.path))
     if photo.twin_of:
         image = noisy_twin(image, photo.twin_of)
     changed, pictures = [], [image]
@@ -63,13 +63,6 @@ def edit(photo: Photo, actions: Mapping[str, Action], preprocessing: Preprocessi
             pictures.append(_checked(name, edited))
     pixels = np.stack([preprocessing(Image.fromarray(picture)) for picture in pictures])
     return EditedPhoto(pixels, np.array(changed, np.int64), quality(image))
-
-
-def _opened(path: Path) -> np.ndarray:
-    try:
-        return np.asarray(open_image(path))
-    except UnreadableImageError as error:
-        raise UserError(f"{path}: {error}. It is from stage=prepare: delete its folder to have it made anew") from error
 
 
 def _checked(name: str, edited: Any) -> np.ndarray:

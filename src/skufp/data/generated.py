@@ -1,6 +1,7 @@
 """The generated catalogue as a source: drawn once, then read like any folder in DeepFashion2 layout."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ class Generated(Source):
             if look := looks.get(r.sku_id):
                 r.text = template_caption(r.domain, f"{look} {r.category_name}", r.occlusion, r.viewpoint)
         return records, skipped
+
+    def rest(self, splits: Sequence[str]) -> list[Skipped]:
+        """Return what was drawn for other splits."""
+        return self.layout.rest(splits)
+
+    def size(self) -> int:
+        """Return the number of items that were drawn."""
+        return self.layout.size()
 
     def fields(self, split: str) -> dict[str, dict[str, str]]:
         """Return what every SKU was drawn with."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import webdataset as wds
-from PIL import Image, ImageOps
+from PIL import Image
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, safe_name
-from skufp.data.crops import flatten
+from skufp.data.decode import decode_image
 
 INDEX = "index.json"
 
@@ -94,18 +94,19 @@ def _nothing() -> Iterator[dict[str, Any]]:
 
 def decode_sample(sample: dict[str, Any]) -> tuple[Image.Image, dict[str, Any]]:
     """Return a raw sample's picture (upright, RGB) and metadata."""
-    with Image.open(io.BytesIO(sample["jpg"])) as image:
-        image.load()
-        picture = flatten(ImageOps.exif_transpose(image))
-    return picture, json.loads(sample["json"])
+    return decode_picture(sample, "jpg"), json.loads(sample["json"])
+
+
+def decode_picture(sample: dict[str, Any], member: str) -> Image.Image:
+    """Return a raw sample's picture ``member``, upright and RGB; UnreadableImageError names the shard."""
+    return decode_image(sample[member], f"{sample.get('__url__', 'shard')}, {sample.get('__key__', '')}.{member}")
 
 
 def decode_mask(sample: dict[str, Any]) -> np.ndarray | None:
     """Return a raw sample's garment mask [H, W] float32 as large as its picture, 1 on the garment; None without one."""
     if "mask.png" not in sample:
         return None
-    with Image.open(io.BytesIO(sample["mask.png"])) as image:
-        return np.asarray(image.convert("L"), np.float32) / 255
+    return np.asarray(decode_picture(sample, "mask.png").convert("L"), np.float32) / 255
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ def _share(*parts: object) -> float:
 
 
 def carve_dev(records: Iterable[CropRecord], dev_share: float) -> None:
-    """Move a share of train's pairs to the split ``dev``, all of a pair on one side."""
+    """Move a share of train's pairs to the split ``dev``, all of a pair on one side; a source may have its own dev."""
+    records = list(records)
+    if any(r.split == "dev" for r in records):
+        return
     train = [r for r in records if r.split == "train"]
     pairs = sorted({r.pair_id for r in train}, key=lambda pair: _share("dev", pair))
     count = max(1, round(dev_share * len(pairs))) if len(pairs) > 1 and dev_share > 0 else 0
@@ -27,7 +30,11 @@ def carve_dev(records: Iterable[CropRecord], dev_share: float) -> None:
 
 
 def assign_pools(records: Iterable[CropRecord], held_out_share: float) -> None:
-    """Say of every train query whether the retriever learns from it or it is held out to pick teachers."""
+    """Say of every train query whether the retriever learns from it or it is held out.
+
+    Held-out queries choose how much of the retriever's training is kept (one of a few averages of weights), pick
+    teachers and prove fingerprints; no gradient of the retriever comes from them.
+    """
     for r in records:
         if r.split == "train" and r.domain == QUERY:
             r.pool = HELD_OUT if _share("pool", r.sku_id, r.view_id) < held_out_share else LEARN

@@ -21,7 +21,7 @@ from PIL import Image
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import safe_name
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
-from skufp.data.shards import INDEX, raw_samples
+from skufp.data.shards import INDEX, decode_picture, raw_samples
 
 GENERATED, REJECTED = "generated", "rejected"
 KEPT_IN = {VIEW: GENERATED, CONTROL: CONTROL, COUNTERFACTUAL: COUNTERFACTUAL}
@@ -104,6 +104,4 @@ def _sample_count(path: Path) -> int:
 def read_view_shards(files: Iterable[Path]) -> Iterator[tuple[ViewRow, np.ndarray]]:
     """Yield every row with its picture, RGB [H, W, 3] uint8, in the order of ``files`` and of their samples."""
     for sample in raw_samples(files):
-        with Image.open(io.BytesIO(sample["png"])) as image:
-            picture = np.asarray(image.convert("RGB"))
-        yield ViewRow.from_dict(json.loads(sample["json"])), picture
+        yield ViewRow.from_dict(json.loads(sample["json"])), np.asarray(decode_picture(sample, "png"))

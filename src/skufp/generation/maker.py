@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from skufp.artifacts.records import CropRecord
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
+from skufp.data.decode import open_prepared
 from skufp.data.view_actions import ViewActions
 from skufp.data.view_mix import room
 from skufp.generation.filter import (
@@ -216,8 +216,7 @@ class ViewMaker:
     def _mask(self, record: CropRecord) -> np.ndarray | None:
         if not record.mask_path:
             return None
-        mask = cv2.imread(str(self.prepared / record.mask_path), cv2.IMREAD_GRAYSCALE)
-        return None if mask is None else mask.astype(np.float32) / 255
+        return np.asarray(open_prepared(self.prepared / record.mask_path).convert("L"), np.float32) / 255
 
     def _measure(self, catalogue: Catalogue, looks: Looks, sources: list[int]) -> Measures:
         rows, real = np.array(sources, np.int64), catalogue.real

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from skufp.data.augment import paste, piece, squared
+from skufp.data.decode import open_prepared
 from skufp.data.drafts import garment_mask
 from skufp.generation.request import ViewRequest
 
@@ -15,8 +15,7 @@ SHIFT = 4.0  # its channels differ by this, in grey levels (standard deviation)
 
 def open_crop(path: Path) -> np.ndarray:
     """Return a crop that stage=prepare cut, RGB [H, W, 3] uint8."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    return np.asarray(open_prepared(path))
 
 
 def garment(request: ViewRequest) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
@@ -49,11 +50,20 @@ class Config:
     ablation: str = "none"
 
 
+def data_label(root: str | None, manifest: str | None, name: str) -> str:
+    """Return the name of the folder that holds the data: ``root``, or where ``manifest`` lies; else ``name``."""
+    if not root and not manifest:
+        return name
+    folder = Path(root) if root else Path(str(manifest)).parent
+    return folder.resolve().name or name
+
+
 def register_schema() -> None:
     """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and some resolvers.
 
     ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
     ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
+    ``${data_label:root,manifest,name}``: the data's own name, from where it lies.
     ``${filtered:needs,filter}``: the stages of a search, with stage=attributes where it filters.
     """
     from hydra.core.config_store import ConfigStore
@@ -63,6 +73,7 @@ def register_schema() -> None:
     OmegaConf.register_new_resolver(
         "vocabulary_lists", lambda name: str(config_folder() / "vocabulary" / f"{name}.lists.yml"), replace=True
     )
+    OmegaConf.register_new_resolver("data_label", data_label, replace=True)
     OmegaConf.register_new_resolver(
         "filtered", lambda needs, by: [*needs, *(["attributes"] if by else [])], replace=True
     )

@@ -8,9 +8,13 @@ from omegaconf import MISSING
 
 @dataclass
 class Data:
-    """Where photos come from and how they become crops, splits and shards."""
+    """Where photos come from and how they become crops, splits and shards.
+
+    ``name`` is the choice (data=folder), ``label`` what folders, reports and tables call the data itself.
+    """
 
     name: str = MISSING
+    label: str = "${data_label:${data.root},${data.manifest},${data.name}}"
     root: str | None = None
     manifest: str | None = None
     source: dict[str, Any] = MISSING

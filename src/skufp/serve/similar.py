@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.errors import UserError
@@ -104,14 +104,12 @@ def _load(folder: Path, times: tuple[int, ...]) -> SimilarItems:
 
 def _upright(image: str | os.PathLike[str] | Image.Image) -> Image.Image:
     """Return a photo as prepare would see it: upright, RGB on white."""
-    from skufp.data.crops import UnreadableImageError, flatten, open_image
+    from skufp.data.decode import UnreadableImageError, as_photo, open_image
 
-    if isinstance(image, Image.Image):
-        return flatten(ImageOps.exif_transpose(image))
     try:
-        return open_image(Path(image))
+        return as_photo(image) if isinstance(image, Image.Image) else open_image(Path(image))
     except UnreadableImageError as error:
-        raise UserError(f"{image}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
+        raise UserError(f"{error}. Give a photo (JPEG, PNG, WebP, …)") from error
 
 
 def _encode(encoder: Any, photo: Image.Image) -> np.ndarray:

@@ -66,18 +66,16 @@ def colours_of(
     cfg: DictConfig, vocabulary: "Vocabulary", prepared: Path, records: list[CropRecord]
 ) -> np.ndarray | None:
     """Return the shares of colours [R, K] in the pictures of ``records``; None where the vocabulary has no colours."""
-    from PIL import Image
-
     from skufp.catalogue.colour import colour_shares
     from skufp.catalogue.evidence import COLOUR
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
 
     if (colour := vocabulary.attributes.get(COLOUR)) is None or not any(t.rgb for t in colour.terms.values()):
         return None
     shares = []
     with ProgressBar(cfg, "reading colours", len(records)) as advance:
         for record in records:
-            mask = np.asarray(Image.open(prepared / record.mask_path).convert("L")) if record.mask_path else None
-            shares.append(colour_shares(np.asarray(open_image(prepared / record.image_path)), colour, mask))
+            mask = np.asarray(open_prepared(prepared / record.mask_path).convert("L")) if record.mask_path else None
+            shares.append(colour_shares(np.asarray(open_prepared(prepared / record.image_path)), colour, mask))
             advance(1)
     return np.stack(shares)

@@ -58,7 +58,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         cluster["picture"] = picture
     write_json(out / "clusters.json", result)
     write_csv(out / "clusters.csv", result["clusters"])
-    title = f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}"
+    title = f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}"
     write_page(out / "clusters.html", title, result, shown)
 
 

@@ -21,13 +21,13 @@ def write_pictures(out: Path, shown: Sequence[Sequence[Path]]) -> Iterator[str]:
 
 def grid(photos: Sequence[Path]) -> Image.Image:
     """Return photos side by side, COLUMNS in a row, each whole on white."""
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
 
     columns, step = min(COLUMNS, len(photos)), TILE + GAP
     rows = -(-len(photos) // columns)
     sheet = Image.new("RGB", (GAP + columns * step, GAP + rows * step), "white")
     for place, photo in enumerate(photos):
-        tile = ImageOps.pad(open_image(photo), (TILE, TILE), color="white")
+        tile = ImageOps.pad(open_prepared(photo), (TILE, TILE), color="white")
         sheet.paste(tile, (GAP + place % columns * step, GAP + place // columns * step))
     return sheet
 

@@ -56,6 +56,11 @@ def check(cfg: DictConfig) -> None:
         find_gguf(cfg.llm.gguf)
 
 
+def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
+    """Return what else changes the result: a photo of one's own is described beside its ``top_k`` neighbours."""
+    return ["query.top_k"] if cfg.query.image else []
+
+
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write products.jsonl, products.csv, the feeds, recommendations.json, cards.html and report.json.
 
@@ -90,10 +95,10 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     write_products(out / PRODUCTS, products)
     write_json(out / RECOMMENDATIONS, beside)
     exported = export(products, out, shop_of(cfg, vocabulary))
-    write_cards(out, str(cfg.data.root or cfg.data.manifest or cfg.data.name), cards(cfg, items, products, beside))
+    write_cards(out, str(cfg.data.label), cards(cfg, items, products, beside))
     timing = {"seconds": seconds, "concurrency": concurrency, **{k: bulk.tally[k] for k in sorted(bulk.tally)}}
     attributes = read_json(inputs["attributes"] / "report.json")
-    names = {part: str(cfg[part].name) for part in ("data", "model", "llm")}
+    names = {"data": str(cfg.data.label)} | {part: str(cfg[part].name) for part in ("model", "llm")}
     write_json(
         out / REPORT, {"run": names, **report(vocabulary, products, timing, writer.template, exported, attributes)}
     )

@@ -26,7 +26,7 @@ class Card:
 @lru_cache(maxsize=4096)
 def tile(path: Path, size: int = THUMB) -> str:
     """Return the picture at ``path`` as a data URI of at most ``size`` pixels."""
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_image
 
     image = open_image(path)
     image.thumbnail((size, size))

@@ -81,7 +81,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
 
 def run_names(cfg: DictConfig) -> dict[str, Any]:
     """Return what tells this run from others."""
-    names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "index")}
+    names = {"data": str(cfg.data.label)} | {part: str(cfg[part].name) for part in ("model", "aggregator", "index")}
     seeds = {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
     return names | {"text": str(cfg.data.text), "ablation": str(cfg.ablation)} | seeds
 

@@ -113,12 +113,12 @@ def latency(inputs: dict[str, Path], queries: VectorTable, gallery: Gallery) -> 
     """Return encode and search times of single queries, warm, on one thread."""
     import torch
 
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
     from skufp.modules.encoder_folder import load_encoder
     from skufp.retrieval.latency import percentiles
 
     encoder = load_encoder(inputs["retriever"] / "encoder")
-    pictures = [open_image(inputs["prepare"] / p) for p in queries.rows["image_path"].to_pylist()[:20]]
+    pictures = [open_prepared(inputs["prepare"] / p) for p in queries.rows["image_path"].to_pylist()[:20]]
     with one_thread(), torch.inference_mode():
         encode = percentiles(lambda p: encoder.encode_image(torch.from_numpy(encoder.preprocessing(p))[None]), pictures)
         search = percentiles(lambda q: gallery.index.search(q[None], TOP), np.asarray(queries.vectors[:TIMED]))

@@ -37,7 +37,7 @@ def write_report(cfg: DictConfig, out: Path, metrics: dict[str, Any], examples: 
         "sizes": sizes_plot(metrics["sizes"], image),
     }  # fmt: skip
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
-        title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
+        title=f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}", metrics=metrics, examples=examples,
         plots=plots, commands=try_next(metrics["try_next"]), strata_names=STRATA, labels=NAMES, levels=LEVELS,
         telling=[m for m in TELLING if m in image], simulated=str(cfg.data.name).startswith("synthetic"),
         gains=gain_lines(metrics["gain_of_generated"]), text_kinds=TEXTS, alike=SAME,
@@ -85,9 +85,9 @@ def _sku_card(inputs: dict[str, Path], gallery: Any, sku: int, query: np.ndarray
 
 def thumbnail(path: Path) -> str:
     """Return the picture of a file, made small, as a data URI."""
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
 
-    return data_uri(open_image(path))
+    return data_uri(open_prepared(path))
 
 
 def data_uri(image: Any) -> str:

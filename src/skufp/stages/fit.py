@@ -57,7 +57,7 @@ def check_alphas(alphas: Any) -> None:
         )
 
 
-def also_uses(spec: DictConfig) -> list[str]:
+def also_uses(cfg: DictConfig, spec: DictConfig) -> list[str]:
     """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
     return ["trainer.checks"] if spec.keep == "best" else []
 

@@ -53,7 +53,7 @@ class Outcome:
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write report.json, ranks.parquet and report.html."""
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
     from skufp.retrieval.choices import choices, compare_choices, confusion
     from skufp.stages.device import set_threads
     from skufp.stages.policy_report_latency import latency
@@ -67,7 +67,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     labels, ranks = outcome.labels, outcome.labels.ranks()
     compared = choices(labels.actions, ranks, outcome.twins.ranks(), outcome.chosen)
     timed = np.linspace(0, len(labels) - 1, min(int(spec.photos), len(labels))).astype(int)
-    photos = [open_image(inputs["prepare"] / path) for path in labels.column("image_path")[timed]]
+    photos = [open_prepared(inputs["prepare"] / path) for path in labels.column("image_path")[timed]]
     report: dict[str, Any] = {
         "run": run_names(cfg),
         "actions": labels.actions,
@@ -87,7 +87,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
 
 def run_names(cfg: DictConfig) -> dict[str, Any]:
     """Return what tells this run from others."""
-    names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "index", "actions")}
+    choices = {part: str(cfg[part].name) for part in ("model", "aggregator", "index", "actions")}
+    names = {"data": str(cfg.data.label)} | choices
     return names | {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
 
 

@@ -25,7 +25,7 @@ def write_report(
         "predictions": predictions_plot(*best_gains(outcome), report["policy"]["threshold"]),
     }
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template).render(
-        title=f"{cfg.data.name} · {cfg.model.name} · {cfg.aggregator.name}", report=report, plots=plots, apart=APART,
+        title=f"{cfg.data.label} · {cfg.model.name} · {cfg.aggregator.name}", report=report, plots=plots, apart=APART,
         simulated=str(cfg.data.name).startswith("synthetic"), label=label, added_ms=added_ms, examples=examples,
         lines=lines(report), most=max(map(max, report["confusion"])),
     )  # fmt: skip
@@ -57,13 +57,13 @@ def examples(engine: Any, outcome: Any, count: int) -> list[dict[str, Any]]:
 
 def _example(engine: Any, outcome: Any, query: int) -> dict[str, Any]:
     """One query photo before and after its action: the ranks of its SKU and the best answers."""
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_prepared
     from skufp.serve.query_policy import Decision
 
     chosen = outcome.chosen[query]
     asked = outcome.labels.queries.slice(int(query), 1).to_pylist()[0]
     sku, ranks = (asked["split"], asked["sku_id"]), outcome.labels.ranks()[query]
-    photo = open_image(engine.prepared / asked["image_path"])
+    photo = open_prepared(engine.prepared / asked["image_path"])
     before = engine.embed_photo(photo)
     decision = Decision(outcome.labels.actions[chosen], float(outcome.predicted[query, chosen]))
     look = engine.act(engine.policy, decision, before, np.asarray(photo))

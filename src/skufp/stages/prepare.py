@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -11,30 +12,40 @@ from rich.console import Console
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.products import Product, write_products
 from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_records
-from skufp.errors import UserError, nearest
+from skufp.data.split_names import source_split
+from skufp.errors import UserError
 from skufp.output import warn
 from skufp.stages.progress import ProgressBar, worker_count
 
-VERSION = 8
-SPLITS = ("train", "validation", "test")
+if TYPE_CHECKING:
+    from skufp.data.accounts import Readable, Reading
+
+VERSION = 9
+SHOWN = 20  # reasons in the console; report.json has all
 Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_id
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse a name of the data that names nothing."""
+    if not cfg.data.label.strip():
+        raise UserError("data.label is empty: leave it out, or give the data a name, as in data.label=autumn")
 
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write crops, masks, `<split>_{sku_metadata.json,image_text.jsonl}`, products.jsonl, shards/ and report.json."""
     from skufp.config import build
-    from skufp.data import crops, splits
+    from skufp.data import accounts, crops, splits
 
     source = build(cfg.data.source)
     workers = worker_count(cfg)
     source.open(out, workers)
-    records, skipped, absent = read_splits(source, list(cfg.data.splits))
+    reading = read_splits(source, list(cfg.data.splits))
+    records, skipped = list(reading.records), reading.skipped
     if not records:
         raise UserError(
             f"data={cfg.data.name}: not one usable photo in {', '.join(cfg.data.splits)} ({_reasons(skipped)})"
         )
     splits.carve_dev(records, cfg.data.dev_share)
-    read = list(records)
     tasks = crops.plan_crops(records, source.root)
     with ProgressBar(cfg, "cropping", len(tasks)) as advance:
         failed = crops.cut_all(tasks, out, cfg.data.margin, cfg.data.max_side, workers, advance)
@@ -48,43 +59,36 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         raise UserError(
             f"data={cfg.data.name}: not one usable photo was left ({_reasons(skipped + failed + unmatched)})"
         )
+    skipped = skipped + failed + unmatched
+    accounts.balance("stage=prepare", reading.rows, len(records), skipped)
     splits.assign_pools(records, cfg.data.held_out_share)
     fields = {(split, sku): own for split in cfg.data.splits for sku, own in source.fields(split).items()}
     products = describe_products(fields, records)
     write_products(out, products)
     add_rich_texts(records, products)
     _write(out, records, cfg.data.shard_size)
-    found = report(records, skipped + failed + unmatched, absent, crops.adjusted(out))
+    found = report(reading, records, skipped, crops.adjusted(out))
     found["products_with_fields"] = sum(bool(product.fields) for product in products)
     found["products_with_rich_text"] = len({r.sku for r in records if r.rich_text})
-    found["lost_products"] = lost_products(fields, read, products, failed + unmatched)
+    found["lost_products"] = lost_products(fields, reading.records, products, failed + unmatched)
+    found["lost_products"] += misplaced_products(fields, reading.skipped)
     write_json(out / "report.json", found)
 
 
-def read_splits(source: object, names: list[str]) -> tuple[list[CropRecord], list[Skipped], dict[str, str]]:
-    """Read the named splits; those that are missing or unlabelled are returned with the reason."""
-    from skufp.data.sources import MissingSplitError
+def read_splits(source: "Readable", names: list[str]) -> "Reading":
+    """Read the named splits and account for everything else; warn of those that are missing or unlabelled."""
+    from skufp.data.accounts import read_source
 
-    records: list[CropRecord] = []
-    skipped: list[Skipped] = []
-    absent: dict[str, str] = {}
-    for name in names:
-        if name not in SPLITS:
-            raise UserError(f"data.splits: there is no split '{name}'.{nearest(name, SPLITS)}")
-        try:
-            read, left_out = source.read(name)  # type: ignore[attr-defined]
-        except MissingSplitError as error:
-            absent[name] = str(error)
-            continue
-        if not read and not left_out:
-            absent[name] = "it is empty"
-        records += read
-        skipped += left_out
-    if len(absent) == len(names):
-        raise UserError("none of the splits can be used: " + "; ".join(f"{n}: {why}" for n, why in absent.items()))
+    reading = read_source(source, names)
+    absent = reading.absent
+    if len(absent) == len(set(names)):
+        raise UserError(
+            "none of the splits can be used: " + ("; ".join(f"{n}: {why}" for n, why in absent.items()) or "none named")
+            + (f" ({_reasons(reading.skipped)})" if reading.skipped else "")
+        )  # fmt: skip
     for name, why in absent.items():
         warn(f"split {name} is skipped: {why}")
-    return records, skipped, absent
+    return reading
 
 
 def describe_products(fields: Fields, records: list[CropRecord]) -> list[Product]:
@@ -112,9 +116,11 @@ def lost_products(
     return [{"split": sku[0], "id": own[sku], "reason": why[sku]} for sku in sorted(set(why) - left)]
 
 
-def source_split(split: str) -> str:
-    """Return the source's own split: dev is carved out of its train."""
-    return "train" if split == "dev" else split
+def misplaced_products(fields: Fields, skipped: list[Skipped]) -> list[dict[str, str]]:
+    """Return the SKUs whose every row is in a split of no known name, each with the reason of its first row."""
+    known = {sku for _, sku in fields}
+    found = {row.sku_id: row for row in reversed(skipped) if row.sku_id and row.sku_id not in known}
+    return [{"split": found[sku].split, "id": sku, "reason": found[sku].reason} for sku in sorted(found)]
 
 
 def add_rich_texts(records: list[CropRecord], products: list[Product]) -> None:
@@ -140,24 +146,35 @@ def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:
 
 
 def report(
-    records: list[CropRecord], skipped: list[Skipped], absent: dict[str, str], adjusted: list[Skipped]
-) -> dict[str, object]:
+    reading: "Reading", records: list[CropRecord], skipped: list[Skipped], adjusted: list[Skipped]
+) -> dict[str, Any]:
     """Return what report.json says: counts by split and reason, every skipped thing, and every adjusted one."""
+    from skufp.data.accounts import left_out
     from skufp.data.splits import count
 
+    adjusted = reading.noted + adjusted
     return {
+        "rows": {"read": reading.rows, "kept": len(records), "left_out": left_out(skipped)},
         "splits": count(records),
         "masks": dict(Counter(r.split for r in records if r.mask_path)),
-        "absent_splits": absent,
-        "skipped_by_reason": dict(Counter(s.reason for s in skipped).most_common()),
+        "absent_splits": reading.absent,
+        "skipped_by_reason": by_reason(skipped),
         "skipped": [asdict(s) for s in skipped],
-        "adjusted_by_reason": dict(Counter(s.reason for s in adjusted).most_common()),
+        "adjusted_by_reason": by_reason(adjusted),
         "adjusted": [asdict(s) for s in adjusted],
     }
 
 
+def by_reason(rows: list[Skipped]) -> dict[str, int]:
+    """Return how many rows each reason stands for, the most first."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row.reason] += row.count
+    return dict(counts.most_common())
+
+
 def _reasons(skipped: list[Skipped]) -> str:
-    return ", ".join(f"{n} x {why}" for why, n in Counter(s.reason for s in skipped).most_common(4)) or "it is empty"
+    return ", ".join(f"{n} x {why}" for why, n in list(by_reason(skipped).items())[:4]) or "it is empty"
 
 
 def show(cfg: DictConfig, folder: Path, console: Console) -> None:
@@ -167,10 +184,14 @@ def show(cfg: DictConfig, folder: Path, console: Console) -> None:
         console.print(f"{split}: {row['skus']} SKUs, {row['catalog']} catalogue views, {row['query']} queries")
     described, skus = result["products_with_rich_text"], sum(row["skus"] for row in result["splits"].values())
     console.print(f"{described} of {skus} SKUs have labels (colour, sleeve, fabric, …) that make a rich caption")
-    for reason, count in result["skipped_by_reason"].items():
-        console.print(f"  skipped {count} x {reason}")
-    for reason, count in result["adjusted_by_reason"].items():
-        console.print(f"  kept {count} x {reason}")
+    rows = result["rows"]
+    console.print(f"{rows['read']} rows in the source: {rows['kept']} photos kept, {rows['left_out']} rows left out")
+    for what in ("skipped", "adjusted"):
+        reasons = list(result[f"{what}_by_reason"].items())
+        for reason, count in reasons[:SHOWN]:
+            console.print(f"  {'kept' if what == 'adjusted' else what} {count} x {reason}", soft_wrap=True)
+        if len(reasons) > SHOWN:
+            console.print(f"  … and {len(reasons) - SHOWN} more reasons")
     if cfg.data.export_to:
         export(folder, Path(cfg.data.export_to))
         console.print(f"laid out in {cfg.data.export_to}", soft_wrap=True)

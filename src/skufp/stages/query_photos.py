@@ -17,12 +17,12 @@ def check_photos(cfg: DictConfig) -> None:
 
 def open_photos(cfg: DictConfig) -> list[Any]:
     """Return the RGB photos of ``query.image``; UserError for a file that is none."""
-    from skufp.data.crops import UnreadableImageError, open_image
+    from skufp.data.decode import UnreadableImageError, open_image
 
     photos = []
     for path in cfg.query.image:
         try:
             photos.append(open_image(Path(path)))
         except UnreadableImageError as error:
-            raise UserError(f"--image {path}: {error}. Give a photo (JPEG, PNG, WebP, …)") from error
+            raise UserError(f"--image {error}. Give a photo (JPEG, PNG, WebP, …)") from error
     return photos

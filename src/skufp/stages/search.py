@@ -170,7 +170,7 @@ def contact_sheet(results: list[dict[str, Any]], folder: Path) -> Any:
     """
     from PIL import Image, ImageDraw
 
-    from skufp.data.crops import open_image
+    from skufp.data.decode import open_image
 
     asked = 2 if any(r.get("edited") for r in results) else 1
     most = max(len(r["hits"]) for r in results)

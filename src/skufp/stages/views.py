@@ -25,7 +25,7 @@ from skufp.stages.views_basis import (
 )  # fmt: skip
 from skufp.stages.views_results import OUTCOME, SHARDS, finish
 
-VERSION = 2
+VERSION = 3
 PARTS = "parts"
 
 

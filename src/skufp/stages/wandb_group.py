@@ -25,7 +25,8 @@ def run_identity(cfg: DictConfig) -> dict[str, Any]:
 
     The config stands under ``run``, out of the way of the hyper-parameters that Lightning adds.
     """
-    names = {part: str(cfg[part].name) for part in ("data", "model", "aggregator", "loss", "index")}
+    choices = {part: str(cfg[part].name) for part in ("model", "aggregator", "loss", "index")}
+    names = {"data": str(cfg.data.label)} | choices
     seeds = {part: int(cfg[part]) for part in ("seed", "fingerprint_seed")}
     run = names | seeds | {"ablation": str(cfg.ablation), "stage": str(cfg.stage)}
     told = f"{cfg.stages[cfg.stage].label} {run['ablation']} seed {run['seed']}/{run['fingerprint_seed']}"

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skufp.serve.bundle import open_bundle as open  # noqa: F401
     from skufp.serve.similar import search_similar as search_similar
 
 # A batch-1 forward on two threads takes six times as long while idle OpenMP threads spin;
@@ -16,6 +17,10 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> object:
     """Import what the package offers when it is first asked for: `import skufp` alone stays light."""
+    if name == "open":
+        from skufp.serve.bundle import open_bundle
+
+        return open_bundle
     if name == "search_similar":
         from skufp.serve.similar import search_similar
 

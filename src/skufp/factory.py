@@ -1,4 +1,4 @@
-"""build(): the one place that instantiates a ``_target_``. Knows plain dictionaries only, neither Hydra nor OmegaConf."""
+"""build(): the one place that instantiates a ``_target_``. It knows plain dictionaries, and no OmegaConf."""
 
 import importlib
 import inspect

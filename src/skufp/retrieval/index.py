@@ -39,14 +39,16 @@ def _faiss() -> Any:
 class SkuIndex:
     """An index whose ids are SKU numbers: row numbers of the SKU table it was built from.
 
-    ``index`` is a faiss IndexIDMap. Several vectors may carry one SKU's number; every answer names a SKU once.
+    ``index`` is a faiss IndexIDMap, or a plain index whose rows are the numbers. Several vectors may carry one SKU's
+    number; every answer names a SKU once.
     """
 
     index: Any
     skus: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.skus = len(np.unique(_faiss().vector_to_array(self.index.id_map)))
+        mapped = hasattr(self.index, "id_map")
+        self.skus = len(np.unique(_faiss().vector_to_array(self.index.id_map))) if mapped else self.index.ntotal
 
     @classmethod
     def build(
@@ -138,8 +140,13 @@ class SkuIndex:
 
     @classmethod
     def load(cls, folder: Path) -> "SkuIndex":
-        """Read `index.faiss`."""
-        return cls(_faiss().read_index(str(folder / FILE)))
+        """Read `index.faiss`; UserError if the file holds no index."""
+        return read_flat(folder / FILE)
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of queries."""
+        return int(self.index.d)
 
     @property
     def vectors_per_sku(self) -> float:
@@ -169,10 +176,10 @@ def write_flat(path: Path, vectors: np.ndarray) -> None:
     faiss.write_index(index, str(path))
 
 
-def read_flat(path: Path) -> Any:
-    """Read a faiss index that write_flat wrote; UserError if the file holds none."""
+def read_flat(path: Path) -> SkuIndex:
+    """Read a faiss index that write_flat, or any program, wrote; UserError if the file holds none."""
     try:
-        return _faiss().read_index(str(path))
+        return SkuIndex(_faiss().read_index(str(path)))
     except RuntimeError as error:
         raise UserError(f"{path} is no faiss index: {str(error).split(': ')[-1]}") from error
 

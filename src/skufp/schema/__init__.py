@@ -64,7 +64,8 @@ def register_schema() -> None:
     ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
     ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
     ``${data_label:root,manifest,name}``: the data's own name, from where it lies.
-    ``${filtered:needs,filter}``: the stages of a search, with stage=attributes where it filters.
+    ``${given:value}``: whether a setting is anything but empty.
+    ``${with_stage:needs,stage,wanted}``: the stages ``needs``, and ``stage`` too where ``wanted`` is not empty.
     """
     from hydra.core.config_store import ConfigStore
 
@@ -74,6 +75,7 @@ def register_schema() -> None:
         "vocabulary_lists", lambda name: str(config_folder() / "vocabulary" / f"{name}.lists.yml"), replace=True
     )
     OmegaConf.register_new_resolver("data_label", data_label, replace=True)
+    OmegaConf.register_new_resolver("given", bool, replace=True)
     OmegaConf.register_new_resolver(
-        "filtered", lambda needs, by: [*needs, *(["attributes"] if by else [])], replace=True
+        "with_stage", lambda needs, stage, wanted: [*needs, *([stage] if wanted else [])], replace=True
     )

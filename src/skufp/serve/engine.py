@@ -85,7 +85,7 @@ class SearchEngine:
         A bundle without an encoder answers the catalogue's own texts, whose vectors it has.
         """
         if not text.strip():
-            raise UserError('the text to search for is empty: --text "navy tee"')
+            raise UserError('the text to search for is empty: give a few words, as in "navy tee"')
         if "encoder" not in self.parts.names and "words" in self.parts.names:
             known = {same(own): row for row, own in enumerate(self.parts.words.rows["text"].to_pylist())}
             if same(text) in known:

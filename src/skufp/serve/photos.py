@@ -31,7 +31,7 @@ def open_photo(photo: Photo) -> Image.Image:
             return open_image(Path(photo))
     except UnreadableImageError as error:
         raise UserError(f"{error}. Give a photo (JPEG, PNG, WebP, …)") from error
-    raise UserError(f"image: a {type(photo).__name__} is no photo. Give a path, bytes, a Pillow image or an RGB array")
+    raise UserError(f"image: {type(photo).__name__} is no photo. Give a path, bytes, a Pillow image or an RGB array")
 
 
 def _of_array(pixels: np.ndarray) -> Image.Image:

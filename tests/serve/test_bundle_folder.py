@@ -1,0 +1,296 @@
+"""A bundle's folder: moved, read-only, damaged, mixed, too new, laid out over another."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import skufp
+from skufp.actions.quality import FEATURES
+from skufp.artifacts.folder import read_json, write_json
+from skufp.artifacts.part_list import FILE, PartList, list_part
+from skufp.errors import UserError
+from skufp.models.adapter import Adapter
+from skufp.models.policy import ActionPolicy
+from skufp.modules.encoder_folder import encoder_marks
+from skufp.serve.assembly import Sources, assemble
+from skufp.serve.copying import copy_bundle
+from skufp.serve.parts import KINDS, NEEDED, OF_ENCODER, MissingPartError
+from skufp.serve.query_policy import copy_policy
+
+HEAVY = ("torch", "hydra", "omegaconf", "pytorch_lightning", "transformers")
+
+
+def copied(whole: Path, to: Path) -> Path:
+    return Path(shutil.copytree(whole, to / "copy"))
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def relist(folder: Path, part: str) -> None:
+    """Make bundle.json agree with what lies in a part's folder."""
+    listed = PartList.read(folder)
+    listed.parts[part] = list_part(folder, part, KINDS[part].format, KINDS[part].version)
+    listed.write(folder)
+
+
+def test_every_file_is_listed_with_its_size_and_hash(whole: Path) -> None:
+    listed = json.loads((whole / FILE).read_text())
+    named = {name for part in listed["parts"].values() for name in part["files"]}
+    assert named | {FILE} == set(files_of(whole))
+    assert (listed["format"], listed["version"]) == ("skufp-bundle", 1)
+    assert {name: part["format"] for name, part in listed["parts"].items()} == {
+        name: KINDS[name].format for name in KINDS if name != "policy"
+    }
+    skufp.open(whole, verify=True)
+
+
+def test_a_damaged_file_is_named_with_its_part(whole: Path, tmp_path: Path) -> None:
+    """Each file in turn is cut by a byte, then taken away, then changed at equal size."""
+    folder = copied(whole, tmp_path)
+    for name in files_of(folder):
+        path, data = folder / name, (folder / name).read_bytes()
+        part = name.split("/")[0]
+        said = r"bundle\.json is damaged" if name == FILE else rf"part '{part}' is damaged: {name}"
+        path.write_bytes(data[: len(data) // 2] if name == FILE else data[:-1])
+        with pytest.raises(UserError, match=said):
+            skufp.open(folder)
+        path.unlink()
+        with pytest.raises(UserError, match="no bundle.json" if name == FILE else rf"{said} is missing"):
+            skufp.open(folder)
+        if name != FILE:
+            path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+            with pytest.raises(UserError, match=rf"{said} has another sha256"):
+                skufp.open(folder, verify=True)
+        path.write_bytes(data)
+    skufp.open(folder, verify=True)
+
+
+def test_rubbish_of_the_right_size_is_no_traceback(whole: Path, tmp_path: Path) -> None:
+    folder = copied(whole, tmp_path)
+    index = folder / "index" / "index.faiss"
+    index.write_bytes(b"x" * index.stat().st_size)
+    with pytest.raises(UserError, match=r"index\.faiss is no faiss index"):
+        skufp.open(folder).search(text="a")
+    other = folder / "encoder" / "skufp_encoder.json"
+    other.write_bytes(b"{" * other.stat().st_size)
+    with pytest.raises(UserError, match="marks of its encoder cannot be read"):
+        skufp.open(folder)
+
+
+@pytest.mark.parametrize("part", OF_ENCODER)
+def test_vectors_of_another_encoder_are_refused(make_sources: Any, whole: Path, tmp_path: Path, part: str) -> None:
+    assemble(make_sources(seed=1), tmp_path / "other")
+    folder = copied(whole, tmp_path)
+    shutil.rmtree(folder / part)
+    shutil.copytree(tmp_path / "other" / part, folder / part)
+    relist(folder, part)
+    with pytest.raises(UserError, match=rf"{part} was built with another encoder .* stage=bundle"):
+        skufp.open(folder)
+
+
+def test_another_preprocessing_is_refused_as_such(whole: Path, tmp_path: Path) -> None:
+    folder = copied(whole, tmp_path)
+    marks = read_json(folder / "encoder" / "skufp_encoder.json")
+    write_json(folder / "encoder" / "skufp_encoder.json", marks | {"preprocessing": "0123"})
+    relist(folder, "encoder")
+    with pytest.raises(UserError, match=r"another image preprocessing .*the query's is 0123"):
+        skufp.open(folder)
+
+
+def test_an_index_of_other_skus_is_refused(make_sources: Any, whole: Path, tmp_path: Path) -> None:
+    assemble(make_sources(gallery=("test",)), tmp_path / "other")
+    folder = copied(whole, tmp_path)
+    shutil.copyfile(tmp_path / "other" / "index" / "index.faiss", folder / "index" / "index.faiss")
+    relist(folder, "index")
+    with pytest.raises(UserError, match="index holds 6 SKUs and the table 12"):
+        skufp.open(folder).search(text="a")
+
+
+def test_an_index_of_another_encoder_is_not_assembled(make_sources: Any, sources: Sources, tmp_path: Path) -> None:
+    other = make_sources(seed=1)
+    mixed = Sources({**sources.stages, "retriever": other.stages["retriever"]}, sources.gallery)
+    with pytest.raises(UserError, match="another encoder"):
+        assemble(mixed, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": 2}, r"has format 2, .* up to 1\. Update it"),
+        ({"format": "zip"}, "the format is 'zip'"),
+        ({"parts": {}}, "the part 'index'"),
+        ({"parts": 3}, "is damaged"),
+    ],
+)
+def test_another_format_is_refused(whole: Path, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    folder = copied(whole, tmp_path)
+    write_json(folder / FILE, read_json(folder / FILE) | change)
+    with pytest.raises(UserError, match=said):
+        skufp.open(folder)
+
+
+def test_a_newer_part_is_refused_and_an_unknown_one_is_not(whole: Path, tmp_path: Path) -> None:
+    folder = copied(whole, tmp_path)
+    listed = read_json(folder / FILE)
+    listed["parts"]["confidence"] = {"format": "json", "version": 7, "files": {}}
+    write_json(folder / FILE, listed)
+    assert len(skufp.open(folder)) == 12
+    listed["parts"]["views"]["version"] = 2
+    write_json(folder / FILE, listed)
+    with pytest.raises(UserError, match=r"part 'views' has format parquet\+npy 2"):
+        skufp.open(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "index/../../secret", "..\\secret"])
+def test_a_file_outside_the_bundle_is_refused(whole: Path, tmp_path: Path, name: str) -> None:
+    folder = copied(whole, tmp_path)
+    listed = read_json(folder / FILE)
+    listed["parts"]["index"]["files"][name] = {"size": 1, "sha256": ""}
+    write_json(folder / FILE, listed)
+    with pytest.raises(UserError, match="a file outside the bundle"):
+        skufp.open(folder)
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such folder.*stage=bundle export_to=.*nowhere"):
+        skufp.open(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"no bundle\.json in this folder"):
+        skufp.open(tmp_path)
+
+
+def test_it_answers_read_only_elsewhere_without_hydra_or_lightning(
+    whole: Path, sources: Sources, tmp_path: Path
+) -> None:
+    """Another process, another folder, no write permission, and packages of the runs that cannot be imported."""
+    folder, elsewhere = copied(whole, tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    photo = sources.stages["prepare"] / "test-s6-1.png"
+    expected = skufp.open(whole).search(image=photo)
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {name: os.stat(folder / name).st_mtime_ns for name in files_of(folder)}
+    code = (
+        "import sys\n"
+        "for name in ('hydra', 'omegaconf', 'pytorch_lightning', 'lightning'): sys.modules[name] = None\n"
+        "import skufp\n"
+        "bundle = skufp.open(sys.argv[1], verify=True)\n"
+        "found = bundle.search(image=sys.argv[2], filter={'fit': 'loose'})\n"
+        "all = bundle.search(image=sys.argv[2])\n"
+        "bundle.parts.aggregator, bundle.parts.readers, bundle.parts.vocabulary, all[0].thumbnail\n"
+        "print([(r.sku, r.score) for r in all])\n"
+    )
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", code, str(folder), str(photo)]
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str([(result.sku, result.score) for result in expected])  # type: ignore[union-attr]
+    assert {name: os.stat(folder / name).st_mtime_ns for name in files_of(folder)} == before
+    assert files_of(elsewhere) == []
+
+
+def test_the_rooms_of_an_answer_import_nothing_heavy() -> None:
+    code = (
+        "import importlib, pkgutil, sys, skufp\n"
+        "rooms = ('serve', 'retrieval', 'artifacts', 'actions')\n"
+        "for room in rooms:\n"
+        "    package = importlib.import_module(f'skufp.{room}')\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        f"print(sorted(set({HEAVY}) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_no_file_names_a_place_of_the_runs(whole: Path, sources: Sources) -> None:
+    place = str(sources.stages["retriever"].parent).encode()
+    assert [name for name in files_of(whole) if place in (whole / name).read_bytes()] == []
+
+
+def test_a_copy_takes_the_place_of_an_older_bundle_and_of_nothing_else(whole: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "bundle"
+    copy_bundle(whole, target)
+    (target / "left over").write_text("from an older bundle")
+    copy_bundle(whole, target)
+    assert files_of(target) == files_of(whole)
+    assert [path.name for path in target.parent.iterdir()] == ["bundle"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("mine")
+    with pytest.raises(UserError, match="holds something else than a bundle"):
+        copy_bundle(whole, tmp_path / "photos")
+    assert files_of(tmp_path / "photos") == ["a.jpg"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="there is a file of this name"):
+        copy_bundle(whole, tmp_path / "file")
+
+
+def learnt(folder: Path, mark: str, specs: dict[str, Any]) -> None:
+    """A policy that always expects most of exposure, and an adapter that changes nothing."""
+    network = ActionPolicy(["identity", "exposure", "adapt"], FEATURES, 16, specs, mark, members=2)
+    network.price.copy_(torch.tensor([0.0, -0.5, 1.0]))
+    network.threshold.fill_(0.1)
+    folder.mkdir()
+    network.save(folder)
+    Adapter.unchanged(16).save(folder)
+
+
+SPECS = {
+    "identity": {"_target_": "skufp.actions.identity.Identity"},
+    "exposure": {"_target_": "skufp.actions.exposure.Exposure"},
+}
+
+
+def test_the_policy_of_the_bundle_acts(sources: Sources, tmp_path: Path) -> None:
+    learnt(tmp_path / "policy", encoder_marks(sources.encoder)["fingerprint"], SPECS)
+    stages = {**sources.stages, "policy": tmp_path / "policy", "actions": tmp_path / "policy"}
+    assemble(Sources(stages, sources.gallery), tmp_path / "bundle", ["thumbnails"])
+    shutil.rmtree(tmp_path / "policy")
+    dark = np.random.default_rng(0).integers(0, 90, (40, 30, 3)).astype(np.uint8)
+    found = skufp.open(tmp_path / "bundle").search(image=dark, top_k=1)
+    assert isinstance(found, skufp.serve.answer.Answer)
+    assert (found.action, found.predicted_gain) == ("exposure", pytest.approx(0.5))
+    assert np.asarray(found.edited).mean() > 1.2 * dark.mean()
+    again = skufp.open(tmp_path / "bundle")
+    again.engine.policy = None
+    (plain,) = again.answer([found.edited], [], 1)  # type: ignore[list-item]
+    assert plain.results == found.results
+
+
+def test_a_policy_of_another_encoder_is_refused_at_once(sources: Sources, tmp_path: Path) -> None:
+    learnt(tmp_path / "policy", "another mark", SPECS)
+    stages = {**sources.stages, "policy": tmp_path / "policy", "actions": tmp_path / "policy"}
+    assemble(Sources(stages, sources.gallery), tmp_path / "bundle", ["thumbnails"])
+    with pytest.raises(UserError, match=r"policy was built with another encoder \(another mark"):
+        skufp.open(tmp_path / "bundle")
+
+
+def test_the_files_that_actions_read_move_with_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "people.onnx").write_bytes(b"a network")
+    selfie = {"_target_": "skufp.actions.background.Background", "method": "selfie",
+              "weights": str(tmp_path / "people.onnx")}  # fmt: skip
+    learnt(tmp_path / "policy", "mark", {"identity": SPECS["identity"], "exposure": selfie})
+    copy_policy(tmp_path / "policy", tmp_path / "policy", tmp_path / "out")
+    (tmp_path / "people.onnx").unlink()
+    assert (tmp_path / "out" / "exposure-people.onnx").read_bytes() == b"a network"
+    assert read_json(tmp_path / "out" / "policy.json")["specs"]["exposure"]["weights"] == "exposure-people.onnx"
+    from skufp.serve.query_policy import LearntPolicy
+
+    with pytest.raises(UserError, match=r"out/exposure-people\.onnx"):  # found there, and no network
+        LearntPolicy(tmp_path / "out", Adapter.load(tmp_path / "out"), "mark")
+
+
+def test_what_cannot_be_done_without() -> None:
+    assert NEEDED == ("index", "skus")
+    assert str(MissingPartError("b", "views", "x")).endswith("Make it: x")

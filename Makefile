@@ -6,7 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 PIP_FLAGS := --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format versions clean
+.PHONY: help install demo test test-all lint format versions docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,5 +43,12 @@ format: install ## Let ruff rewrite the code
 versions: ## Record each stage's code beside its VERSION (SAME_RESULT=1: no result changes)
 	$(BIN)/python scripts/versions.py record $(if $(SAME_RESULT),--same-result)
 
+$(VENV)/.docs: $(VENV)/.installed pyproject.toml
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## Build the documentation into site/ (opens without a server; its search needs one)
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=scripts $(BIN)/mkdocs build --strict
+
 clean: ## Remove runs and caches (not .venv)
-	rm -rf runs cache outputs multirun dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf runs cache outputs multirun dist site build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

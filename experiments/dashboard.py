@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 from omegaconf import OmegaConf
 
 from skufp.callbacks.wandb_evaluation import EXAMPLES, RECALL_BY_BYTES, RECALL_BY_CUTOFF, figure_key, table_key
+from skufp.reports.teachers import BASES, WAYS
 from skufp.retrieval.comparison import BASELINE, CEILING, OURS
-from skufp.stages.evaluate_methods import LABELS
-from skufp.stages.teacher_report import BASES, WAYS
+from skufp.retrieval.evaluation.methods import LABELS
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "dashboard.json"

@@ -33,19 +33,26 @@ MACHINERY = {
     "src/skufp/artifacts/file_names.py": "finds the files that a key is made of",
     "src/skufp/artifacts/ledger.py": "hashes the files that a key is made of",
     "src/skufp/callbacks/wandb_evaluation.py": "logs an evaluation",
+    "src/skufp/composition.py": "composes and checks settings; they are in the key",
+    "src/skufp/compute/fit_processes.py": "starts processes; their number changes no result",
+    "src/skufp/compute/parts.py": "maps work over parts; how many workers share them changes no result",
+    "src/skufp/compute/progress.py": "progress bars and process counts",
     "src/skufp/config.py": "checks settings and builds what they name",
     "src/skufp/errors.py": "messages",
     "src/skufp/output.py": "prints",
     "src/skufp/outside.py": "makes keys of files",
     "src/skufp/pipeline.py": "plans and runs the stages",
+    "src/skufp/py.typed": "tells type checkers that the package has types",
+    "src/skufp/recipe.py": "runs stages from Python",
+    "src/skufp/reports/model_card.md.j2": "words of the model card",
+    "src/skufp/reports/model_card.py": "describes what was trained",
+    "src/skufp/reports/wandb_runs.py": "names of logged runs",
     "src/skufp/resolve.py": "decides settings; they are in the key",
     "src/skufp/serve/similar.py": "answers Python programs, no stage",
     "src/skufp/shipped.py": "finds conf/",
-    "src/skufp/stages/fit_process.py": "starts a process that takes part in a fit",
-    "src/skufp/stages/processes.py": "starts processes; their number changes no result",
-    "src/skufp/stages/progress.py": "progress bars and process counts",
-    "src/skufp/stages/wandb_group.py": "names of logged runs",
+    "src/skufp/stages/fit/process.py": "starts a process that takes part in a fit",
     "src/skufp/targets.py": "lists what may be built",
+    "src/skufp/version.py": "the package's version",
 }
 # Code that builds what a file of an earlier stage names: the settings that the file was written from.
 FROM_DISK = {
@@ -71,6 +78,7 @@ class StageCode:
         self._digests: dict[Path, str] = {}
         self._data: dict[Path, list[Path]] = {}
         self._files: dict[str, Path | None] = {}
+        self._moved = self._moved_names()
 
     def module_of(self, stage: str) -> str:
         """Return the module that the stage's YAML runs."""
@@ -173,7 +181,15 @@ class StageCode:
     def _targets(self, strings: Iterable[str]) -> Iterator[Place]:
         for text in strings:
             if _TARGET.fullmatch(text):
-                yield from self._imported([(text.rpartition(".")[0], text.rpartition(".")[2])])
+                module, _, name = self._moved.get(text, text).rpartition(".")
+                yield from self._imported([(module, name)])
+
+    def _moved_names(self) -> dict[str, str]:
+        """Return the table MOVED of the package: registered names, and where what they name stands now."""
+        for node in self._source(self.root / "src" / PACKAGE / "targets.py").tree.body:
+            if isinstance(node, ast.Assign) and is_name(node.targets[0], "MOVED"):
+                return dict(ast.literal_eval(node.value))
+        return {}
 
     def _data_beside(self, path: Path, names: set[str]) -> Iterator[Place]:
         for other in self._siblings(path.parent):

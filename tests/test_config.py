@@ -20,7 +20,7 @@ from skufp.errors import UserError
 from skufp.models.aggregators.attention import Attention
 from skufp.schema import Config, register_schema
 from skufp.schema.fingerprint import Loss, LossWeights, complete_loss
-from skufp.targets import BUILT, EXPORTS, stage_modules
+from skufp.targets import BUILT, EXPORTS, MOVED, name_of, place_of, stage_modules
 
 PHOTO = {"_target_": "skufp.data.augment.PhonePhoto", "cast": 0.5}
 
@@ -89,11 +89,35 @@ def test_what_may_be_built_is_what_the_shipped_configuration_builds() -> None:
 
 @pytest.mark.parametrize("name", sorted(BUILT | EXPORTS))
 def test_what_is_listed_is_there_and_defined_where_it_is_named(name: str) -> None:
-    module, _, attribute = name.rpartition(".")
+    module, _, attribute = place_of(name).rpartition(".")
     found = getattr(importlib.import_module(module), attribute)
     assert callable(found)
+    assert name_of(f"{module}.{attribute}") == name
     if name.startswith("skufp."):
         assert (found.__module__, found.__qualname__) == (module, attribute)
+
+
+def test_only_listed_names_have_moved_and_none_shadows_another() -> None:
+    assert set(MOVED) <= BUILT | EXPORTS
+    assert not set(MOVED.values()) & (BUILT | EXPORTS)
+    assert len(set(MOVED.values())) == len(MOVED)
+
+
+def test_a_class_that_moved_is_built_checked_and_saved_by_its_old_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Keys and saved folders hold the name: it stays, wherever the class goes."""
+    from skufp.models.siglip import tiny_siglip
+    from skufp.modules.encoder_folder import load_encoder, save_encoder
+
+    old = "skufp.models.gone.Encoder"
+    monkeypatch.setitem(MOVED, old, "skufp.models.siglip.SiglipEncoder")
+    monkeypatch.setattr("skufp.config.BUILT", BUILT | {old})
+    save_encoder(tiny_siglip(16, 8, 8, 1, 1, 0), tmp_path)
+    assert f'"{old}"' in (tmp_path / "skufp_encoder.json").read_text()
+    assert type(load_encoder(tmp_path)).__qualname__ == "SiglipEncoder"
+    with pytest.raises(UserError, match="has no setting 'x'"):
+        check_targets({"e": {"_target_": old, "x": 1}})
 
 
 @pytest.mark.parametrize(
@@ -101,7 +125,7 @@ def test_what_is_listed_is_there_and_defined_where_it_is_named(name: str) -> Non
     [
         ({"run": "os"}, r"stages\.x\.run 'os' is not allowed\. Allowed are skufp\.stages\.actions, "),
         ({"run": "skufp.stages.prepair"}, r"Did you mean 'skufp\.stages\.prepare'\?"),
-        ({"run": "skufp.stages.progress"}, "is not allowed"),
+        ({"run": "skufp.compute.progress"}, "is not allowed"),
         ({"run": "skufp.stages.fit", "export": "os.remove"}, r"stages\.x\.export 'os\.remove' is not allowed"),
     ],
 )

@@ -12,11 +12,11 @@ from rich.table import Table
 import skufp
 from skufp.__main__ import fail
 from skufp.artifacts.folder import write_json
+from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError
 from skufp.output import PlainConsole, styled, warn
 from skufp.pipeline import Planned, print_plan
 from skufp.stages import search
-from skufp.stages.progress import ProgressBar
 
 SOURCE = Path(skufp.__file__).parent
 NASTY = ["[red]", "[/]", r"C:\dir\[x]", "data.splits=[train,validation]", "a:cat:b", "[bold]x[/bold]", "end\\", r"\[y]",

@@ -64,7 +64,7 @@ def test_towers_go_by_the_accelerator_wherever_they_are_read(gpus: Any, wanted: 
     gpus(1)
     for trainer, towers in zip(("cpu", "auto"), expected, strict=True):
         cfg = resolved(_composed("model=siglip", f"model.training.towers={wanted}", f"trainer={trainer}"))
-        assert cfg.model.encoder.towers == cfg.stages.retriever.module.training.towers == towers
+        assert cfg.model.training.towers == cfg.stages.retriever.module.training.towers == towers
 
 
 def test_keys_are_of_what_is_computed(gpus: Any) -> None:

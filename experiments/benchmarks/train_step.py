@@ -1,4 +1,4 @@
-"""How much keeping freed memory in the process saves on a CPU training step (stages/device.py).
+"""How much keeping freed memory in the process saves on a CPU training step (compute/device.py).
 
 python experiments/benchmarks/train_step.py   runs both settings in fresh processes, alternating, and prints medians.
 """
@@ -19,8 +19,8 @@ def measure(keep: bool) -> None:
 
     import torch
 
+    from skufp.compute.device import keep_freed_memory
     from skufp.models.lite import LiteEncoder
-    from skufp.stages.device import keep_freed_memory
 
     if keep:
         keep_freed_memory()

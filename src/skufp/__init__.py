@@ -3,7 +3,10 @@
 import os
 from typing import TYPE_CHECKING
 
+from skufp.version import __version__ as __version__
+
 if TYPE_CHECKING:
+    from skufp.recipe import run as run
     from skufp.serve.bundle import open_bundle as open  # noqa: F401
     from skufp.serve.similar import search_similar as search_similar
 
@@ -11,8 +14,6 @@ if TYPE_CHECKING:
 # this has to be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> object:
         from skufp.serve.similar import search_similar
 
         return search_similar
+    if name == "run":
+        from skufp.recipe import run
+
+        return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from skufp import factory
 from skufp.errors import UserError, nearest
-from skufp.targets import BUILT, EXPORTS, refuse_other, stage_modules
+from skufp.targets import BUILT, EXPORTS, place_of, refuse_other, stage_modules
 
 
 def plain(node: Any) -> Any:
@@ -67,8 +67,8 @@ def check_stages(stages: Mapping[str, Any]) -> None:
 
 
 def _signature_from_source(target: str) -> set[str] | None:
-    """As _accepted, read from the source text of one of our modules; None when it cannot be told."""
-    module, _, name = target.rpartition(".")
+    """As factory.accepted_by, read from the source text of one of our modules; None when it cannot be told."""
+    module, _, name = place_of(target).rpartition(".")
     if not target.startswith("skufp."):
         return None
     spec = importlib.util.find_spec(module)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skufp.errors import UserError, nearest
-from skufp.targets import BUILT, refuse_other
+from skufp.targets import BUILT, place_of, refuse_other
 
 
 def build(spec: Mapping[str, Any], **extra: Any) -> Any:
@@ -27,8 +27,8 @@ def build(spec: Mapping[str, Any], **extra: Any) -> Any:
 
 
 def named(name: str) -> Any:
-    """Import the class or function ``name``, a module's name with a dot and its own."""
-    module, _, attribute = name.rpartition(".")
+    """Import the class or function that settings and saved folders call ``name``: a module's name, a dot, its own."""
+    module, _, attribute = place_of(name).rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
 

@@ -15,15 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from skufp import __version__
 from skufp.artifacts.folder import Manifest, building, find_folder, work_folder
 from skufp.artifacts.records import safe_name
+from skufp.compute.fit_processes import follow, launched
 from skufp.config import plain
 from skufp.errors import UserError, nearest
 from skufp.output import styled
 from skufp.outside import Outside
-from skufp.stages.fit_process import take_part
-from skufp.stages.processes import follow, launched
+from skufp.stages.fit.process import take_part
+from skufp.version import __version__
 
 # Settings of a stage's own YAML that say how the graph is wired rather than what is computed.
 WIRING = ("run", "needs", "uses", "outside", "label", "resume")

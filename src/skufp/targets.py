@@ -65,12 +65,30 @@ EXPORTS = frozenset({
     "skufp.stages.exports.save_fingerprints",
     "skufp.stages.exports.save_policy",
 })  # fmt: skip
+# Names that settings, keys and saved folders hold, of what has moved since: where it is now. A name never changes.
+MOVED = {
+    "skufp.stages.exports.save_encoder": "skufp.stages.fit.exports.save_encoder",
+    "skufp.stages.exports.save_fingerprints": "skufp.stages.fit.exports.save_fingerprints",
+    "skufp.stages.exports.save_policy": "skufp.stages.fit.exports.save_policy",
+}
+
+
+def place_of(name: str) -> str:
+    """Return where what is called ``name`` in settings and saved folders stands in the package."""
+    return MOVED.get(name, name)
+
+
+def name_of(place: str) -> str:
+    """Return the name that settings and saved folders hold of what stands at ``place``: the opposite of place_of."""
+    return next((name for name, now in MOVED.items() if now == place), place)
 
 
 def stage_modules() -> frozenset[str]:
-    """Return the modules that `run` may name: those of skufp/stages/ that have a run() and a VERSION."""
-    files = (Path(__file__).parent / "stages").glob("*.py")
-    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    """Return the modules that `run` may name: files and folders of skufp/stages/ that have a run() and a VERSION."""
+    folder = Path(__file__).parent / "stages"
+    files = {path.stem: path for path in folder.glob("*.py")}
+    files |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     parts = (r"^def run\(", r"^VERSION\b")
     return frozenset(f"skufp.stages.{n}" for n, t in texts.items() if all(re.search(p, t, re.M) for p in parts))
 

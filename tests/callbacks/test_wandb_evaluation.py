@@ -202,3 +202,12 @@ def test_a_sheet_frames_the_right_answer():
     assert red > 200 > 60 > max(green, blue)
     assert decode(uri("red", 400, 200)).size == (400, 200)
     assert sheet(example(2, 1) | {"query": uri("red", 400, 200)}).size == page.size  # larger pictures are shrunk
+
+
+def test_files_are_where_the_caller_stands(tmp_path, metrics, monkeypatch):
+    """Wandb writes from a process of its own, which stands where the first run of this process began."""
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        log(Path("logged"), metrics, [])
+        assert list((tmp_path / place / "logged" / "wandb").glob("offline-run-*/*.wandb"))

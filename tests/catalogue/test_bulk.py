@@ -6,7 +6,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import skufp
-from skufp.catalogue.bulk import Bulk, Item, in_order, reason_of
+from skufp.catalogue.bulk import Bulk, Item, reason_of
 from skufp.catalogue.described import Described
 from skufp.catalogue.facts import Facts
 from skufp.catalogue.journal import ContentCache, ProductJournal
@@ -139,46 +138,6 @@ def _describe(item: Item) -> Described:
 def _bulk(folder: Path, describe: Callable[[Item], Described], **settings: int) -> Bulk:
     journal = ProductJournal(folder / "products.jsonl")
     return Bulk(describe, journal, ContentCache(folder / "cache"), {}, "encoder", **settings)
-
-
-def test_results_are_in_order_whatever_finishes_first() -> None:
-    held = threading.Event()
-
-    def work(number: int) -> int:
-        if number == 0:
-            assert held.wait(10)  # the first ends only after the third has
-        if number == 2:
-            held.set()
-        return number * number
-
-    assert list(in_order(work, range(6), concurrency=3, look_ahead=4)) == [0, 1, 4, 9, 16, 25]
-
-
-@pytest.mark.parametrize(("concurrency", "look_ahead"), [(1, 1), (3, 5)])
-def test_concurrency_and_look_ahead_are_bounded(concurrency: int, look_ahead: int) -> None:
-    lock, running, most, begun = threading.Lock(), 0, 0, 0
-
-    def work(number: int) -> int:
-        nonlocal running, most, begun
-        with lock:
-            running, begun, most = running + 1, begun + 1, max(most, running + 1)
-        time.sleep(0.002)
-        with lock:
-            running -= 1
-        return number
-
-    for fetched, number in enumerate(in_order(work, range(20), concurrency, look_ahead), 1):
-        assert number == fetched - 1
-        assert begun <= fetched - 1 + look_ahead
-    assert most <= concurrency
-
-
-def test_what_has_not_begun_is_cancelled_when_the_consumer_stops() -> None:
-    begun: list[int] = []
-    results = in_order(lambda number: begun.append(number), range(100), concurrency=1, look_ahead=10)
-    next(results)
-    results.close()
-    assert len(begun) <= 10
 
 
 def test_one_bad_product_is_a_row_with_its_reason(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from skufp.catalogue.attribute_files import load_vocabulary
 from skufp.catalogue.vocabulary import Vocabulary, ensemble
 from skufp.data.deepfashion2 import CATEGORIES
 from skufp.errors import UserError
 from skufp.schema import register_schema
-from skufp.stages.attributes_files import load_vocabulary
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL: dict[str, Any] = {

@@ -219,7 +219,9 @@ def test_every_line_of_an_exported_folder_is_accounted_for(tmp_path: Path, seed:
             file.write("\n \n".join(more).encode("utf-8", "surrogatepass"))
         lines[name] = len(records) + extra
     asked = _asked(draw)
-    reading = read_source(Prepared(str(tmp_path)), asked)
+    source = Prepared(str(tmp_path))
+    assert set(source.files(list(ALL))) >= {f"{name}_image_text.jsonl" for name in lines if name != "other"}
+    reading = read_source(source, asked)
     assert reading.rows == sum(lines.values()) == len(reading.records) + left_out(reading.skipped)
     views = [(r.split, r.domain, r.sku_id, r.view_id) for r in reading.records]
     assert len(set(views)) == len(views)  # each has a crop of its own

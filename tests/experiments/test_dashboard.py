@@ -18,7 +18,7 @@ import pytest
 from skufp.callbacks.retrieval import FaissRetrieval
 from skufp.callbacks.wandb_evaluation import EXAMPLES, curves, figures, rows, table_key
 from skufp.retrieval.comparison import Method, compare
-from skufp.stages.evaluate_methods import LABELS
+from skufp.retrieval.evaluation.methods import LABELS
 
 pytest.importorskip("wandb_workspaces", reason="pip install 'skufp[dashboard]'")
 
@@ -128,8 +128,8 @@ def test_charts_tables_and_pictures_are_logged_by_an_evaluation(dashboard):
 
 def test_lines_are_what_the_retrieval_callback_logs(dashboard):
     callback = FaissRetrieval()
-    callback.views = {"b": EYE[1:3]}  # a SKU with two views, so that there is a best one to agree with
-    logged = {f"val/{key}" for key in callback._measure(EYE, EYE[1:2], np.array([1]), ["a", "b", "c", "d"], {})}
+    views = {"b": EYE[1:3]}  # a SKU with two views, so that there is a best one to agree with
+    logged = {f"val/{key}" for key in callback._measure(EYE, EYE[1:2], np.array([1]), ["a", "b", "c", "d"], views)}
     lines = of_type(dashboard.definition(), "Run History Line Plot")
     keys = {key for config in lines for key in config["metrics"]}
     assert keys == keys & logged

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from skufp.artifacts.folder import Manifest, write_json
+from skufp.reports.teachers import Choice, summary
 from skufp.retrieval.comparison import Method, by_stratum, compare, view_count_stratum
 from skufp.retrieval.teacher import PairScores
-from skufp.stages.teacher_report import Choice, summary
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 MODULES = ("collect", "figures", "tables", "generated_views", "views_table", "query_policy", "policy_table", "report")

@@ -1,6 +1,7 @@
 """The whole chain through the real command line, on a small generated catalogue."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from skufp.stages.evaluate_methods import LABELS
+from skufp.retrieval.evaluation.methods import LABELS
 
 STAGES = ("prepare", "retriever", "embed", "teacher", "fingerprint", "plain_attention", "index", "evaluate")
 
@@ -22,6 +23,25 @@ def test_plan_is_printed_first_and_commands_last(chain):
     assert all(any(line.startswith(stage) for line in lines[:20]) for stage in STAGES)
     assert "--image" in lines[-2]
     assert "--text" in lines[-1]
+
+
+def test_the_commands_printed_last_find_their_product(chain, read, command):
+    """Pasted as they are, with the right SKU where the run says that it ranks: a dev query's, at best the first."""
+    rank = read(chain.folders["evaluate"] / "metrics.json")["try_next"]["rank"]
+    for kind, line in zip(("image", "text"), chain.output.splitlines()[-2:], strict=True):
+        words = shlex.split(line)
+        assert words[:3] == ["python", "-m", "skufp"]
+        result = command(chain.folder, *words[3:], *chain.settings)
+        assert result.code == 0, result.err
+        newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+        (answer,) = read(newest / "results.json")
+        table = pq.read_table(chain.folders["embed"] / "rows.parquet", filters=[("split", "==", "dev")]).to_pylist()
+        asked = {
+            r["sku_id"] for r in table if r["image_path"] in answer.get("image", "") or r["text"] == answer.get("text")
+        }
+        hits = [hit["sku_id"] for hit in answer["hits"]]
+        assert rank[kind] <= 5
+        assert hits[rank[kind] - 1] in asked
 
 
 def test_every_stage_left_a_manifest(chain, read):

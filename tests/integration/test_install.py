@@ -20,7 +20,8 @@ def test_a_wheel_finds_its_own_configuration(tmp_path):
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(site)
     assert (site / "skufp" / "conf" / "config.yaml").is_file()
-    assert (site / "skufp" / "stages" / "evaluate_report.html.j2").is_file()
+    for name in ("py.typed", "reports/evaluation/page.html.j2", "reports/model_card.md.j2"):
+        assert (site / "skufp" / name).is_file()
     result = subprocess.run(
         [sys.executable, "-P", "-m", "skufp", "--cfg", "job"], cwd=tmp_path, capture_output=True, text=True,
         env={"PYTHONPATH": str(site), "PATH": ""},
@@ -34,6 +35,9 @@ def test_help_lists_stages_and_choices(skufp, tmp_path):
     assert result.returncode == 0
     for word in ("prepare", "fingerprint", "siglip_tiny", "ablation"):
         assert word in result.stdout
+    paragraph = result.stdout.partition("Stages: ")[2].partition("\n\n")[0]
+    stages = {path.stem for path in (REPOSITORY / "conf" / "stages").glob("*.yaml")}
+    assert {name.strip() for name in paragraph.split(",")} == stages
 
 
 def test_settings_print_without_running(skufp, tmp_path):

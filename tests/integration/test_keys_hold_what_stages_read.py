@@ -104,27 +104,28 @@ def targets(cfg: DictConfig, text: str) -> set[str]:
     new = set(re.findall(r"\$\{([\w.]+)\}", text))
     while new:
         found |= new
-        nodes = [OmegaConf.select(cfg, name) for name in new]
-        nodes += [cfg._get_root()._select_impl(name, False, False)[2] for name in new]
-        text = " ".join(
-            OmegaConf.to_yaml(n) if OmegaConf.is_config(n) else str(getattr(n, "_value", lambda n=n: n)())
-            for n in nodes
-            if n is not None
-        )
+        text = " ".join(raw(cfg, name) for name in new)
         new = set(re.findall(r"\$\{([\w.]+)\}", text)) - found
     return found
 
 
+def raw(cfg: DictConfig, name: str) -> str:
+    """Return the setting ``name`` as it was written, with its ${…}."""
+    parent, _, key = name.rpartition(".")
+    group = OmegaConf.select(cfg, parent) if parent else cfg
+    node = None if group is None else group._get_node(key, validate_access=False)
+    return OmegaConf.to_yaml(node) if isinstance(node, DictConfig | ListConfig) else str(node and node._value())
+
+
 def in_keys(step: Planned, steps: list[Planned], cfg: DictConfig) -> set[str]:
-    """Return the settings in the key of ``step`` or of a stage that it stands on; its label is part of its folder."""
+    """Return the settings in the key of ``step`` or of one that it stands on, and those in its folder's name."""
     found: set[str] = set()
     for name in {step.name, *upstream(step, steps)}:
         spec = cfg.stages[name]
         uses = [*spec.uses, *pipeline.also_uses(pipeline.stage_module(cfg, name), cfg, spec), *spec.get("outside", [])]
-        raw = OmegaConf.to_yaml(spec) + " ".join(
-            OmegaConf.to_yaml(node) for key in uses if OmegaConf.is_config(node := OmegaConf.select(cfg, key))
-        )
-        found |= {*uses, f"stages.{name}", *targets(cfg, raw)}
+        own = [key for key in spec if key != "label" or name == step.name]
+        text = " ".join(raw(cfg, key) for key in [*(f"stages.{name}.{key}" for key in own), *uses])
+        found |= {*uses, f"stages.{name}", *targets(cfg, text)}
     return found | {"stage"}
 
 

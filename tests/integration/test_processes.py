@@ -104,11 +104,17 @@ def wait_for(pattern: str, folder: Path, process: subprocess.Popen) -> Path:
     return found[0]
 
 
+def other_process(folder: Path, process: subprocess.Popen) -> int:
+    """The second process of a fit, once it was started."""
+    wait_for("runs/retriever/.*/processes/process-1.log", folder, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if b"fit_process" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_with_other_numbers_of_processes_and_workers(tmp_path, chain, beside, only) -> None:
     """And one whose newest checkpoint was cut short goes on from the one before."""
     settings = [*chain.settings, "stage=retriever", "model.training.steps=24", "trainer.checks=12"]
-    folders = {}
     for name in ("whole", "part"):
         (tmp_path / name).mkdir()
         beside(tmp_path / name, "prepare")
@@ -132,18 +138,11 @@ def test_a_process_that_fails_ends_the_run_and_says_why(tmp_path, chain, beside)
     beside(tmp_path, "prepare")
     settings = [*chain.settings, "stage=retriever", "model.training.steps=500", "trainer.devices=2"]
     with start(tmp_path, *settings) as process:
-        wait_for("runs/retriever/.*/processes/process-1.log", tmp_path, process)
-        own = f"/proc/{process.pid}/task/{process.pid}/children"
-        other = next(int(pid) for pid in Path(own).read_text().split() if is_fit_process(pid))
-        os.kill(other, signal.SIGTERM)
+        os.kill(other_process(tmp_path, process), signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "process 1 of the fit failed" in err
     assert not list(tmp_path.glob("runs/retriever/*/manifest.json"))
-
-
-def is_fit_process(pid: str) -> bool:
-    return b"fit_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @pytest.mark.slow
@@ -151,9 +150,7 @@ def test_other_processes_end_when_the_first_is_killed(tmp_path, chain, beside) -
     beside(tmp_path, "prepare")
     settings = [*chain.settings, "stage=retriever", "model.training.steps=500", "trainer.devices=2"]
     with start(tmp_path, *settings) as process:
-        wait_for("runs/retriever/.*/processes/process-1.log", tmp_path, process)
-        own = f"/proc/{process.pid}/task/{process.pid}/children"
-        other = next(pid for pid in Path(own).read_text().split() if is_fit_process(pid))
+        other = other_process(tmp_path, process)
         process.kill()
     deadline = time.monotonic() + 30
     while Path(f"/proc/{other}").exists() and "Z" not in Path(f"/proc/{other}/stat").read_text().split()[2]:

@@ -74,7 +74,7 @@ def test_the_record_is_that_of_the_code(scripts: SimpleNamespace) -> None:
         ("src/skufp/models/losses/sigmoid.py", "logsigmoid", "sigmoid", ENCODERS),
         ("src/skufp/catalogue/prompts/en/title.md", "title", "headline", {"describe"}),
         ("src/skufp/catalogue/phrases/en.toml", '"plain"', '"bare"', {"describe"}),
-        ("src/skufp/stages/cluster_page.html.j2", "<html", '<html dir="ltr"', {"cluster"}),
+        ("src/skufp/reports/clusters.html.j2", "<html", '<html dir="ltr"', {"cluster"}),
         ("conf/vocabulary/enhanced.lists.yml", "paisley", "boteh", {"attributes", "describe"}),
         ("src/skufp/data/image_datamodule.py", "self.batches(8)", "self.batches(9)", ENCODERS),
         ("src/skufp/data/sku_datamodule.py", "BUFFER = 4096", "BUFFER = 4095", FINGERPRINTS),

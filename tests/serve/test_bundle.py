@@ -1,7 +1,6 @@
 """skufp.open over a small catalogue, against scores computed one by one."""
 
 import io
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -250,17 +249,3 @@ def test_search_similar_reads_a_bundle_too(whole: Path, sources: Sources) -> Non
     expected = one(skufp.open(whole).search(image=crop(sources, 2), top_k=3))
     assert [hit["filename"] for hit in found] == [f"photos/{r.split}-{r.sku_id}.jpg" for r in expected]
     assert [hit["score"] for hit in found] == [result.score for result in expected]
-
-
-def test_a_folder_laid_out_by_an_older_version_still_opens(tmp_path: Path) -> None:
-    """Written by the code at 3de7a07, with the scores that it gave."""
-    folder = shutil.copytree(Path(__file__).parents[1] / "fixtures" / "similar_3de7a07", tmp_path / "similar")
-    photo = Image.fromarray(np.random.default_rng(7).integers(0, 255, (24, 20, 3), np.uint8))
-    told = [("shirts/1.jpg", -0.048840), ("z.webp", -0.073032), ("裙子.png", -0.099514), ("a b.jpg", -0.626006)]
-    found = search_similar(photo, folder, 4)
-    assert [(hit["filename"], pytest.approx(hit["score"], abs=1e-5)) for hit in found] == told
-    bundle = skufp.open(folder)
-    assert [result.sku for result in one(bundle.search(image=photo, top_k=4))] == [name for name, _ in told]
-    assert set(bundle.capabilities) == {"encoder", "index", "skus"}
-    with pytest.raises(MissingPartError, match="the part 'views'"):
-        _ = one(bundle.search(image=photo))[0].thumbnail

@@ -34,7 +34,9 @@ from skufp.models.adapter import Adapter
 from skufp.models.siglip import tiny_siglip
 from skufp.modules.encoder_folder import encoder_marks, load_encoder, save_encoder
 from skufp.schema import register_schema
-from skufp.stages import actions, actions_galleries, actions_photos
+from skufp.stages import actions
+from skufp.stages.actions import fold_galleries as actions_galleries
+from skufp.stages.actions import photos as actions_photos
 
 DIM = 32
 SKUS = {"train": 14, "dev": 3, "validation": 5}

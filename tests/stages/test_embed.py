@@ -23,7 +23,7 @@ from skufp.data.view_shards import shard_name, write_view_index, write_view_shar
 from skufp.errors import UserError
 from skufp.modules.encoder_folder import load_encoder, save_encoder
 from skufp.stages import embed
-from skufp.stages.exports import save_fingerprints
+from skufp.stages.fit.exports import save_fingerprints
 
 VIEWS = {("train", 1): 1, ("train", 2): 2, ("train", 3): 4, ("dev", 1): 1}  # split and pair -> real views
 

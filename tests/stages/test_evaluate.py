@@ -16,9 +16,9 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.output import PlainConsole
+from skufp.reports.evaluation.table import SAME
+from skufp.retrieval.evaluation.methods import LABELS, fingerprints_of
 from skufp.stages import evaluate
-from skufp.stages.evaluate_methods import LABELS, fingerprints_of
-from skufp.stages.evaluate_table import SAME
 
 
 @pytest.fixture(scope="module")
@@ -213,11 +213,11 @@ def test_what_to_try_next_can_be_pasted(
 
 
 def test_without_plain_attention_its_row_is_missing(world: SimpleNamespace) -> None:
-    from skufp.stages.evaluate_methods import keep_skus
+    from skufp.retrieval.evaluation.methods import keep_skus
 
     inputs = {name: path for name, path in world.inputs.items() if name != "plain_attention"}
     gallery = evaluate.load_gallery(world.cfg, inputs, VectorTable.load(inputs["embed"]))
-    names = {r.name for r in keep_skus(world.cfg, inputs, gallery)}
+    names = {r.name for r in keep_skus(gallery, 1, 2, 3, inputs.get("plain_attention"))}
     assert names == set(LABELS) - {"attention_no_distill", "best_view_semi_oracle", "best_view_oracle", "fingerprint"}
 
 
@@ -242,14 +242,14 @@ def test_a_split_without_queries_is_refused(world: SimpleNamespace) -> None:
 
 
 def test_an_index_of_all_views_answers_as_multi_vector(world: SimpleNamespace) -> None:
+    from skufp.retrieval.evaluation.methods import keep_skus, rank_all, search_times
     from skufp.retrieval.index import SkuIndex
-    from skufp.stages.evaluate_methods import keep_skus, rank_all, search_times
 
     table = VectorTable.load(world.inputs["embed"])
     gallery = evaluate.load_gallery(world.cfg, world.inputs, table)
     gallery.index = SkuIndex.build(gallery.views.vectors, sku_of_vector=gallery.groups.of_row)
     queries, target = evaluate.load_queries(world.cfg, table, gallery)
-    kept = keep_skus(world.cfg, world.inputs, gallery)
+    kept = keep_skus(gallery, 1, 2, 3, world.inputs["plain_attention"])
     times = search_times(gallery, kept, queries.vectors)
     methods = {m.name: m for m in rank_all(gallery, kept, times, queries.vectors, target)}
     assert methods["fingerprint"].ranks.tolist() == methods["multi_vector"].ranks.tolist()

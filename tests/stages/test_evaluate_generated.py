@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 
 from skufp.artifacts.vectors import VectorTable
+from skufp.reports.evaluation.table import gain_lines
+from skufp.retrieval.evaluation.methods import LABELS, ONLY_REAL
 from skufp.retrieval.representations import mean_of_views
 from skufp.stages import evaluate
-from skufp.stages.evaluate_methods import LABELS, ONLY_REAL
-from skufp.stages.evaluate_table import gain_lines
 
 ADDED = {"a_1": 3, "b_1": 1, "c_2": 2, "d_1": 1}  # SKUs with 1, 2, 4 and 2 real views; nobody asks for d_1
 STRATUM = {"a_1": "1", "a_2": "2-3", "b_1": "2-3", "c_1": "4+", "c_2": "4+", "e_1": "4+"}

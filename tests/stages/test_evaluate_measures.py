@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from skufp.artifacts.vectors import VectorTable
-from skufp.stages import evaluate, evaluate_measures
-from skufp.stages.evaluate_measures import has_sibling, item_level
-from skufp.stages.evaluate_methods import Gallery, one_thread
+from skufp.retrieval.evaluation.methods import Gallery, one_thread
+from skufp.stages import evaluate
+from skufp.stages.evaluate import measures as evaluate_measures
+from skufp.stages.evaluate.measures import has_sibling, item_level
 
 
 @pytest.fixture(scope="module")

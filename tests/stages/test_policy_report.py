@@ -26,7 +26,7 @@ from skufp.models.policy import ActionPolicy
 from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks
 from skufp.serve.assembly import Sources, assemble
 from skufp.stages import policy_report
-from skufp.stages.policy_report_latency import siglip_base
+from skufp.stages.policy_report.latency import siglip_base
 
 DIM = 32
 SPECS = {

@@ -14,9 +14,9 @@ from rich.console import Console
 from skufp.artifacts.teachers import read_query_folds, read_teachers
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
+from skufp.reports.teachers import Choice, summary
 from skufp.retrieval.teacher import PairScores
 from skufp.stages import teacher
-from skufp.stages.teacher_report import Choice, summary
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "stages" / "teacher.yaml"
 Rows = list[dict[str, Any]]

@@ -25,7 +25,9 @@ from skufp.errors import UserError
 from skufp.models.siglip import tiny_siglip
 from skufp.modules.encoder_folder import save_encoder
 from skufp.schema import register_schema
-from skufp.stages import views, views_basis, views_results
+from skufp.stages import views
+from skufp.stages.views import basis as views_basis
+from skufp.stages.views import results as views_results
 
 SIZE = 16
 # Split -> pair -> views of each style.

@@ -11,10 +11,11 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
+
+from skufp.compute.parts import LocalThreads
 
 MISSING, UNREADABLE = "missing", "unreadable"  # in place of a hash
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use: FAT's two seconds
@@ -58,8 +59,8 @@ class Ledger:
         sizes = sum(int(states[path].split()[0]) for path in paths)
         self.announce(len(paths), sizes)
         began = self.now()
-        with ThreadPoolExecutor(THREADS) as pool:  # hashing and reading let other threads run
-            values = [value for part in pool.map(_hash_all, _portions(paths, PORTION)) for value in part]
+        threads = LocalThreads(THREADS, ahead=2 * THREADS)  # hashing and reading let other threads run
+        values = [value for part in threads.map(_hash_all, _portions(paths, PORTION)) for value in part]
         self.files_hashed += len(paths)
         self.bytes_hashed += sizes
         self._remember([

@@ -27,7 +27,7 @@ class SampleGrid(pl.Callback):
         self.sampler = Sampler(steps, guidance, temperature=temperature)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, write and log the grid, while the averaged weights (stages/fit.py, ema) are still in place."""
+        """Draw, write and log the grid, while the averaged weights (stages/fit, ema) are still in place."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         module: Any = pl_module

@@ -60,8 +60,8 @@ def log_evaluation(
     try:
         # create_new: whatever run a training stage of this process has open stays out of it.
         with wandb.init(
-            project=project, entity=entity, group=group, name=name, id=run_id, config=dict(config), dir=str(folder),
-            job_type="evaluate", mode="offline" if offline else "online", resume="allow", reinit="create_new",
+            project=project, entity=entity, group=group, name=name, id=run_id, config=dict(config), job_type="evaluate",
+            dir=str(folder.resolve()), mode="offline" if offline else "online", resume="allow", reinit="create_new",
             settings=wandb.Settings(silent=True, console="off"),
         ) as run:  # fmt: skip
             run.log(figures(metrics) | _tables(metrics) | curves(metrics) | _pictures(examples))

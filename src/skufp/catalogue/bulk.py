@@ -6,21 +6,18 @@ where it was and ends with the same bytes. The shape (reader, mapper, writer) is
 """
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from skufp.catalogue.described import Described
 from skufp.catalogue.journal import ContentCache, ProductJournal, content_key
+from skufp.compute.parts import LocalThreads
 from skufp.errors import UserError
 
-T = TypeVar("T")
-R = TypeVar("R")
 JOURNAL, CACHE, DESCRIBED, FAILED = "journal", "cache", "described", "failed"  # where a product of a run comes from
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -32,23 +29,6 @@ class Item:
     sku_id: str
     photos: Sequence[Path]
     inputs: Mapping[str, Any] = field(default_factory=dict)
-
-
-def in_order(work: Callable[[T], R], items: Sequence[T], concurrency: int, look_ahead: int) -> Generator[R, None, None]:
-    """Yield ``work(item)`` for each item in order, ``concurrency`` at once and ``look_ahead`` at most unfetched.
-
-    When the consumer stops, or Ctrl-C comes, what has not begun is cancelled; what has begun is not waited for.
-    """
-    waiting: deque[Future[R]] = deque()
-    rest = iter(items)
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="describe")
-    try:
-        waiting.extend(pool.submit(work, item) for item in islice(rest, look_ahead))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def reason_of(error: Exception) -> str:
@@ -97,7 +77,8 @@ class Bulk:
         self.tally, self.products = Counter(), []
         pending: list[tuple[str, Described]] = []
         try:
-            with closing(in_order(self._one, items, self.concurrency, self.look_ahead)) as results:
+            threads = LocalThreads(self.concurrency, self.look_ahead, waits=False, name="describe")
+            with closing(threads.map(self._one, items)) as results:
                 for origin, key, product in results:
                     self.tally[origin] += 1
                     self.products.append(product)

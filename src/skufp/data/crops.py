@@ -1,9 +1,8 @@
 """Multi-process cropping, masks included, that decodes each image once and survives a kill."""
 
-import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -14,11 +13,13 @@ from PIL import Image
 
 from skufp.artifacts.folder import Journal
 from skufp.artifacts.records import CropRecord, Skipped, safe_name
+from skufp.compute.parts import LocalProcesses
 from skufp.data.decode import UnreadableImageError, open_image
 from skufp.data.masks import crop_mask, draw_mask
 
 QUALITY = 95
-BATCH = 64
+BATCH = 64  # images a worker that are journalled at once
+CHUNK = 8  # images that are sent to a worker at once
 JOURNAL = "crops.journal.jsonl"
 CLAMPED = "box sticks out: clamped to the image"
 NO_POLYGON = "segmentation unusable: no mask"
@@ -87,12 +88,10 @@ def cut_all(
     done = {row["image"] for row in journal.rows}
     advance(len(done))
     work = partial(cut, out=out, margin=margin, max_side=max_side)
-    rest = iter([t for t in tasks if t.name not in done])
-    with _pool(workers) as run:
-        while batch := list(islice(rest, BATCH * max(1, workers))):
-            rows = [
-                {"image": task.name, "failed": failed} for task, failed in zip(batch, run(work, batch), strict=True)
-            ]
+    todo = [t for t in tasks if t.name not in done]
+    with closing(LocalProcesses(workers, chunk=CHUNK).map(work, todo)) as failures:
+        made = ({"image": task.name, "failed": failed} for task, failed in zip(todo, failures, strict=True))
+        while rows := list(islice(made, BATCH * max(1, workers))):
             journal.append(rows)
             advance(len(rows))
     return [s for s in _journalled(journal) if s.reason not in ADJUSTED]
@@ -105,24 +104,6 @@ def adjusted(out: Path) -> list[Skipped]:
 
 def _journalled(journal: Journal) -> list[Skipped]:
     return [Skipped(**row) for done in journal.rows for row in done["failed"]]
-
-
-class _pool:  # noqa: N801 - used as a function
-    """Give a map over ``workers`` processes, or over none for a single worker."""
-
-    def __init__(self, workers: int) -> None:
-        self.executor = None
-        if workers > 1:
-            self.executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver"))
-
-    def __enter__(self) -> Callable[[Any, list[CropTask]], Iterator[Any]]:
-        if self.executor is None:
-            return map
-        return partial(self.executor.map, chunksize=8)
-
-    def __exit__(self, *exception: object) -> None:
-        if self.executor is not None:
-            self.executor.shutdown(cancel_futures=True)
 
 
 def cut(task: CropTask, out: Path, margin: float, max_side: int) -> list[dict[str, Any]]:

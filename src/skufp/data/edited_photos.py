@@ -3,10 +3,8 @@
 Legend: A image actions (identity first), K of them that changed a photo, F features.
 """
 
-import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from PIL import Image
 
 from skufp.actions.action import Action
 from skufp.actions.quality import quality
+from skufp.compute.parts import LocalProcesses
 from skufp.data.decode import open_prepared
 from skufp.data.twins import noisy_twin
 from skufp.errors import UserError
@@ -78,26 +77,6 @@ def edit_all(
 ) -> Iterator[EditedPhoto]:
     """Yield every photo edited, in order; ``workers`` processes, or none for 0 and 1, make no difference to it."""
     work = partial(edit, actions=dict(actions), preprocessing=preprocessing)
-    if workers <= 1:
-        yield from map(work, photos)
-        return
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from _in_order(pool, work, photos, AHEAD * workers)
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, work: Callable[[Photo], EditedPhoto], photos: Iterable[Photo], ahead: int
-) -> Iterator[EditedPhoto]:
-    """Keep at most ``ahead`` photos waiting: Executor.map would edit them all, whatever the encoder does meanwhile."""
-    waiting: deque[Any] = deque()
-    try:
-        for photo in photos:
-            waiting.append(pool.submit(work, photo))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+    processes = LocalProcesses(workers, ahead=AHEAD, set_up=partial(cv2.setNumThreads, 1))
+    with closing(processes.map(work, photos)) as edited:
+        yield from edited

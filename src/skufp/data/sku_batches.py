@@ -19,8 +19,7 @@ from skufp.data.captions import TEMPLATE, training_text
 from skufp.data.counterfactuals import decode_png
 from skufp.data.shards import decode_sample, raw_samples
 from skufp.data.splits import HELD_OUT
-from skufp.data.step_batches import StepBatches
-from skufp.errors import UserError
+from skufp.data.step_batches import StepBatches, refuse_small_batches
 from skufp.models.preprocessing import Preprocessing
 
 BUFFER_SKUS = 512
@@ -67,11 +66,7 @@ class SkuBatches(StepBatches):
         text: str = TEMPLATE, start: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(steps, seed, rank, world, start)
-        if skus_per_batch < world:
-            raise UserError(
-                f"model.training.skus_per_batch={skus_per_batch} cannot be shared by {world} processes: give at least"
-                f" {world}, or fewer trainer.devices"
-            )
+        refuse_small_batches("model.training.skus_per_batch", skus_per_batch, world)
         self.shards, self.transform, self.augment = shards, transform, augment
         self.skus_per_batch, self.images_per_sku, self.siblings = skus_per_batch, images_per_sku, siblings
         self.buffer_skus = max(skus_per_batch, min(skus, BUFFER_SKUS))

@@ -147,16 +147,11 @@ class Prepared(Source):
 
 
 def _photos_and_masks(table: Path) -> Iterator[str]:
-    """Yield the files that the records of ``table`` name, without making records of them."""
-    with table.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                yield from (row[key] for key in ("image_path", "mask_path") if row.get(key))
-            except (ValueError, AttributeError) as error:
-                raise UserError(
-                    f"{table}, line {number}: no record of a photo ({error}); lay the folder out again"
-                ) from error
+    """Yield the files that the records of ``table`` name; a line that is no record is a row of the report."""
+    for _, line in lines_of(table):
+        record = record_of(line)
+        if isinstance(record, CropRecord):
+            yield from filter(None, (record.image_path, record.mask_path))
 
 
 def _in(root: Path, names: Iterable[str]) -> dict[str, str]:

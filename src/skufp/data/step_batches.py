@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
+from skufp.errors import UserError
+
 Item = TypeVar("Item")
+
+
+def refuse_small_batches(setting: str, size: int, world: int) -> None:
+    """Raise UserError where a batch of ``size`` items, named by ``setting``, leaves one of ``world`` processes none."""
+    if size < world:
+        raise UserError(
+            f"{setting}={size} cannot be shared by {world} processes: give at least {world}, or fewer trainer.devices"
+        )
 
 
 class StepBatches(IterableDataset):

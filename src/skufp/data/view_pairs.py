@@ -21,7 +21,7 @@ from skufp.data.augment import squared
 from skufp.data.drafts import draft, garment_mask
 from skufp.data.shards import decode_mask, decode_sample
 from skufp.data.sku_batches import BUFFER_SKUS, SkuGroup, read_skus
-from skufp.data.step_batches import StepBatches
+from skufp.data.step_batches import StepBatches, refuse_small_batches
 from skufp.data.view_actions import ViewActions
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
@@ -123,11 +123,7 @@ class ViewPairs(StepBatches):
         skus: int, flip: float = 0.5, balance_actions: bool = False, rank: int = 0, world: int = 1, start: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(steps, seed, rank, world, start)
-        if batch_size < world:
-            raise UserError(
-                f"augmenter.training.batch_size={batch_size} cannot be shared by {world} processes: give at least"
-                f" {world}, or fewer trainer.devices"
-            )
+        refuse_small_batches("augmenter.training.batch_size", batch_size, world)
         self.shards, self.join, self.batch_size = shards, collate, batch_size
         self.flip, self.balance_actions = flip, balance_actions
         self.buffer_skus, self.all_fit = max(batch_size, min(skus, BUFFER_SKUS)), skus <= BUFFER_SKUS

@@ -7,6 +7,7 @@ from typing import Any
 from skufp.artifacts.folder import read_json, write_json
 from skufp.errors import UserError
 from skufp.factory import build
+from skufp.targets import name_of
 
 ENCODER_FILE = "skufp_encoder.json"
 INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder that may query it
@@ -28,7 +29,7 @@ def save_encoder(encoder: Any, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     encoder.save(folder)
-    target = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
+    target = name_of(f"{type(encoder).__module__}.{type(encoder).__qualname__}")
     marks = {"_target_": target, "fingerprint": fingerprint(encoder, encoder.preprocessing),
              "preprocessing": encoder.preprocessing.fingerprint}  # fmt: skip
     write_json(folder / ENCODER_FILE, marks)

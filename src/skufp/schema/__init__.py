@@ -1,6 +1,8 @@
 """The configuration's schema: what may be set, of which type, and what it means. Unknown names are refused."""
 
 import os
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ class Config:
     """Everything a run is made of. Unknown keys fail at composition."""
 
     stage: str = "evaluate"
-    seed: int = 0
+    seed: int = 0  # of everything random; a stage's own seed follows it
     fingerprint_seed: int = 0
     runs: str = "runs"
     cache: str = "cache"
@@ -29,7 +31,7 @@ class Config:
     export_to: str | None = None
     workers: int | None = None
     threads: int | None = None
-    progress: bool = True
+    progress: bool = True  # show progress bars
     data: Data = MISSING
     model: Model = MISSING
     aggregator: dict[str, Any] = MISSING
@@ -47,7 +49,8 @@ class Config:
     shop: Shop = field(default_factory=Shop)
     query: Query = field(default_factory=Query)
     stages: dict[str, Any] = MISSING
-    ablation: str = "none"
+    ablation: str = "none"  # name of the chosen ablation, for tables
+    debug: str = "none"  # name of the chosen debug run
 
 
 def data_label(root: str | None, manifest: str | None, name: str) -> str:
@@ -58,6 +61,11 @@ def data_label(root: str | None, manifest: str | None, name: str) -> str:
     return folder.resolve().name or name
 
 
+def stage_list(stages: Iterable[str]) -> str:
+    """Return the paragraph of the help text that lists the composed stages; further lines stand under its first one."""
+    return textwrap.fill(f"Stages: {', '.join(stages)}", width=110, subsequent_indent="  ")
+
+
 def register_schema() -> None:
     """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and some resolvers.
 
@@ -65,6 +73,7 @@ def register_schema() -> None:
     ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
     ``${data_label:root,manifest,name}``: the data's own name, from where it lies.
     ``${given:value}``: whether a setting is anything but empty.
+    ``${stage_list:stages}``: the names of the composed stages, for the help text.
     ``${with_stage:needs,stage,wanted}``: the stages ``needs``, and ``stage`` too where ``wanted`` is not empty.
     """
     from hydra.core.config_store import ConfigStore
@@ -76,6 +85,7 @@ def register_schema() -> None:
     )
     OmegaConf.register_new_resolver("data_label", data_label, replace=True)
     OmegaConf.register_new_resolver("given", bool, replace=True)
+    OmegaConf.register_new_resolver("stage_list", stage_list, replace=True)
     OmegaConf.register_new_resolver(
         "with_stage", lambda needs, stage, wanted: [*needs, *([stage] if wanted else [])], replace=True
     )

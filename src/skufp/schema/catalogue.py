@@ -13,11 +13,11 @@ class Shop:
 
     name: str = ""
     url: str = ""
-    link: str = ""
-    image_url: str = ""
+    link: str = ""  # a product's page, with {handle} or {sku}
+    image_url: str = ""  # address that the photos' paths are below
     currency: str = ""
     availability: str = ""
     condition: str = ""
     brand: str = ""
     age_group: str = ""
-    image_rows: bool = False
+    image_rows: bool = False  # true: the Shopify CSV has a row for each further photo

@@ -13,16 +13,16 @@ from skufp.errors import UserError, nearest
 class LossWeights:
     """How much each loss of the fingerprint counts; 0 leaves it out. Their code: skufp/models/losses."""
 
-    distill: float = 0.0
-    contrastive: float = 0.0
-    teacher_kl: float = 0.0
-    multi_vector_kl: float = 0.0
-    margin: float = 0.0
-    triplet: float = 0.0
-    smooth_ap: float = 0.0
-    sup_ap: float = 0.0
-    recall_at_k: float = 0.0
-    listnet: float = 0.0
+    distill: float = 0.0  # cosine to the best view
+    contrastive: float = 0.0  # cross-entropy over the SKU bank
+    teacher_kl: float = 0.0  # KL to scores with the best view
+    multi_vector_kl: float = 0.0  # KL to scores with every view
+    margin: float = 0.0  # hinge over all wrong SKUs; loss.margin: its size
+    triplet: float = 0.0  # hinge over the hardest wrong SKU
+    smooth_ap: float = 0.0  # Smooth-AP
+    sup_ap: float = 0.0  # SupAP
+    recall_at_k: float = 0.0  # smooth recall@1, 5, 10
+    listnet: float = 0.0  # ListNet to multi-vector scores
 
 
 @dataclass
@@ -31,12 +31,12 @@ class Loss:
 
     name: str = MISSING
     weights: LossWeights = field(default_factory=LossWeights)
-    temperature: float = 0.05
-    rank_temperature: float = 0.01
-    margin: float = 0.1
-    sibling_weight: float = 1.0
-    negatives: bool = False
-    prefix_dims: list[int] = field(default_factory=list)
+    temperature: float = 0.05  # of softmax losses
+    rank_temperature: float = 0.01  # of ranking losses
+    margin: float = 0.1  # hinge over all wrong SKUs; loss.margin: its size
+    sibling_weight: float = 1.0  # a sibling style counts as so many other SKUs
+    negatives: bool = False  # true: counterfactual views must rank below their SKU
+    prefix_dims: list[int] = field(default_factory=list)  # Matryoshka: sizes that are trained to serve alone
 
 
 def complete_loss(given: Mapping[str, Any]) -> dict[str, Any]:

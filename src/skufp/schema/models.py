@@ -11,31 +11,31 @@ class Training:
     """How the retriever is trained: one recipe per model.
 
     ``encode_at_once``: so many of a batch's images, or texts, are encoded at a time; gradients are the whole batch's.
-    ``wise_ft``: shares of the training to choose from when it is done (stages/retriever_mix.py); null keeps all of it,
-    the only sensible choice where the start is no pretrained model.
+    ``wise_ft``: shares of the training to choose from when it is done (stages/fit/retriever_mix.py); null keeps all of
+    it, the only sensible choice where the start is no pretrained model.
     """
 
-    towers: str = "full"
-    steps: int = 400
-    skus_per_batch: int = 16
-    images_per_sku: int = 4
-    siblings: int = 2
-    lr: float = 1e-3
-    head_lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    image_loss: str = "sigmoid"
-    image_weight: float = 1.0
-    text_weight: float = 1.0
-    text_moves_images: bool = True
-    clip: float = 1.0
-    ema: float = 0.0
-    gradient_checkpointing: bool = False
-    encode_at_once: int | None = None
-    prefix_dims: list[int] = field(default_factory=list)
-    negatives: str | None = None
-    keep: str = "last"
-    wise_ft: list[float] | None = None
+    towers: str = "full"  # full, frozen, or auto: full where there is a GPU
+    steps: int = 400  # 0 trains nothing
+    skus_per_batch: int = 16  # SKUs in a batch
+    images_per_sku: int = 4  # photos of each, the first half as queries
+    siblings: int = 2  # most SKUs of one pair side by side in a batch
+    lr: float = 1e-3  # of the towers
+    head_lr: float = 1e-3  # of the heads
+    weight_decay: float = 0.05  # of AdamW
+    warmup: float = 0.1  # share of the steps in which the learning rate rises
+    image_loss: str = "sigmoid"  # sigmoid or info_nce
+    image_weight: float = 1.0  # of the loss between photos
+    text_weight: float = 1.0  # of the loss between photos and texts
+    text_moves_images: bool = True  # false: texts learn to meet the photos, which stay
+    clip: float = 1.0  # largest norm of the gradient
+    ema: float = 0.0  # decay of averaged weights; 0: none
+    gradient_checkpointing: bool = False  # less memory, more time
+    encode_at_once: int | None = None  # photos encoded at a time; null: the whole batch
+    prefix_dims: list[int] = field(default_factory=list)  # Matryoshka: sizes that are trained to serve alone
+    negatives: str | None = None  # folder of a views stage, whose counterfactuals are hard negatives
+    keep: str = "last"  # last, or best: highest MRR of dev queries
+    wise_ft: list[float] | None = None  # shares of the training to choose from; null: all of it
 
 
 @dataclass
@@ -43,12 +43,12 @@ class Model:
     """An image-text encoder and its training recipe; ``zero_shot``: it understands words that it was not trained on."""
 
     name: str = MISSING
-    encoder: dict[str, Any] = MISSING
-    pretrained: str | None = None
-    zero_shot: bool = False
-    training: Training = field(default_factory=Training)
-    augmentation: dict[str, Any] | None = None
-    batch_size: int = 64
+    encoder: dict[str, Any] = MISSING  # class and arguments
+    pretrained: str | None = None  # hub name or local folder
+    zero_shot: bool = False  # it understands words that it was not trained on
+    training: Training = field(default_factory=Training)  # the recipe
+    augmentation: dict[str, Any] | None = None  # of photos in training; null: none
+    batch_size: int = 64  # photos encoded at a time outside training
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Trainer:
     """What the Lightning Trainer runs on."""
 
     name: str = "auto"
-    accelerator: str = "auto"
-    devices: Any = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
-    checks: int = 4
+    accelerator: str = "auto"  # auto, cpu, gpu, cuda or mps
+    devices: Any = 1  # processes that share each batch: a number, a list of GPUs, or -1 for all GPUs
+    strategy: str = "auto"  # auto, ddp or a variant
+    precision: str = "32-true"  # 32-true, bf16-mixed or 16-mixed
+    checks: int = 4  # looks at dev queries in a fit

@@ -18,21 +18,21 @@ class Actions:
 class PolicyNetwork:
     """Sizes of the policy's networks; ``bottleneck`` 0 decides by quality features alone."""
 
-    bottleneck: int = 8
-    hidden: int = 32
-    dropout: float = 0.5
+    bottleneck: int = 8  # numbers kept of the embedding; 0: quality measures alone
+    hidden: int = 32  # width of the networks
+    dropout: float = 0.5  # in training
 
 
 @dataclass
 class PolicyTraining:
     """How the policy is trained; errors beyond ``huber`` (in log rank) count linearly."""
 
-    steps: int = 300
-    batch_size: int = 256
-    lr: float = 3e-3
-    weight_decay: float = 5.0
-    warmup: float = 0.1
-    huber: float = 1.0
+    steps: int = 300  # of training
+    batch_size: int = 256  # queries in a batch
+    lr: float = 3e-3  # learning rate
+    weight_decay: float = 5.0  # of AdamW
+    warmup: float = 0.1  # share of the steps in which the learning rate rises
+    huber: float = 1.0  # errors beyond it, in log rank, count linearly
 
 
 @dataclass
@@ -45,10 +45,12 @@ class Policy:
     """
 
     name: str = "none"
-    needs: list[str] = field(default_factory=lambda: ["prepare", "retriever", "embed", "index"])
-    action: str | None = None
+    needs: list[str] = field(
+        default_factory=lambda: ["prepare", "retriever", "embed", "index"]
+    )  # stages of stage=search
+    action: str | None = None  # policy=fixed: the action
     network: PolicyNetwork = field(default_factory=PolicyNetwork)
     training: PolicyTraining = field(default_factory=PolicyTraining)
-    folds: int = 4
-    false_positive_rate: float = 0.05
-    price: dict[str, float] = field(default_factory=dict)
+    folds: int = 4  # networks that share the decision, each trained without a fold
+    false_positive_rate: float = 0.05  # share of policies that may act though they know nothing
+    price: dict[str, float] = field(default_factory=dict)  # cost by action, in log rank

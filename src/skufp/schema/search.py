@@ -15,20 +15,20 @@ class Data:
 
     name: str = MISSING
     label: str = "${data_label:${data.root},${data.manifest},${data.name}}"
-    root: str | None = None
-    manifest: str | None = None
-    source: dict[str, Any] = MISSING
-    splits: list[str] = field(default_factory=lambda: ["train", "validation", "test"])
-    gallery: list[str] = field(default_factory=lambda: ["validation"])
-    queries: str = "validation"
-    sku_key: str = "pair_style_category"
-    only_pairs: bool = False
-    dev_share: float = 0.1
-    held_out_share: float = 0.3
-    margin: float = 0.0
-    max_side: int = 640
-    shard_size: int = 1000
-    export_to: str | None = None
+    root: str | None = None  # folder of photos, or of the data set
+    manifest: str | None = None  # table of products
+    source: dict[str, Any] = MISSING  # what reads the data
+    splits: list[str] = field(default_factory=lambda: ["train", "validation", "test"])  # splits to prepare
+    gallery: list[str] = field(default_factory=lambda: ["validation"])  # splits whose SKUs are searched
+    queries: str = "validation"  # split whose user photos ask in stage=evaluate
+    sku_key: str = "pair_style_category"  # data=deepfashion2: pair_style_category, or the official pair_style
+    only_pairs: bool = False  # leave out SKUs without a user photo
+    dev_share: float = 0.1  # share of train's pairs that become the split dev
+    held_out_share: float = 0.3  # share of train's user photos that the retriever does not learn from
+    margin: float = 0.0  # border around a box, as a share of its sides
+    max_side: int = 640  # pixels: longer crops are shrunk
+    shard_size: int = 1000  # samples in a WebDataset shard
+    export_to: str | None = None  # stage=prepare: a folder for crops and shards, readable by data=prepared
     text: str = "template"  # which text the retriever learns from: template | attributes
 
 
@@ -37,16 +37,18 @@ class Index:
     """The FAISS index that answers queries: which vectors it holds, in which form, and how many of their dimensions."""
 
     name: str = MISSING
-    kind: str = MISSING
-    vectors: str = "fingerprint"
-    dims: int | None = None
+    kind: str = MISSING  # faiss index_factory string
+    vectors: str = "fingerprint"  # fingerprint: one a SKU; views: every view
+    dims: int | None = None  # keep the first dimensions; null: all
 
 
 @dataclass
 class Query:
     """What `stage=search` looks for."""
 
-    image: list[str] = field(default_factory=list)
+    image: list[str] = field(default_factory=list)  # photos to look for; --image PATH
     text: list[str] = field(default_factory=list)
-    top_k: int = 5
-    filter: dict[str, Any] = field(default_factory=dict)
+    top_k: int = 5  # how many SKUs an answer has
+    filter: dict[str, Any] = field(
+        default_factory=dict
+    )  # query.filter.<field>=<value>: only SKUs whose field has the value

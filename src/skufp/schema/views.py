@@ -10,16 +10,16 @@ from omegaconf import MISSING
 class AugmenterTraining:
     """How the augmenter is trained: ``time_*`` shape the flow's random times, ``drop`` hides conditions by chance."""
 
-    steps: int = 400
-    batch_size: int = 32
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    ema: float = 0.99
-    time_centre: float = 0.0
-    time_spread: float = 1.0
-    drop: dict[str, float] = field(default_factory=dict)
-    gradient_checkpointing: bool = False
+    steps: int = 400  # of training
+    batch_size: int = 32  # pairs in a batch
+    lr: float = 1e-3  # learning rate
+    weight_decay: float = 0.01  # of AdamW
+    warmup: float = 0.05  # share of the steps in which the learning rate rises
+    ema: float = 0.99  # decay of averaged weights
+    time_centre: float = 0.0  # centre of the flow's random times (logit)
+    time_spread: float = 1.0  # their spread (logit)
+    drop: dict[str, float] = field(default_factory=dict)  # chance that a condition is hidden
+    gradient_checkpointing: bool = False  # less memory, more time
 
 
 @dataclass
@@ -28,11 +28,11 @@ class Augmenter:
 
     name: str = MISSING
     network: dict[str, Any] = MISSING
-    pretrained: str | None = None
+    pretrained: str | None = None  # folder of the autoencoder's weights
     latents: dict[str, Any] = MISSING
-    image_size: int = 64
+    image_size: int = 64  # pixels a side
     actions: dict[str, Any] = MISSING
-    drafts: bool = True
+    drafts: bool = True  # start from the garment in the wanted layout
     training: AugmenterTraining = field(default_factory=AugmenterTraining)
 
 
@@ -40,29 +40,29 @@ class Augmenter:
 class Mix:
     """How many views join a SKU's real ones: at most ``cap`` per real one, and none beyond ``views`` in all."""
 
-    cap: float = 2.0
-    views: int = 4
+    cap: float = 2.0  # generated views per real one, at most
+    views: int = 4  # no generated view beyond so many in all
 
 
 @dataclass
 class ViewFilter:
     """What a made view must pass: quantiles of what real views do, or numbers instead; see generation/filter.py."""
 
-    own_quantile: float = 0.1
-    margin_quantile: float = 0.2
-    wrong_quantile: float = 0.98
-    copy_quantile: float = 0.75
-    category_quantile: float = 0.05
-    neighbours: int = 20
-    colour_quantile: float = 0.9
-    hard_quantile: float = 0.9
-    own_floor: float | None = None
-    margin: float | None = None
-    copy_ceiling: float | None = None
-    structure_ceiling: float | None = None
-    category_floor: float | None = None
-    colour_ceiling: float | None = None
-    hard_floor: float | None = None
+    own_quantile: float = 0.1  # floor of the similarity to its SKU, of two real views of one SKU
+    margin_quantile: float = 0.2  # floor of its lead over the nearest other SKU
+    wrong_quantile: float = 0.98  # share of wrong pictures that the margin rejects
+    copy_quantile: float = 0.75  # ceiling of the similarity to its source
+    category_quantile: float = 0.05  # floor of the share of its category among the nearest real views
+    neighbours: int = 20  # real views that decide the category
+    colour_quantile: float = 0.9  # ceiling of the colour distance, of two real views of one SKU
+    hard_quantile: float = 0.9  # a counterfactual is nearer to its SKU than this share of wrong pictures
+    own_floor: float | None = None  # number in place of own_quantile
+    margin: float | None = None  # number in place of margin_quantile
+    copy_ceiling: float | None = None  # number in place of copy_quantile
+    structure_ceiling: float | None = None  # the same for blurred pictures
+    category_floor: float | None = None  # number in place of category_quantile
+    colour_ceiling: float | None = None  # number in place of colour_quantile
+    hard_floor: float | None = None  # number in place of hard_quantile
 
 
 @dataclass
@@ -74,13 +74,13 @@ class Views:
     """
 
     name: str = "none"
-    needs: list[str] = field(default_factory=lambda: ["prepare", "retriever"])
-    made_from: list[str] = field(default_factory=lambda: ["prepare", "judge"])
-    take: str = "generated"
+    needs: list[str] = field(default_factory=lambda: ["prepare", "retriever"])  # stages of stage=embed
+    made_from: list[str] = field(default_factory=lambda: ["prepare", "judge"])  # stages of stage=views
+    take: str = "generated"  # generated, or control: classic views in their place
     generator: dict[str, Any] = field(default_factory=dict)
     actions: dict[str, Any] = field(default_factory=dict)
     control: dict[str, Any] = field(default_factory=lambda: {"_target_": "skufp.generation.classic.ClassicViews"})
     filter: ViewFilter = field(default_factory=ViewFilter)
     mix: Mix = field(default_factory=Mix)
-    rounds: int = 2
-    noise_step: float = 0.15
+    rounds: int = 2  # tries for each view
+    noise_step: float = 0.15  # change of noise from try to try

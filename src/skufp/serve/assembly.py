@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skufp import __version__
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.part_list import PartList, list_part
 from skufp.artifacts.products import read_products
@@ -21,6 +20,7 @@ from skufp.serve.bundle_parts import READERS, SKUS, VECTORS, VIEWS, VOCABULARY, 
 from skufp.serve.marks import check_encoder
 from skufp.serve.parts import KINDS, OF_ENCODER
 from skufp.serve.sku_table import ATTRIBUTES, FIELDS
+from skufp.version import __version__
 
 if TYPE_CHECKING:
     from skufp.catalogue.facts import Facts

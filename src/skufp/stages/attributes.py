@@ -1,7 +1,5 @@
 """stage=attributes: what is known of every product, by its manifest, by people's tables and by its pictures."""
 
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,39 +9,21 @@ from rich.console import Console
 
 from skufp.artifacts.folder import write_json
 from skufp.artifacts.products import Product, read_products
+from skufp.catalogue.attribute_files import FACTS, READERS, REPORT, TABLE, load_vocabulary, write_facts, write_table
+from skufp.catalogue.pictures import load_pictures, prompt_vectors
+from skufp.catalogue.readings import Catalogue, Reading
 from skufp.errors import UserError
-from skufp.stages.attributes_files import FACTS, READERS, REPORT, TABLE, load_vocabulary, write_facts, write_table
-from skufp.stages.attributes_pictures import load_pictures, prompt_vectors
-from skufp.stages.attributes_report import Reading, print_report, report
+from skufp.reports.catalogue.attributes import print_report, report
 
 if TYPE_CHECKING:
     from skufp.catalogue.attributes import Reader
     from skufp.catalogue.evidence import Evidence, Teaching
     from skufp.catalogue.facts import Facts, Value
     from skufp.catalogue.overrides import Values
-    from skufp.catalogue.vocabulary import Category, Vocabulary
+    from skufp.catalogue.vocabulary import Vocabulary
 
 VERSION = 1
-LEARN = ("train", "dev")  # the splits whose labels calibrate; validation and test are for measuring
 TABLES = ("probe", "overrides")
-
-
-@dataclass
-class Catalogue:
-    """All products, and what is said of each, in their order; ``ids`` are unique among them."""
-
-    products: list[Product]
-    ids: list[str]
-    categories: list["Category"] = field(default_factory=list)
-    category_values: list["Value"] = field(default_factory=list)
-    labels: list[dict[str, list[str]]] = field(default_factory=list)  # the manifest's, by attribute; the main one first
-    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) that is no value
-    overrides: "Values" = field(default_factory=dict)
-
-    @property
-    def learns(self) -> list[bool]:
-        """Which products' labels calibrate."""
-        return [product.split in LEARN for product in self.products]
 
 
 def check(cfg: DictConfig) -> None:
@@ -63,7 +43,7 @@ def check(cfg: DictConfig) -> None:
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write facts.jsonl, readers.json, report.json and attributes.csv, which can be corrected and given back."""
     from skufp.catalogue.evidence import accepted, category_evidence, gather
-    from skufp.stages.device import set_threads
+    from skufp.compute.device import set_threads
 
     set_threads(cfg)
     vocabulary = load_vocabulary(cfg)

@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from skufp.artifacts.part_list import PartList
+from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError, nearest
-from skufp.stages.progress import ProgressBar
 
 VERSION = 1
 FIXED = "fixed"
@@ -52,8 +52,8 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
 
 def sources(cfg: DictConfig, inputs: dict[str, Path]) -> Any:
     """Return what the bundle is made of."""
+    from skufp.catalogue.attribute_files import read_facts, read_lists
     from skufp.serve.assembly import Sources
-    from skufp.stages.attributes_files import read_facts, read_lists
     from skufp.stages.index import first_photos
 
     gallery = list(cfg.data.gallery)

@@ -28,9 +28,9 @@ COLUMNS = ("cluster", "name", "split", "sku", "category", "cosine")
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write clusters.json, clusters.csv (SKU to cluster), clusters.html, and a picture of each in pictures/."""
+    from skufp.compute.device import set_threads
+    from skufp.reports.clusters import write_page, write_pictures
     from skufp.retrieval.clusters import agreement, find_clusters
-    from skufp.stages.cluster_page import write_page, write_pictures
-    from skufp.stages.device import set_threads
 
     set_threads(cfg)
     spec = cfg.stages.cluster

@@ -13,10 +13,10 @@ from skufp.artifacts.folder import write_json
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, read_records
 from skufp.artifacts.vectors import VectorTable
 from skufp.artifacts.views import COUNTERFACTUAL, COUNTERFACTUAL_FILE, FILE, ViewRow, read_views
+from skufp.compute.device import autocast, device, in_batches, set_threads
+from skufp.compute.progress import ProgressBar, worker_count
 from skufp.errors import UserError, nearest
 from skufp.output import warn
-from skufp.stages.device import autocast, device, in_batches, set_threads
-from skufp.stages.progress import ProgressBar, worker_count
 
 VERSION = 4
 SPLITS = ("train", "dev", "validation", "test")

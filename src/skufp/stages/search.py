@@ -11,9 +11,9 @@ from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import plain
+from skufp.data.query_photos import check_photos, open_photos
 from skufp.errors import UserError
 from skufp.output import styled, warn
-from skufp.stages.query_photos import check_photos, open_photos
 
 if TYPE_CHECKING:
     from skufp.serve.answer import Answer, Result
@@ -27,7 +27,7 @@ NONE, FIXED = "none", "fixed"  # every other policy is a learnt one
 
 def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
     """Write results.json, contact_sheet.png, and a photo in edited/ for each that an action changed."""
-    from skufp.stages.device import set_threads
+    from skufp.compute.device import set_threads
 
     set_threads(cfg)
     pictures = open_photos(cfg)

@@ -14,10 +14,10 @@ from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.records import CATALOG, QUERY
 from skufp.artifacts.teachers import write_query_folds, write_teachers
 from skufp.artifacts.vectors import SkuGroups, VectorTable
+from skufp.compute.device import device, set_threads
 from skufp.errors import UserError, nearest
 from skufp.output import PlainConsole
-from skufp.stages.device import device, set_threads
-from skufp.stages.teacher_report import Choice, fallback_line, print_report, summary
+from skufp.reports.teachers import Choice, fallback_line, print_report, summary
 
 if TYPE_CHECKING:  # torch comes with it
     from skufp.retrieval.teacher import PairScores, ViewScores

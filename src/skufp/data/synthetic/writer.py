@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+
+from skufp.compute.parts import LocalProcesses
 
 from .attributes import attribute_rows
 from .cuts import CATEGORIES, LANDMARK_COUNTS
@@ -146,10 +148,7 @@ def generate(
         if progress is not None:
             progress(done, len(images))
 
-    if workers <= 1:
-        for chunk in chunks:
-            report(_write_chunk(root, chunk, params))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for written in pool.map(_write_chunk, [root] * len(chunks), chunks, [params] * len(chunks)):
-            report(written)
+    mapper = LocalProcesses(workers, start="spawn")
+    with closing(mapper.map(partial(_write_chunk, root, params=params), chunks)) as written:
+        for count in written:
+            report(count)

@@ -1,0 +1,1 @@
+"""The reports of stage=attributes and stage=describe, and the product cards."""

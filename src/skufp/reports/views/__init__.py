@@ -1,0 +1,1 @@
+"""The report of stage=views, and its contact sheet."""

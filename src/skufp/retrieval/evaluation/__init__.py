@@ -1,0 +1,1 @@
+"""The methods that stage=evaluate compares, and its text queries."""

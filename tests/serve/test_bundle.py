@@ -1,6 +1,8 @@
 """skufp.open over a small catalogue, against scores computed one by one."""
 
+import dataclasses
 import io
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -131,9 +133,10 @@ def test_a_photo_may_come_in_any_form(whole: Path, sources: Sources) -> None:
     [
         ({}, "nothing to search for"),
         ({"text": "  "}, "text to search for is empty"),
+        ({"text": ["a", "?! …"]}, r"has no words \('\?! …'\)"),
         ({"text": 3}, "text: int is no text"),
         ({"text": ["a", None]}, "text: NoneType is no text"),
-        ({"image": "nowhere.jpg"}, "nowhere.jpg: image file is missing"),
+        ({"image": "red top"}, r"red top: image file is missing .* a text goes to search\(text=…\)"),
         ({"image": b"not a photo"}, "not an image"),
         ({"image": b""}, "zero-byte image"),
         ({"image": np.zeros((8, 8, 3))}, r"float64 \[8, 8, 3\].*uint8 \[height, width, 3\]"),
@@ -142,6 +145,13 @@ def test_a_photo_may_come_in_any_form(whole: Path, sources: Sources) -> None:
         ({"image": 3.0}, "image: float is no photo"),
         ({"text": "a", "top_k": 0}, "top_k=0"),
         ({"text": "a", "top_k": 2.5}, r"top_k=2\.5"),
+        ({"text": "a", "top_k": "5"}, "top_k='5'"),
+        ({"text": "a", "top_k": True}, "top_k=True"),
+        ({"text": "a", "filter": "red"}, r"filter='red': give names with values"),
+        ({"text": "a", "filter": ["red"]}, "give names with values"),
+        ({"text": "a", "filter": {"colour": []}}, r"filter\.colour has no value"),
+        ({"text": "a", "filter": {"colour": None}}, r"filter\.colour has no value"),
+        ({"text": "a", "filter": {"colour": {"red": 1}}}, r"filter\.colour has no value"),
         ({"text": "a", "filter": {"colr": "red"}}, r"filter\.colr: .*Did you mean 'colo"),
         ({"text": "a", "filter": {"colour": "rod"}}, r"filter\.colour=rod: .*Did you mean 'red'"),
         ({"text": "a", "filter": {"colour": "red", "price": "1"}}, "fits all of filter"),
@@ -160,6 +170,7 @@ def test_a_query_that_is_none_says_what_to_change(whole: Path, query: dict[str, 
         ({"colour": "red"}, [3, 6, 9]),  # a person says that s0, red in the manifest, is blue
         ({"colour": "blue"}, [0, 2, 5, 8, 11]),
         ({"fit": "loose", "price": 7}, [7]),
+        ({"colour": {"green"}, "price": range(1, 5)}, [1, 4]),
         ({}, list(range(12))),
     ],
 )
@@ -172,6 +183,22 @@ def test_a_filter_leaves_the_order_of_those_that_fit(
     found = one(skufp.open(whole).search(image=crop(sources, 5), top_k=4, filter=wanted))
     assert [result.sku for result in found] == [IDS[key] for key in expected]
     assert found.allowed == (len(fits) if wanted else None)
+
+
+def test_numbers_and_symbols_of_other_kinds_are_taken(whole: Path) -> None:
+    bundle = skufp.open(whole)
+    assert len(one(bundle.search(text="👗", top_k=np.int64(3)))) == 3
+
+
+def test_a_text_says_where_the_encoder_has_learnt_no_words(sources: Sources, whole: Path, tmp_path: Path) -> None:
+    assemble(dataclasses.replace(sources, knows_words=False), tmp_path / "bundle")
+    bundle = skufp.open(tmp_path / "bundle")
+    with pytest.warns(UserWarning, match="has learnt no words and the answer to a text is chance"):
+        bundle.search(text="a red top")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bundle.search(image=crop(sources, 0))
+        skufp.open(whole).search(text="a red top")
 
 
 ASKS: dict[str, Callable[[Bundle], Any]] = {

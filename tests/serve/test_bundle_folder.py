@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import skufp
 from skufp.actions.quality import FEATURES
@@ -21,6 +23,7 @@ from skufp.models.adapter import Adapter
 from skufp.models.policy import ActionPolicy
 from skufp.modules.encoder_folder import encoder_marks
 from skufp.serve.assembly import Sources, assemble
+from skufp.serve.bundle import Bundle
 from skufp.serve.copying import copy_bundle
 from skufp.serve.parts import KINDS, NEEDED, OF_ENCODER, MissingPartError
 from skufp.serve.query_policy import copy_policy
@@ -75,16 +78,35 @@ def test_a_damaged_file_is_named_with_its_part(whole: Path, tmp_path: Path) -> N
     skufp.open(folder, verify=True)
 
 
-def test_rubbish_of_the_right_size_is_no_traceback(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rubbish", [b"\xff", b"{", b"\0"], ids=["no text", "no JSON", "zeros"])
+def test_rubbish_of_the_right_size_is_named_where_it_is_read(whole: Path, tmp_path: Path, rubbish: bytes) -> None:
+    """Every file in turn, whatever the library that reads it raises."""
     folder = copied(whole, tmp_path)
-    index = folder / "index" / "index.faiss"
-    index.write_bytes(b"x" * index.stat().st_size)
-    with pytest.raises(UserError, match=r"index\.faiss is no faiss index"):
-        skufp.open(folder).search(text="a")
-    other = folder / "encoder" / "skufp_encoder.json"
-    other.write_bytes(b"{" * other.stat().st_size)
-    with pytest.raises(UserError, match="marks of its encoder cannot be read"):
-        skufp.open(folder)
+    for name in files_of(folder):
+        path, data = folder / name, (folder / name).read_bytes()
+        if name == FILE or not data.strip(rubbish):
+            continue
+        path.write_bytes(rubbish * len(data))
+        said = rf"part '{name.split('/')[0]}' is damaged: {name} has another sha256"
+        with pytest.raises(UserError, match=re.escape(said)):
+            use_everything(skufp.open(folder))
+        path.write_bytes(data)
+    use_everything(skufp.open(folder))
+
+
+def use_everything(bundle: Bundle) -> None:
+    first = bundle.search(image=Image.new("RGB", (30, 40)), top_k=1)[0]
+    parts = bundle.parts
+    _ = first.picture, parts.words, parts.aggregator, parts.readers, parts.vocabulary  # type: ignore[union-attr]
+    if not all(np.isfinite(np.asarray(v)).all() and np.any(v) for v in (parts.skus.vectors, parts.views.views.vectors)):
+        bundle = skufp.open(bundle.folder, verify=True)  # numbers that are none: only their hash can tell
+    assert np.asarray(parts.words.vectors).shape == (2, 16)
+
+
+def test_what_whole_files_do_wrong_is_no_damage(whole: Path) -> None:
+    parts = skufp.open(whole).parts
+    with pytest.raises(ZeroDivisionError):
+        parts.read("views", lambda folder: 1 / 0)
 
 
 @pytest.mark.parametrize("part", OF_ENCODER)
@@ -166,6 +188,9 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         skufp.open(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"no bundle\.json in this folder"):
         skufp.open(tmp_path)
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(UserError, match=r"bundle\.json is a file: give the folder"):
+        skufp.open(tmp_path / "bundle.json")
 
 
 def test_it_answers_read_only_elsewhere_without_hydra_or_lightning(

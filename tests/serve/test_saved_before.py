@@ -13,6 +13,7 @@ from PIL import Image
 import skufp
 from skufp import search_similar
 from skufp.artifacts.folder import read_json
+from skufp.errors import UserError
 from skufp.models.dual_encoder import fingerprint
 from skufp.modules.encoder_folder import ENCODER_FILE, encoder_marks, load_encoder
 from skufp.serve.parts import MissingPartError
@@ -48,6 +49,13 @@ def test_a_similar_folder_of_3de7a07_opens_through_the_door_of_bundles(folder: P
     ]
     with pytest.raises(MissingPartError, match="the part 'views'"):
         _ = found[0].thumbnail
+
+
+@pytest.mark.parametrize("name", ["filenames.json", "encoder.json", "encoder/config.json", "faiss_index.bin"])
+def test_a_damaged_similar_folder_says_how_to_lay_it_out_again(folder: Path, photo: Image.Image, name: str) -> None:
+    (folder / name).write_bytes(b"\xff" * 20)
+    with pytest.raises(UserError, match=r"Lay it out: python -m skufp|is no faiss index"):
+        search_similar(photo, folder, 1)
 
 
 def test_an_encoder_of_3de7a07_opens_with_the_marks_that_it_had(folder: Path) -> None:

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from skufp.errors import UserError
-from skufp.stages.search import action_taken, check, contact_sheet, fixed_action, has_learnt_words
+from skufp.stages.bundle import has_learnt_words
+from skufp.stages.search import action_taken, check, contact_sheet, fixed_action
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDS = ["prepare", "retriever", "embed", "index"]

@@ -51,7 +51,7 @@ class PartList:
             given = json.loads(path.read_text(encoding="utf-8"))
             kind, version = given["format"], int(given["version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error!r}). {AGAIN}") from error
+            raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). {AGAIN}") from error
         if kind != FORMAT:
             raise UserError(f"{path}: the format is {kind!r}, not {FORMAT!r}. {AGAIN}")
         if version > VERSION:
@@ -62,12 +62,15 @@ class PartList:
         try:
             return cls({name: _part(part) for name, part in given["parts"].items()}, dict(given["about"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is damaged ({error!r}). {AGAIN}") from error
+            raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). {AGAIN}") from error
 
-    def check(self, folder: Path, verify: bool = False) -> None:
-        """Raise UserError for the first file that is missing, of another size or, with ``verify``, of other content."""
+    def check(self, folder: Path, verify: bool = False, only: str | None = None) -> None:
+        """Raise UserError for the first file that is missing, of another size or, with ``verify``, of other content.
+
+        ``only`` names the one part to check.
+        """
         for name, part in self.parts.items():
-            for file, wanted in part.files.items():
+            for file, wanted in part.files.items() if only in (None, name) else ():
                 if fault := _fault(folder / file, wanted, verify):
                     raise UserError(f"{folder}: the bundle's part '{name}' is damaged: {file} {fault}. {AGAIN}")
 

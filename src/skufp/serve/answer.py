@@ -1,6 +1,5 @@
 """What a search answers: results in order, each with its SKU, score, best view, fields and thumbnail."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,6 +36,10 @@ class Catalogue(Protocol):
 
     def thumbnail_of(self, view: View) -> bytes:
         """Return a JPEG of a view."""
+        ...
+
+    def picture_of(self, view: View) -> Image.Image:
+        """Return a view as a small picture."""
         ...
 
     def refuse_view(self) -> View:
@@ -84,7 +87,7 @@ class Result:
     @property
     def picture(self) -> Image.Image:
         """The thumbnail as a Pillow image."""
-        return Image.open(io.BytesIO(self.thumbnail))
+        return self.catalogue.picture_of(self.view)
 
 
 @dataclass(frozen=True)

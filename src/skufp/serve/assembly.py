@@ -39,7 +39,8 @@ class Sources:
     ``stages`` are folders by the name of their stage: retriever, embed, fingerprint and index; prepare for fields and
     thumbnails; policy and actions, and attributes, where the bundle has these parts. ``gallery`` are the splits that
     the index holds, ``photos`` the first photo of every SKU, ``facts`` what stage=attributes found of them, and
-    ``vocabulary`` its lists. ``max_side`` is the size of the crops.
+    ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether texts say anything to the
+    encoder.
     """
 
     stages: Mapping[str, Path]
@@ -48,6 +49,7 @@ class Sources:
     photos: Mapping[tuple[str, str], str] = field(default_factory=dict)
     facts: "Mapping[tuple[str, str], Facts]" = field(default_factory=dict)
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
+    knows_words: bool = True
 
     @property
     def encoder(self) -> Path:
@@ -89,6 +91,7 @@ def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progres
             write_marks(sources, out / name)
         parts[name] = list_part(out, name, KINDS[name].format, KINDS[name].version)
     about = {"skufp": __version__, "skus": len(skus), "views": len(views), "max_side": sources.max_side}
+    about["knows_words"] = sources.knows_words
     listed = PartList(parts, about)
     listed.write(out)
     return listed

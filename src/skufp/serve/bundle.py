@@ -6,8 +6,10 @@ export_to=bundle/` makes one. Folders that stage=index laid out for search_simil
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,18 @@ from PIL import Image
 
 from skufp.errors import UserError
 from skufp.serve.answer import Answer
-from skufp.serve.bundle_parts import LAY_OUT, BundleParts, is_bundle, open_parts
+from skufp.serve.bundle_parts import LAY_OUT, BundleParts
 from skufp.serve.engine import SearchEngine
+from skufp.serve.opening import is_bundle, open_parts
 from skufp.serve.parts import KINDS
 from skufp.serve.photos import Photo, as_list, open_photo
 from skufp.serve.similar_parts import is_similar, open_similar_parts
+from skufp.serve.texts import check_text
+
+NO_WORDS = (
+    "{}: the photos of this bundle came without titles, so its encoder has learnt no words and the answer to a text is"
+    " chance"
+)
 
 
 class Bundle:
@@ -66,14 +75,17 @@ class Bundle:
         maps names of fields or attributes to a value, or to a list of which any will do: {"colour": ["red", "blue"]}.
         The policy, where the bundle has one, may take one action on a photo; the answer says which.
 
-        Raises UserError, which says what to change: for a query that is none, for a photo that cannot be read, and for
-        a filter that nothing fits. Raises MissingPartError, a UserError too, where a part that this needs is missing.
+        Warns where the encoder has learnt no words, and an answer to a text is chance. Raises UserError, which says
+        what to change: for a query that is none, for a photo or a file of the bundle that cannot be read, and for a
+        filter that nothing fits. Raises MissingPartError, a UserError too, where a part that this needs is missing.
         """
         (photos, many_photos), (texts, many_texts) = as_list(image), as_list(text)
         if image is None and text is None:
             raise UserError('nothing to search for: search(image="photo.jpg") or search(text="navy tee")')
-        if wrong := [type(one).__name__ for one in texts if not isinstance(one, str)]:
-            raise UserError(f"text: {wrong[0]} is no text. Give a string, or a list of strings")
+        for one in texts:
+            check_text(one)
+        if texts and not self.parts.about.get("knows_words", True):
+            warnings.warn(NO_WORDS.format(self.folder), stacklevel=2)
         among = None if filter is None else self.matching(filter)
         answers = self.answer([open_photo(photo) for photo in photos], texts, top_k, among)
         return answers if many_photos or many_texts or len(answers) > 1 else answers[0]
@@ -89,16 +101,16 @@ class Bundle:
 
         ``among`` are the numbers of the SKUs that may answer; None: all.
         """
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise UserError(f"top_k={top_k}: ask for at least one SKU")
+        if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1:
+            raise UserError(f"top_k={top_k!r}: ask for at least one SKU, as in top_k=5")
         engine, allowed = self.engine, None if among is None else len(among)
         answers = []
         for photo in photos:
             look = engine.look(photo)
-            results = tuple(engine.search(look.embedding, top_k, among))
+            results = tuple(engine.search(look.embedding, int(top_k), among))
             answers.append(Answer(results, None, look.action, look.predicted_gain, look.edited, allowed))
         for text in texts:
-            results = tuple(engine.search(engine.embed_text(text), top_k, among))
+            results = tuple(engine.search(engine.embed_text(text), int(top_k), among))
             answers.append(Answer(results, text, allowed=allowed))
         return answers
 
@@ -116,6 +128,8 @@ def open_bundle(folder: str | os.PathLike[str], verify: bool = False) -> Bundle:
     for a folder that is not there, is damaged, comes from a newer skufp or mixes the parts of two encoders.
     """
     path = Path(folder)
+    if path.is_file():
+        raise UserError(f"{path} is a file: give the folder of a bundle, the one that holds bundle.json")
     if not path.is_dir():
         make = LAY_OUT.replace("<folder>", str(path))
         raise UserError(f"{path}: there is no such folder (looked in {Path.cwd()}). {make}")

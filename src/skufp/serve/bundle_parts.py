@@ -1,19 +1,19 @@
 """The parts of an opened bundle, each read when it is first used. Nothing is ever written."""
 
-import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from skufp.artifacts.folder import read_json
-from skufp.artifacts.part_list import FILE, PartList
+from skufp.artifacts.part_list import PartList
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.serve.answer import View
-from skufp.serve.marks import check_encoder, check_marks
-from skufp.serve.parts import KINDS, NEEDED, OF_ENCODER, MissingPartError
+from skufp.serve.parts import KINDS, MissingPartError
 from skufp.serve.sku_table import SkuTable, SkuViews
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skufp.serve.query_policy import QueryPolicy
     from skufp.serve.thumbnails import Thumbnails
 
+T = TypeVar("T")
 LAY_OUT = "Make one: python -m skufp stage=bundle export_to=<folder>"
 SKUS, VIEWS, WORDS, VECTORS = "skus.parquet", "views.parquet", "words.parquet", "vectors.npy"
 READERS, VOCABULARY = "readers.json", "vocabulary.json"
@@ -44,6 +45,28 @@ class BundleParts:
             raise MissingPartError(self.folder, part, KINDS[part].command if part in KINDS else LAY_OUT)
         return self.folder / part
 
+    def read(self, part: str, how: Callable[[Path], T]) -> T:
+        """Return what ``how`` reads in the folder of a part; UserError names the file where that is not as it was.
+
+        Readers of damaged files raise anything. So whatever one raises has the part's files compared with their hashes,
+        and goes on as it is where all are whole: then it is no damage.
+        """
+        folder = self.path(part)
+        try:
+            return how(folder)
+        except ImportError:
+            raise
+        except Exception as error:
+            self.explain(part, error)
+            raise
+
+    def explain(self, part: str, error: Exception) -> None:
+        """Raise UserError where a file of ``part``, whose reading ended in ``error``, is damaged."""
+        try:
+            PartList.read(self.folder).check(self.folder, verify=True, only=part)
+        except UserError as damage:
+            raise damage from error
+
     @property
     def max_side(self) -> int:
         """The size that a query policy sees photos in: the longer side in pixels."""
@@ -54,7 +77,7 @@ class BundleParts:
         """The encoder of queries, ready to encode."""
         from skufp.modules.encoder_folder import load_encoder
 
-        encoder = load_encoder(self.path("encoder"))
+        encoder = self.read("encoder", load_encoder)
         if encoder.dim != self.index.dim:
             raise UserError(
                 f"{self.folder}: the index holds vectors of {self.index.dim} dimensions and the encoder makes"
@@ -81,37 +104,38 @@ class BundleParts:
     def _read_index(self) -> "SkuIndex":
         from skufp.retrieval.index import SkuIndex
 
-        return SkuIndex.load(self.path("index"))
+        return self.read("index", SkuIndex.load)
 
     @cached_property
     def skus(self) -> SkuTable:
         """The SKU table, with a vector for each."""
-        table = VectorTable.load(self.path("skus"), VECTORS, SKUS)
-        return SkuTable(table.rows, table.vectors)
+        table = self.read("skus", lambda folder: VectorTable.load(folder, VECTORS, SKUS))
+        return self.read("skus", lambda _: SkuTable(table.rows, table.vectors))
 
     @cached_property
     def views(self) -> SkuViews:
         """All catalogue views and their vectors."""
-        return SkuViews(VectorTable.load(self.path("views"), VECTORS, VIEWS), len(self.skus))
+        skus = len(self.skus)
+        return self.read("views", lambda folder: SkuViews(VectorTable.load(folder, VECTORS, VIEWS), skus))
 
     @cached_property
     def words(self) -> VectorTable:
         """The catalogue's texts (the column text) and their vectors."""
-        return VectorTable.load(self.path("words"), VECTORS, WORDS)
+        return self.read("words", lambda folder: VectorTable.load(folder, VECTORS, WORDS))
 
     @cached_property
     def thumbnails(self) -> "Thumbnails":
         """Small pictures; the table of views has their numbers in its column thumbnail."""
         from skufp.serve.thumbnails import Thumbnails
 
-        return Thumbnails(self.path("thumbnails"))
+        return self.read("thumbnails", Thumbnails)
 
     @cached_property
     def aggregator(self) -> Any:
         """What makes one vector [B, D] of views [B, V, D], mask [B, V] and meta [B, V, 4]: see models/aggregators."""
         from skufp.models.aggregators.folder import load_aggregator
 
-        return load_aggregator(self.path("aggregator"))
+        return self.read("aggregator", load_aggregator)
 
     @cached_property
     def policy(self) -> "QueryPolicy | None":
@@ -122,23 +146,25 @@ class BundleParts:
 
         if "policy" not in self.names:
             return None
-        folder = self.path("policy")
-        return LearntPolicy(folder, Adapter.load(folder), encoder_marks(self.path("encoder"))["fingerprint"])
+        mark = encoder_marks(self.path("encoder"))["fingerprint"]
+        return self.read("policy", lambda folder: LearntPolicy(folder, Adapter.load(folder), mark))
 
     @cached_property
     def readers(self) -> "dict[str, Reader]":
         """The attribute readers by the key of their attribute."""
         from skufp.catalogue.attributes import Reader
 
-        rows = read_json(self.path("attributes") / READERS)
-        return {key: Reader.from_dict(row) for key, row in rows.items()}
+        def opened(folder: Path) -> "dict[str, Reader]":
+            return {key: Reader.from_dict(row) for key, row in read_json(folder / READERS).items()}
+
+        return self.read("attributes", opened)
 
     @cached_property
     def vocabulary(self) -> "Vocabulary":
         """The vocabulary that the readers read."""
         from skufp.catalogue.vocabulary import Vocabulary
 
-        return Vocabulary.of(read_json(self.path("attributes") / VOCABULARY))
+        return self.read("attributes", lambda folder: Vocabulary.of(read_json(folder / VOCABULARY)))
 
     def fields_of(self, number: int) -> dict[str, str]:
         """Return the source's own columns of a SKU."""
@@ -151,7 +177,13 @@ class BundleParts:
 
     def thumbnail_of(self, view: View) -> bytes:
         """Return a JPEG of a view."""
-        return self.thumbnails[view.thumbnail]
+        return self.read("thumbnails", lambda _: self.thumbnails[view.thumbnail])
+
+    def picture_of(self, view: View) -> Image.Image:
+        """Return the thumbnail of a view as an RGB picture."""
+        from skufp.data.decode import decode_image
+
+        return self.read("thumbnails", lambda _: decode_image(self.thumbnails[view.thumbnail]))
 
     def refuse_view(self) -> View:
         """Raise MissingPartError: there are no views."""
@@ -164,50 +196,3 @@ class BundleParts:
         row, score = self.views.nearest(query, number)
         where = (row["image_path"], bool(row.get("generated", False)), int(row.get("thumbnail", -1)))
         return View(row["view_id"], score, *where)
-
-
-def open_parts(folder: Path, verify: bool = False) -> BundleParts:
-    """Open the folder of a bundle; UserError for one that is damaged, too new, or mixed of two encoders' parts.
-
-    The size of every file is checked, and with ``verify`` its content too, which reads everything once.
-    """
-    listed = PartList.read(folder)
-    for name, part in listed.parts.items():
-        if name in KINDS and part.version > KINDS[name].version:
-            raise UserError(
-                f"{folder}: the part '{name}' has format {part.format} {part.version}, and this skufp reads"
-                f" {KINDS[name].format} {KINDS[name].version}. Update it: pip install --upgrade skufp"
-            )
-    for name in NEEDED:
-        if name not in listed.parts:
-            raise MissingPartError(folder, name, KINDS[name].command)
-    listed.check(folder, verify)
-    parts = BundleParts(folder, frozenset(listed.parts), listed.about)
-    try:
-        _check_encoders(parts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: the marks of its encoder cannot be read ({error!r}). {AGAIN}") from error
-    return parts
-
-
-def _check_encoders(parts: BundleParts) -> None:
-    """Refuse vectors, and a policy, that were made with another encoder than the one in the bundle."""
-    if "encoder" not in parts.names:
-        return
-    from skufp.modules.encoder_folder import encoder_marks
-
-    encoder = parts.path("encoder")
-    for name in OF_ENCODER:
-        if name in parts.names:
-            check_encoder(parts.path(name), encoder, AGAIN)
-    if "policy" in parts.names:
-        from skufp.serve.query_policy import ABOUT
-
-        built = json.loads((parts.path("policy") / ABOUT).read_text(encoding="utf-8"))["encoder"]
-        marks = encoder_marks(encoder)
-        check_marks({**marks, "fingerprint": built}, marks, parts.path("policy"), AGAIN)
-
-
-def is_bundle(folder: Path) -> bool:
-    """Return whether ``folder`` has a bundle.json."""
-    return (folder / FILE).is_file()

@@ -12,10 +12,10 @@ from PIL import Image
 
 from skufp.artifacts.actions import ADAPT, IDENTITY
 from skufp.artifacts.products import same
-from skufp.errors import UserError
 from skufp.serve.answer import Result, View
 from skufp.serve.bundle_parts import BundleParts
 from skufp.serve.filters import Facts, matching
+from skufp.serve.texts import check_text
 
 if TYPE_CHECKING:
     from skufp.serve.query_policy import Decision, QueryPolicy
@@ -80,12 +80,11 @@ class SearchEngine:
         return vector
 
     def embed_text(self, text: str) -> np.ndarray:
-        """Return [D] of a text; UserError if it is empty.
+        """Return [D] of a text; UserError if it has no words.
 
         A bundle without an encoder answers the catalogue's own texts, whose vectors it has.
         """
-        if not text.strip():
-            raise UserError('the text to search for is empty: give a few words, as in "navy tee"')
+        check_text(text)
         if "encoder" not in self.parts.names and "words" in self.parts.names:
             known = {same(own): row for row, own in enumerate(self.parts.words.rows["text"].to_pylist())}
             if same(text) in known:

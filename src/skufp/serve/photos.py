@@ -30,7 +30,8 @@ def open_photo(photo: Photo) -> Image.Image:
         if isinstance(photo, str | os.PathLike):
             return open_image(Path(photo))
     except UnreadableImageError as error:
-        raise UserError(f"{error}. Give a photo (JPEG, PNG, WebP, …)") from error
+        words = "; a text goes to search(text=…)" if isinstance(photo, str) and not Path(photo).exists() else ""
+        raise UserError(f"{error}. Give a photo (JPEG, PNG, WebP, …){words}") from error
     raise UserError(f"image: {type(photo).__name__} is no photo. Give a path, bytes, a Pillow image or an RGB array")
 
 

@@ -33,8 +33,6 @@ def search_similar(image: Photo, index: str | os.PathLike[str] = "similar/", top
     later ones take milliseconds; a folder that was laid out anew is loaded anew. Raises UserError, which says what to
     type, for a folder or a photo that is not there or cannot be read.
     """
-    if top_k < 1:
-        raise UserError(f"top_k={top_k}: ask for at least one product")
     photo, items = open_photo(image), open_similar(Path(index))
     (answer,) = items.answer([photo], [], top_k)
     return [{"filename": items.parts.skus.photo(found.number), "score": found.score} for found in answer]

@@ -26,9 +26,20 @@ LAY_OUT = "python -m skufp stage=index aggregator=mean data=folder data.root=pho
 class SimilarParts(BundleParts):
     """The parts encoder, index and skus of such a folder."""
 
+    def explain(self, part: str, error: Exception) -> None:
+        """Raise UserError: the files have no hashes here, and what cannot be read is laid out again."""
+        if part == ENCODER or not isinstance(error, UserError):  # others say it themselves
+            said = f"{type(error).__name__}: {error}"
+            raise UserError(
+                f"index={self.folder}: '{part}' cannot be read ({said}). Lay it out: {LAY_OUT.format(self.folder)}"
+            ) from error
+
     @cached_property
     def skus(self) -> SkuTable:
         """The file names as a SKU table: a name is the SKU's id and its photo."""
+        return self.read("skus", lambda _: self._read_skus())
+
+    def _read_skus(self) -> SkuTable:
         names = read_json(self.folder / FILENAMES)
         if not isinstance(names, list):
             raise UserError(f"{self.folder / FILENAMES}: no list of names. Lay it out: {LAY_OUT.format(self.folder)}")
@@ -66,5 +77,10 @@ def open_similar_parts(folder: Path) -> SimilarParts:
     """Open such a folder; UserError for one that is not whole, and for the vectors of another encoder."""
     if missing := [str(path.relative_to(folder)) for path in needed_files(folder) if not path.is_file()]:
         raise UserError(f"index={folder}: {', '.join(missing)} not there. Lay it out: {LAY_OUT.format(folder)}")
-    check_encoder(folder, folder / ENCODER, f"Lay it out: {LAY_OUT.format(folder)}")
+    try:
+        check_encoder(folder, folder / ENCODER, f"Lay it out: {LAY_OUT.format(folder)}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"index={folder}: the marks of its encoder cannot be read ({error}). Lay it out: {LAY_OUT.format(folder)}"
+        ) from error
     return SimilarParts(folder, frozenset({ENCODER, "index", "skus"}), {})

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -60,7 +61,16 @@ def sources(cfg: DictConfig, inputs: dict[str, Path]) -> Any:
     known: dict[str, Any] = {}
     if "attributes" in inputs:
         known = {"facts": read_facts(inputs["attributes"]), "vocabulary": read_lists(cfg)}
+    known["knows_words"] = bool(cfg.stages.bundle.pretrained) or has_learnt_words(cfg, inputs)
     return Sources(inputs, gallery, int(cfg.data.max_side), first_photos(inputs["prepare"], gallery), **known)
+
+
+def has_learnt_words(cfg: DictConfig, inputs: dict[str, Path]) -> bool:
+    """Return whether photos that an encoder trained here was shown came with texts."""
+    from skufp.data.captions import training_text
+
+    rows = pq.read_table(inputs["embed"] / "rows.parquet", columns=["text", "rich_text"]).to_pylist()
+    return any(training_text(row, cfg.data.text) for row in rows)
 
 
 def show(cfg: DictConfig, folder: Path, console: Console) -> None:

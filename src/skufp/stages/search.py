@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
@@ -14,6 +13,7 @@ from skufp.config import plain
 from skufp.data.query_photos import check_photos, open_photos
 from skufp.errors import UserError
 from skufp.output import styled, warn
+from skufp.serve.texts import check_text
 
 if TYPE_CHECKING:
     from skufp.serve.answer import Answer, Result
@@ -43,7 +43,7 @@ def run(cfg: DictConfig, inputs: dict[str, Path], out: Path) -> None:
         results = [result | {"filter": {"wanted": wanted, "skus": len(among), "of": len(bundle)}} for result in results]
     contact_sheet(results, out).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
-    if cfg.query.text and cfg.model.pretrained is None and not has_learnt_words(cfg, inputs):
+    if cfg.query.text and not bundle.parts.about.get("knows_words", True):
         warn(
             f"these photos came without titles, so model={cfg.model.name} has learnt no words and"
             " the answer to a text is chance: give titles (data=catalogue), learn from labels (data.text=attributes),"
@@ -106,21 +106,13 @@ def save_edited(edited: Any, out: Path, number: int) -> str | None:
     return f"edited/{number:02d}.jpg"
 
 
-def has_learnt_words(cfg: DictConfig, inputs: dict[str, Path]) -> bool:
-    """Return whether photos that an encoder trained here was shown came with texts."""
-    from skufp.data.captions import training_text
-
-    rows = pq.read_table(inputs["embed"] / "rows.parquet", columns=["text", "rich_text"]).to_pylist()
-    return any(training_text(row, cfg.data.text) for row in rows)
-
-
 def check(cfg: DictConfig) -> None:
     """Say what is wrong with the query before anything runs."""
     if not cfg.query.image and not cfg.query.text:
         raise UserError('stage=search needs something to look for: --image photo.jpg or --text "navy tee"')
     check_photos(cfg)
-    if any(not text.strip() for text in cfg.query.text):
-        raise UserError('the text to search for is empty: --text "navy tee"')
+    for text in cfg.query.text:
+        check_text(text, '--text "navy tee"')
     for name, value in cfg.query.filter.items():
         if value is None or value in ("", []):
             raise UserError(f"query.filter.{name} has no value: query.filter.{name}=red")

@@ -19,7 +19,6 @@ from skufp.artifacts.part_list import FILE, PartList, list_part
 from skufp.errors import UserError
 from skufp.serve.assembly import Sources, assemble
 from skufp.serve.bundle import Bundle
-from skufp.serve.copying import copy_bundle
 from skufp.serve.parts import KINDS, NEEDED, OF_ENCODER, MissingPartError
 
 
@@ -220,23 +219,6 @@ def test_it_answers_read_only_elsewhere_without_hydra_or_lightning(
 def test_no_file_names_a_place_of_the_runs(whole: Path, sources: Sources) -> None:
     place = str(sources.stages["retriever"].parent).encode()
     assert [name for name in files_of(whole) if place in (whole / name).read_bytes()] == []
-
-
-def test_a_copy_takes_the_place_of_an_older_bundle_and_of_nothing_else(whole: Path, tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "bundle"
-    copy_bundle(whole, target)
-    (target / "left over").write_text("from an older bundle")
-    copy_bundle(whole, target)
-    assert files_of(target) == files_of(whole)
-    assert [path.name for path in target.parent.iterdir()] == ["bundle"]
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.jpg").write_text("mine")
-    with pytest.raises(UserError, match="holds something else than a bundle"):
-        copy_bundle(whole, tmp_path / "photos")
-    assert files_of(tmp_path / "photos") == ["a.jpg"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="there is a file of this name"):
-        copy_bundle(whole, tmp_path / "file")
 
 
 def test_what_cannot_be_done_without() -> None:

@@ -25,19 +25,27 @@ def copy_bundle(source: Path, target: Path) -> None:
     """Copy the bundle in ``source`` to ``target``, in place of the bundle that may be there.
 
     The copy is made beside ``target`` and then renamed, so a reader finds the old bundle or the new one. Raises
-    UserError where ``target`` holds something else than a bundle.
+    UserError where ``target`` holds something else than a bundle, or cannot be written.
     """
     check_target(target)
     listed, target = PartList.read(source), target.absolute()
     new, old = (target.parent / f".{target.name}.{state}" for state in ("building", "old"))
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
-    for name in (file for part in listed.parts.values() for file in part.files):
-        (new / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, new / name)
-    shutil.copyfile(source / FILE, new / FILE)
-    listed.check(new)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
+    try:
+        for name in (file for part in listed.parts.values() for file in part.files):
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, new / name)
+        shutil.copyfile(source / FILE, new / FILE)
+        listed.check(new)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(new, target)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        raise UserError(
+            f"export_to={target}: it cannot be written ({error.strerror}): choose another folder"
+        ) from error
     shutil.rmtree(old, ignore_errors=True)

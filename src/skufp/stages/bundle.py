@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 
 from skufp.artifacts.part_list import PartList
@@ -19,7 +19,12 @@ def check(cfg: DictConfig) -> None:
     """Say what is wrong with the parts to leave out, the policy or the folder before anything runs."""
     from skufp.serve.parts import KINDS, NEEDED
 
-    for name in cfg.stages.bundle.leave_out:
+    spec = cfg.stages.bundle
+    if not isinstance(spec.leave_out, ListConfig):
+        raise UserError(f"stages.bundle.leave_out={spec.leave_out} is no list: write leave_out=[thumbnails]")
+    if not isinstance(spec.attributes, bool):
+        raise UserError(f"stages.bundle.attributes={spec.attributes}: choose true or false")
+    for name in spec.leave_out:
         if name in NEEDED:
             raise UserError(f"stages.bundle.leave_out: without '{name}' a bundle answers nothing")
         if name not in KINDS:

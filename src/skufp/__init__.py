@@ -7,6 +7,7 @@ from skufp.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from skufp.recipe import run as run
+    from skufp.serve.bundle import open_bundle as open  # noqa: F401
     from skufp.serve.similar import search_similar as search_similar
 
 # A batch-1 forward on two threads takes six times as long while idle OpenMP threads spin;
@@ -17,6 +18,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 def __getattr__(name: str) -> object:
     """Import what the package offers when it is first asked for: `import skufp` alone stays light."""
+    if name == "open":
+        from skufp.serve.bundle import open_bundle
+
+        return open_bundle
     if name == "search_similar":
         from skufp.serve.similar import search_similar
 

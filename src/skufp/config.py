@@ -1,9 +1,7 @@
-"""Checking a composed configuration, and build(): the one place that instantiates a ``_target_``."""
+"""Checking a composed configuration, and build() of what it describes."""
 
 import ast
-import importlib
 import importlib.util
-import inspect
 import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -11,6 +9,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from skufp import factory
 from skufp.errors import UserError, nearest
 from skufp.schema import Config
 from skufp.targets import BUILT, EXPORTS, place_of, refuse_other, stage_modules
@@ -22,31 +21,14 @@ def plain(node: Any) -> Any:
 
 
 def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
-    """Instantiate ``spec['_target_']`` with the other keys as arguments; nested specs are built first.
-
-    With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments win over those in
-    ``spec``. Raises UserError for a target that is not in targets.BUILT, and for an argument it does not take.
-    """
-    values = dict(plain(spec))
-    target = values.pop("_target_")
-    refuse_other("_target_", target, BUILT)
-    if values.pop("_recursive_", True):
-        values = {key: _build_nested(value) for key, value in values.items()}
-    factory = _named(target)
-    values.update(extra)
-    _check_arguments(target, values, _accepted(factory))
-    return factory(**values)
+    """As factory.build, of a spec that may still hold interpolations."""
+    return factory.build(plain(spec), **extra)
 
 
 def locate(export: str) -> Any:
     """Return the function that a stage's ``export`` names; UserError unless it is in targets.EXPORTS."""
     refuse_other("export", export, EXPORTS)
-    return _named(export)
-
-
-def _named(name: str) -> Any:
-    module, _, attribute = place_of(name).rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
+    return factory.named(export)
 
 
 def setting(cfg: Config, key: str) -> Any:
@@ -82,7 +64,7 @@ def check_targets(node: Any, where: str = "") -> None:
             refuse_other(f"{where}._target_", target, BUILT)
             if (accepted := _signature_from_source(target)) is not None:
                 given = {k: v for k, v in node.items() if k not in ("_target_", "_recursive_")}
-                _check_arguments(f"{where} ({target})", given, accepted)
+                factory.check_arguments(f"{where} ({target})", given, accepted)
         for key, value in node.items():
             check_targets(value, f"{where}.{key}".lstrip("."))
     elif isinstance(node, list):
@@ -99,30 +81,8 @@ def check_stages(stages: Mapping[str, Any]) -> None:
             refuse_other(f"stages.{name}.export", spec["export"], EXPORTS)
 
 
-def _build_nested(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            return build(value)
-        return {key: _build_nested(inner) for key, inner in value.items()}
-    return [_build_nested(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _check_arguments(target: str, values: Mapping[str, Any], accepted: set[str] | None) -> None:
-    for key in values:
-        if accepted is not None and key not in accepted:
-            raise UserError(f"{target} has no setting '{key}'.{nearest(key, accepted)}")
-
-
-def _accepted(factory: Any) -> set[str] | None:
-    """Names of the arguments ``factory`` takes; None when it takes any."""
-    parameters = inspect.signature(factory).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return {p.name for p in parameters}
-
-
 def _signature_from_source(target: str) -> set[str] | None:
-    """As _accepted, read from the source text of one of our modules; None when it cannot be told."""
+    """As factory.accepted_by, read from the source text of one of our modules; None when it cannot be told."""
     module, _, name = place_of(target).rpartition(".")
     if not target.startswith("skufp."):
         return None

@@ -146,6 +146,7 @@ MADE = ("views=dit", "judge=siglip_tiny", "judge.training.steps=0", "augmenter.t
 COMMANDS = [
     ("stage=evaluate",),
     ("stage=cluster",),
+    ("stage=bundle",),
     ("stage=describe",),
     ("--image", "{photo}", "query.filter.colour=red"),
     ("--image", "{photo}", "stage=describe"),

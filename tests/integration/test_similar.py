@@ -59,7 +59,8 @@ def test_export_of_a_finished_index(skufp, tmp_path, chain, beside):
     refused = skufp("stage=search", "--text", "tee", *chain.settings, "export_to=x", cwd=tmp_path)
     assert refused.returncode == 2
     assert (
-        "stage=search lays nothing out; stage=prepare, stage=index, stage=describe, stage=cluster can" in refused.stderr
+        "stage=search lays nothing out; stage=prepare, stage=index, stage=bundle, stage=describe, stage=cluster can"
+        in refused.stderr
     )
 
 

@@ -78,7 +78,7 @@ def test_the_table_of_stages_has_every_stage_with_what_it_needs() -> None:
     register_schema()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         plain = compose("config")
-        richest = compose("config", ["views=dit", "policy=default", "++query.filter.colour=red"])
+        richest = compose("config", ["views=dit", "policy=default", "++query.filter.colour=red", "query.image=[x.jpg]"])
     rows = re.findall(
         r"^\| `([a-z_]+)` \| .* \| (.*?)\s*\|$", read(REPOSITORY / "docs" / "concepts" / "stages.md"), re.M
     )

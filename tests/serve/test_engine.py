@@ -1,5 +1,6 @@
 """The search engine over every form of index, with a real encoder and index folders that stage=index wrote."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from skufp.models.policy import ActionPolicy
 from skufp.models.siglip import tiny_siglip
 from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks, save_encoder
 from skufp.retrieval.representations import mean_of_views, normalise
+from skufp.serve.assembly import Sources, assemble
+from skufp.serve.bundle import open_bundle
 from skufp.serve.engine import SearchEngine
 from skufp.serve.query_policy import FixedAction, LearntPolicy
 from skufp.stages import index as stage
@@ -56,7 +59,13 @@ def _engine(upstream: dict[str, Path], out: Path, index: str, **changes: object)
     cfg = OmegaConf.create({"index": settings, "data": {"gallery": ["validation", "test"]}})
     out.mkdir(exist_ok=True)
     stage.run(cfg, upstream, out)
-    return SearchEngine(out.parent, upstream["retriever"], upstream["embed"], out)
+    return _assembled({**upstream, "index": out}, out.parent / "bundle")
+
+
+def _assembled(stages: dict[str, Path], bundle: Path) -> SearchEngine:
+    shutil.rmtree(bundle, ignore_errors=True)
+    assemble(Sources(stages, ["validation", "test"]), bundle, ["thumbnails", "aggregator"])
+    return open_bundle(bundle).engine
 
 
 def _query() -> np.ndarray:
@@ -87,8 +96,8 @@ def test_exact_forms_answer_as_brute_force(
     views = np.load(upstream["embed"] / "vectors.npy") @ query
     for hit, i in zip(hits, best.tolist(), strict=True):
         view = VIEWS * i + int(views[VIEWS * i : VIEWS * (i + 1)].argmax())
-        assert (hit.view_id, hit.image_path, hit.category) == (f"v{view}", f"{view}.jpg", f"c{i % 3}")
-        assert hit.view_score == pytest.approx(float(views[view]), abs=1e-6)
+        assert (hit.view.view_id, hit.view.image_path, hit.category) == (f"v{view}", f"{view}.jpg", f"c{i % 3}")
+        assert hit.view.score == pytest.approx(float(views[view]), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_a_filter_leaves_the_order_of_those_that_fit(
 ) -> None:
     engine = _engine(upstream, tmp_path / "index", index, dims=8)
     chosen = np.random.default_rng(count).choice(SKUS, count, replace=False)
-    facts = {(str(engine.skus[i]["split"]), str(engine.skus[i]["sku_id"])): {"colour": "red"} for i in chosen}
+    facts = {(engine.skus.splits[i], engine.skus.sku_ids[i]): {"colour": "red"} for i in chosen}
     facts["validation", "s0"] = facts.get(("validation", "s0"), {"colour": "blue"})
     facts["train", "of another gallery"] = {"colour": "red"}
     among = engine.matching(facts, {"colour": "red"})
@@ -155,7 +164,7 @@ def test_the_index_of_another_encoder_is_refused(upstream: dict[str, Path], tmp_
     _engine(upstream, tmp_path / "index", "flat")
     save_encoder(tiny_siglip(16, 8, DIM, 1, 2, 1), tmp_path / "other" / "encoder")
     with pytest.raises(UserError, match="another encoder"):
-        SearchEngine(tmp_path, tmp_path / "other", upstream["embed"], tmp_path / "index")
+        _assembled({**upstream, "retriever": tmp_path / "other", "index": tmp_path / "index"}, tmp_path / "bundle")
 
 
 def test_the_index_of_another_preprocessing_is_refused_as_such(upstream: dict[str, Path], tmp_path: Path) -> None:
@@ -163,7 +172,7 @@ def test_the_index_of_another_preprocessing_is_refused_as_such(upstream: dict[st
     marks = read_json(tmp_path / "index" / INDEX_MARKS)
     write_json(tmp_path / "index" / INDEX_MARKS, marks | {"preprocessing": "0123"})
     with pytest.raises(UserError, match=r"another image preprocessing \(0123"):
-        SearchEngine(tmp_path, upstream["retriever"], upstream["embed"], tmp_path / "index")
+        _assembled({**upstream, "index": tmp_path / "index"}, tmp_path / "bundle")
 
 
 def test_without_a_policy_a_photo_is_only_encoded(upstream: dict[str, Path], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ MARKS = {"fingerprint": "f", "preprocessing": "p"}
 
 def _settings(index: str, gallery: tuple[str, ...] = ("validation",), **changes: object) -> DictConfig:
     chosen = OmegaConf.merge(OmegaConf.load(CONF / f"{index}.yaml"), changes)
-    return OmegaConf.create({"index": chosen, "data": {"gallery": list(gallery)}, "export_to": None})
+    return OmegaConf.create({"stage": "index", "index": chosen, "data": {"gallery": list(gallery)}, "export_to": None})
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,8 @@ def test_export_to_wants_the_exact_index_and_another_folder_than_the_photos(tmp_
         index.export_to = "similar"
         with pytest.raises(UserError, match="leave these out"):
             stage.check(index)
+        index.stage = "bundle"  # whose folder it then is
+        stage.check(index)
 
 
 def test_a_sku_is_named_by_its_first_catalogue_photo(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from skufp.errors import UserError
 from skufp.models.adapter import Adapter
 from skufp.models.policy import ActionPolicy
 from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks
+from skufp.serve.assembly import Sources, assemble
 from skufp.stages import policy_report
 from skufp.stages.policy_report.latency import siglip_base
 
@@ -95,7 +96,9 @@ def inputs(world: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> 
     _labels(world).save(names["actions"])
     Adapter.unchanged(DIM).save(names["actions"])
     _policy(_mark(world)).save(names["policy"])
-    return world.inputs | names
+    stages = {name: (world.inputs | names)[name] for name in ("retriever", "embed", "fingerprint", "index")}
+    assemble(Sources(stages, ["validation"]), folder / "bundle", leave_out=["aggregator", "thumbnails"])
+    return world.inputs | names | {"bundle": folder / "bundle"}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from skufp.errors import UserError
-from skufp.stages.search import action_taken, check, contact_sheet, has_learnt_words, query_policy
+from skufp.stages.bundle import has_learnt_words
+from skufp.stages.search import action_taken, check, contact_sheet, fixed_action
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NEEDS = ["prepare", "retriever", "embed", "index"]
@@ -66,9 +67,8 @@ def test_what_can_be_done_passes() -> None:
     check(_settings("fixed", "adapt", [*NEEDS, "actions"]))
 
 
-def test_policies_of_each_name() -> None:
-    assert query_policy(_settings("none"), {}) is None
-    fixed = query_policy(_settings("fixed", "exposure"), {})
+def test_a_fixed_policy_takes_one_action() -> None:
+    fixed = fixed_action(_settings("fixed", "exposure"), {})
     assert (fixed.action, list(fixed.edits)) == ("exposure", ["exposure"])
 
 

@@ -21,9 +21,14 @@ FACTS, READERS, TABLE, REPORT = "facts.jsonl", "readers.json", "attributes.csv",
 
 
 def load_vocabulary(cfg: Config) -> "Vocabulary":
-    """Read the vocabulary's lists, later files over earlier ones; UserError with the file or the place of a mistake."""
+    """Read the vocabulary's lists as read_lists does; UserError with the file or the place of a mistake."""
     from skufp.catalogue.vocabulary import Vocabulary
 
+    return Vocabulary.of(read_lists(cfg))
+
+
+def read_lists(cfg: Config) -> dict[str, Any]:
+    """Return the vocabulary's lists as plain dictionaries, later files over earlier ones."""
     paths = [*cfg.vocabulary.lists, *([cfg.vocabulary.extend] if cfg.vocabulary.extend else [])]
     read = []
     for path in paths:
@@ -33,7 +38,8 @@ def load_vocabulary(cfg: Config) -> "Vocabulary":
             read.append(OmegaConf.load(path))
         except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    return Vocabulary.of(plain(OmegaConf.merge(*read)))
+    lists: dict[str, Any] = plain(OmegaConf.merge(*read))
+    return lists
 
 
 def write_facts(path: Path, products: list[Product], facts: "list[Facts]") -> None:

@@ -2,28 +2,34 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skufp.artifacts.folder import read_json, write_json
-from skufp.config import build
 from skufp.errors import UserError
-from skufp.models.dual_encoder import Encoder, TrainableEncoder, WeightsMissingError, fingerprint
+from skufp.factory import build
 from skufp.targets import name_of
+
+if TYPE_CHECKING:
+    from skufp.models.dual_encoder import Encoder, TrainableEncoder
 
 ENCODER_FILE = "skufp_encoder.json"
 INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder that may query it
 
 
-def build_encoder(spec: Mapping[str, Any]) -> TrainableEncoder:
+def build_encoder(spec: Mapping[str, Any]) -> "TrainableEncoder":
     """Build an encoder; weights that cannot be had become a UserError."""
+    from skufp.models.dual_encoder import WeightsMissingError
+
     try:
         return build(spec)
     except WeightsMissingError as error:
         raise UserError(str(error)) from error
 
 
-def save_encoder(encoder: TrainableEncoder, folder: Path) -> None:
+def save_encoder(encoder: "TrainableEncoder", folder: Path) -> None:
     """Write a `save_pretrained` folder and what load_encoder needs to open it."""
+    from skufp.models.dual_encoder import fingerprint
+
     folder.mkdir(parents=True, exist_ok=True)
     encoder.save(folder)
     target = name_of(f"{type(encoder).__module__}.{type(encoder).__qualname__}")
@@ -32,7 +38,7 @@ def save_encoder(encoder: TrainableEncoder, folder: Path) -> None:
     write_json(folder / ENCODER_FILE, marks)
 
 
-def load_encoder(folder: Path) -> Encoder:
+def load_encoder(folder: Path) -> "Encoder":
     """Load what save_encoder wrote, ready to encode (evaluation mode, no gradients)."""
     target = read_json(folder / ENCODER_FILE)["_target_"]
     encoder = build_encoder({"_target_": target, "pretrained": str(folder)})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skufp.errors import UserError
-from skufp.retrieval.faiss_kinds import clusterings, empty_index, layers, load_faiss
+from skufp.retrieval.faiss_kinds import clusterings, empty_index, layers, load_faiss, read_flat
 
 FILE = "index.faiss"
 
@@ -19,14 +19,16 @@ FILE = "index.faiss"
 class SkuIndex:
     """An index whose ids are SKU numbers: row numbers of the SKU table it was built from.
 
-    ``index`` is a faiss IndexIDMap. Several vectors may carry one SKU's number; every answer names a SKU once.
+    ``index`` is a faiss IndexIDMap, or a plain index whose rows are the numbers. Several vectors may carry one SKU's
+    number; every answer names a SKU once.
     """
 
     index: Any
     skus: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.skus = len(np.unique(load_faiss().vector_to_array(self.index.id_map)))
+        mapped = hasattr(self.index, "id_map")
+        self.skus = len(np.unique(load_faiss().vector_to_array(self.index.id_map))) if mapped else self.index.ntotal
 
     @classmethod
     def build(
@@ -118,8 +120,13 @@ class SkuIndex:
 
     @classmethod
     def load(cls, folder: Path) -> "SkuIndex":
-        """Read `index.faiss`."""
-        return cls(load_faiss().read_index(str(folder / FILE)))
+        """Read `index.faiss`; UserError if the file holds no index."""
+        return cls(read_flat(folder / FILE))
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of queries."""
+        return int(self.index.d)
 
     @property
     def vectors_per_sku(self) -> float:

@@ -5,14 +5,15 @@ K columns of a block (the mean of a SKU's views, then its views), T SKUs of a ti
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skufp.retrieval.metrics import ROUNDING
 from skufp.retrieval.representations import mean_of_views
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MEMORY, BLOCK = 128 << 20, 4096
 
@@ -66,6 +67,8 @@ def score_pairs(
     means and a few numbers a pair, temporary arrays stay below ``memory`` bytes whatever N, Q and S are (as long as
     one query fits).
     """
+    import torch
+
     views, queries = np.asarray(views, np.float32), np.asarray(queries, np.float32)
     skus = int(sku_of_view.max(initial=-1)) + 1
     means = torch.from_numpy(mean_of_views(views, sku_of_view, skus)).to(device)
@@ -114,13 +117,15 @@ def block_sizes(memory: int, dim: int, columns: int) -> tuple[int, int]:
 
 
 def rank_in_tiles(
-    asked: Tensor, target: Tensor, own: Tensor, columns: list[int], means: Tensor, tile: int
+    asked: "Tensor", target: "Tensor", own: "Tensor", columns: list[int], means: "Tensor", tile: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rank and margin [B, K] of the scores ``own`` [B, K] among the other SKUs' means, tile after tile.
 
     Only the first ``columns[k]`` rows of column k are filled. Counting "below" rather than "at least" lets a NaN
     rank last; it is summed as floats, exact up to 2^24 SKUs, which is several times faster than summing booleans.
     """
+    import torch
+
     below = torch.zeros_like(own)
     best_wrong = torch.full_like(own[:, 0], -1.0)  # no other SKU: the lowest that a cosine can be
     for start in range(0, len(means), tile):

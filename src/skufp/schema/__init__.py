@@ -76,8 +76,9 @@ def register_schema() -> None:
     ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
     ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
     ``${data_label:root,manifest,name}``: the data's own name, from where it lies.
+    ``${given:value}``: whether a setting is anything but empty.
     ``${stage_list:stages}``: the names of the composed stages, for the help text.
-    ``${filtered:needs,filter}``: the stages of a search, with stage=attributes where it filters.
+    ``${with_stage:needs,stage,wanted}``: the stages ``needs``, and ``stage`` too where ``wanted`` is not empty.
     """
     from hydra.core.config_store import ConfigStore
 
@@ -87,7 +88,8 @@ def register_schema() -> None:
         "vocabulary_lists", lambda name: str(config_folder() / "vocabulary" / f"{name}.lists.yml"), replace=True
     )
     OmegaConf.register_new_resolver("data_label", data_label, replace=True)
+    OmegaConf.register_new_resolver("given", bool, replace=True)
     OmegaConf.register_new_resolver("stage_list", stage_list, replace=True)
     OmegaConf.register_new_resolver(
-        "filtered", lambda needs, by: [*needs, *(["attributes"] if by else [])], replace=True
+        "with_stage", lambda needs, stage, wanted: [*needs, *([stage] if wanted else [])], replace=True
     )

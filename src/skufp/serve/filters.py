@@ -26,33 +26,45 @@ def facts_of(products: Iterable[Product]) -> dict[tuple[str, str], dict[str, str
     return facts
 
 
-def matching(facts: Facts, wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
+def matching(facts: Facts, wanted: Mapping[str, Any], where: str = "query.filter") -> list[tuple[str, str]]:
     """Return the SKUs of ``facts`` that fit every filter of ``wanted``, in their order.
 
-    A filter is a name and a value, or a list of which any will do; a fact that is a list in one text ("cotton, wool")
+    A filter is a name and a value, or several of which any will do; a fact that is a list in one text ("cotton, wool")
     fits by each of its parts. Capitals, _ and further spaces make no difference. Raises UserError for a name that no
-    SKU has and for a value that none has, with the nearest; and where every filter fits some SKU, but none fits all.
+    SKU has and for a value that none has, with the nearest; for a filter without a value; and where every filter fits
+    some SKU, but none fits all.
+    ``where`` is what its message calls the filter.
     """
     names = {same(name).replace(" ", "_") for known in facts.values() for name in known}  # as they are typed
+    if not isinstance(wanted, Mapping):
+        raise UserError(f'{where}={wanted!r}: give names with values, as in {{"colour": "red"}}')
     left = list(facts)
     fits: dict[str, int] = {}
     for name, values in wanted.items():
         key = same(str(name))
         if (typed := key.replace(" ", "_")) not in names:
-            raise UserError(f"query.filter.{name}: no SKU of the gallery has such a field.{nearest(typed, names)}")
-        asked = {same(str(value)) for value in (values if isinstance(values, list | tuple) else [values])}
+            raise UserError(f"{where}.{name}: no SKU of the gallery has such a field.{nearest(typed, names)}")
+        asked = _asked(values, f"{where}.{name}")
         own = {sku: _parts(known.get(key, "")) for sku, known in facts.items()}
         present = {part: part for parts in own.values() for part in parts}
         for value in asked:
             if value not in present:
-                raise UserError(f"query.filter.{name}={value}: no SKU of the gallery has it.{_nearest(value, present)}")
+                raise UserError(f"{where}.{name}={value}: no SKU of the gallery has it.{_nearest(value, present)}")
         left = [sku for sku in left if asked & own[sku]]
         said = ",".join(sorted(asked))
         fits[f"{name}={f'[{said}]' if len(asked) > 1 else said}"] = sum(bool(asked & parts) for parts in own.values())
     if not left:
         each = ", ".join(f"{said} fits {count}" for said, count in fits.items())
-        raise UserError(f"no SKU of the gallery fits all of query.filter ({each} of {len(facts)}): leave one out")
+        raise UserError(f"no SKU of the gallery fits all of {where} ({each} of {len(facts)}): leave one out")
     return left
+
+
+def _asked(values: Any, where: str) -> set[str]:
+    many = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    asked = {same("" if value is None else str(value)) for value in (values if many else [values])}
+    if not asked or "" in asked or isinstance(values, Mapping):
+        raise UserError(f"{where} has no value: give one, or a list of which any will do")
+    return asked
 
 
 def _parts(value: str) -> set[str]:

@@ -3,21 +3,23 @@
 Legend: D dim, F features.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from skufp.actions.quality import FEATURES, quality
 from skufp.artifacts.actions import ADAPT
-from skufp.config import build
+from skufp.artifacts.folder import read_json, write_json
 from skufp.errors import UserError, nearest
+from skufp.factory import build
+from skufp.models.adapter import FILE as ADAPTER
 from skufp.models.adapter import Adapter
-from skufp.models.policy import load_policy
 
+ABOUT, FILE_OF_ACTION = "policy.json", "weights"  # of models.policy; the one setting of an action that names a file
 Edit = Callable[[np.ndarray], np.ndarray]  # RGB [H, W, 3] uint8 in and out
 
 
@@ -50,8 +52,9 @@ class FixedAction:
         check_action(action, specs)
         if action == ADAPT and adapter is None:
             raise UserError("policy.action=adapt is learnt by stage=actions, which is not among this run's inputs")
-        self.action, self.adapter = action, adapter
-        self.edits: dict[str, Edit] = {action: build(specs[action])} if action != ADAPT else {}
+        self.action = action
+        self.adapter: Adapter | None = adapter
+        self.edits: Mapping[str, Edit] = {action: build(specs[action])} if action != ADAPT else {}
 
     def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
         """Return the action."""
@@ -65,20 +68,27 @@ class LearntPolicy:
     """
 
     def __init__(self, folder: Path, adapter: Adapter, encoder: str) -> None:
-        self.network, self.adapter = load_policy(folder), adapter
+        from skufp.models.policy import load_policy
+
+        self.network = load_policy(folder)
+        self.adapter: Adapter | None = adapter
         self.network.check(encoder=encoder, features=FEATURES)
-        self.edits: dict[str, Edit] = {name: build(spec) for name, spec in self.network.specs.items()}
+        self.edits: Mapping[str, Edit] = {
+            name: build(_with_files(spec, folder)) for name, spec in self.network.specs.items()
+        }
 
     def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
         """Return the action of the largest predicted gain where that passes the threshold, else identity."""
         return self.choose(embedding, quality(image))
 
-    @torch.inference_mode()
     def choose(self, embedding: np.ndarray, features: np.ndarray) -> Decision:
         """As decide, by the photo's features [F]."""
+        import torch
+
         seen = torch.from_numpy(embedding)[None], torch.from_numpy(features)[None]
-        number = int(self.network.decide(*seen))
-        gain = float(self.network.gains(*seen)[0, number]) if number else 0.0
+        with torch.inference_mode():
+            number = int(self.network.decide(*seen))
+            gain = float(self.network.gains(*seen)[0, number]) if number else 0.0
         return Decision(self.network.actions[number], gain)
 
 
@@ -86,3 +96,24 @@ def check_action(action: str, specs: Mapping[str, Any]) -> None:
     """Refuse an action that is neither one of ``specs`` nor adapt."""
     if action not in (names := [*specs, ADAPT]):
         raise UserError(f"policy.action={action}: there is no such action.{nearest(action, names)}")
+
+
+def copy_policy(policy: Path, actions: Path, out: Path) -> None:
+    """Copy what stage=policy learnt, with its adapter and the files that its actions name, into ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    about = read_json(policy / ABOUT)
+    for name, spec in about["specs"].items():
+        if spec.get(FILE_OF_ACTION):
+            source = Path(spec[FILE_OF_ACTION])
+            spec[FILE_OF_ACTION] = f"{name}-{source.name}"
+            shutil.copyfile(source, out / spec[FILE_OF_ACTION])
+    for file in sorted(policy.glob("policy.*")):
+        shutil.copyfile(file, out / file.name)
+    write_json(out / ABOUT, about)
+    shutil.copyfile(actions / ADAPTER, out / ADAPTER)
+
+
+def _with_files(spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Return the settings of an action with the place of its file, where that lies in the policy's own ``folder``."""
+    name = spec.get(FILE_OF_ACTION)
+    return {**spec, FILE_OF_ACTION: str(folder / name)} if name and (folder / name).is_file() else spec

@@ -68,7 +68,7 @@ def check(cfg: Config) -> None:
         raise UserError(f"index.vectors={cfg.index.vectors}: there is no such choice.{hint}")
     if cfg.index.dims is not None and cfg.index.dims < 1:
         raise UserError(f"index.dims={cfg.index.dims}: keep at least one dimension, or all with index.dims=null")
-    if cfg.export_to:
+    if cfg.stage == "index" and cfg.export_to:  # with stage=bundle the folder is not for this stage
         check_export(cfg)
     try:
         check_kind(cfg.index.kind, cfg.index.dims)

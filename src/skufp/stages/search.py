@@ -1,23 +1,24 @@
 """stage=search: photos and texts in; a table, results.json, a contact sheet and the edited photos out."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from skufp.artifacts.folder import read_json, write_json
-from skufp.artifacts.products import read_products, same
-from skufp.catalogue.attribute_files import read_facts
 from skufp.config import plain
 from skufp.data.query_photos import check_photos, open_photos
 from skufp.errors import UserError
 from skufp.output import styled, warn
 from skufp.schema import Config
+from skufp.serve.texts import check_text
+
+if TYPE_CHECKING:
+    from skufp.serve.answer import Answer, Result
+    from skufp.serve.bundle import Bundle
+    from skufp.serve.query_policy import FixedAction
 
 VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34
@@ -30,27 +31,19 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
     set_threads(cfg)
     pictures = open_photos(cfg)
-    engine = open_engine(cfg, inputs, query_policy(cfg, inputs))
-    among = allowed(cfg, inputs, engine)
-    results: list[dict[str, Any]] = []
-    for number, (path, picture) in enumerate(zip(cfg.query.image, pictures, strict=True), 1):
-        look = engine.look(picture)
-        hits = engine.search(look.embedding, cfg.query.top_k, among)
-        results.append({
-            "image": str(path), "action": look.action, "predicted_gain": look.predicted_gain,
-            "edited": save_edited(look.edited, out, number), "hits": [asdict(h) for h in hits],
-        })  # fmt: skip
-    for text in cfg.query.text:
-        hits = engine.search(engine.embed_text(text), cfg.query.top_k, among)
-        results.append({"text": text, "hits": [asdict(h) for h in hits]})
-    for result in results:
-        if among is not None:
-            result["filter"] = {"wanted": plain(cfg.query.filter), "skus": len(among), "of": len(engine.skus)}
-        for hit in result["hits"]:
-            hit["image"] = str(inputs["prepare"] / hit["image_path"])
+    bundle = open_catalogue(cfg, inputs)
+    wanted = plain(cfg.query.filter)
+    among = bundle.matching(wanted, "query.filter")
+    answers = bundle.answer(pictures, list(cfg.query.text), cfg.query.top_k, among)
+    asked: list[dict[str, Any]] = [{"image": str(path)} for path in cfg.query.image]
+    asked += [{"text": text} for text in cfg.query.text]
+    numbered = enumerate(zip(asked, answers, strict=True), 1)
+    results = [found_for(query, answer, inputs["prepare"], out, number) for number, (query, answer) in numbered]
+    if among is not None:
+        results = [result | {"filter": {"wanted": wanted, "skus": len(among), "of": len(bundle)}} for result in results]
     contact_sheet(results, out).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
-    if cfg.query.text and cfg.model.pretrained is None and not has_learnt_words(cfg, inputs):
+    if cfg.query.text and not bundle.parts.about.get("knows_words", True):
         warn(
             f"these photos came without titles, so model={cfg.model.name} has learnt no words and"
             " the answer to a text is chance: give titles (data=catalogue), learn from labels (data.text=attributes),"
@@ -58,20 +51,34 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
         )
 
 
-def open_engine(cfg: Config, inputs: dict[str, Path], policy: Any) -> Any:
-    """Return the SearchEngine over the folders of ``inputs`` that takes the QueryPolicy's actions; None: no actions."""
-    from skufp.serve.engine import SearchEngine
+def open_catalogue(cfg: Config, inputs: dict[str, Path]) -> "Bundle":
+    """Return the opened bundle; its own policy acts, or the fixed action that ``policy`` asks for."""
+    from skufp.serve.bundle import open_bundle
 
-    prepared, retriever, embedded, index = (inputs[name] for name in ("prepare", "retriever", "embed", "index"))
-    return SearchEngine(prepared, retriever, embedded, index, policy, int(cfg.data.max_side))
+    bundle = open_bundle(inputs["bundle"])
+    if cfg.policy.name == FIXED:
+        bundle.engine.policy = fixed_action(cfg, inputs)
+    return bundle
 
 
-def query_policy(cfg: Config, inputs: dict[str, Path]) -> Any:
-    """Return the QueryPolicy that ``policy`` asks for; None for policy=none."""
-    if cfg.policy.name == NONE:
-        return None
-    if cfg.policy.name != FIXED:
-        return learnt_policy(inputs)
+def found_for(asked: dict[str, Any], answer: "Answer", prepared: Path, out: Path, number: int) -> dict[str, Any]:
+    """Return what results.json says of a query: what became of a photo, and the answers with their files."""
+    taken: dict[str, Any] = {}
+    if answer.text is None:
+        edited = save_edited(answer.edited, out, number)
+        taken = {"action": answer.action, "predicted_gain": answer.predicted_gain, "edited": edited}
+    return asked | taken | {"hits": [hit_of(result, prepared) for result in answer]}
+
+
+def hit_of(result: "Result", prepared: Path) -> dict[str, Any]:
+    """Return an answer as a row of results.json; ``image`` is the best view's crop."""
+    names = ("rank", "split", "sku_id", "score", "category")
+    view = {"view_id": result.view.view_id, "view_score": result.view.score, "image_path": result.view.image_path}
+    return {name: getattr(result, name) for name in names} | view | {"image": str(prepared / result.view.image_path)}
+
+
+def fixed_action(cfg: Config, inputs: dict[str, Path]) -> "FixedAction":
+    """Return what takes the action of policy=fixed."""
     from skufp.models.adapter import Adapter
     from skufp.serve.query_policy import FixedAction
     from skufp.stages.actions import image_actions
@@ -99,43 +106,13 @@ def save_edited(edited: Any, out: Path, number: int) -> str | None:
     return f"edited/{number:02d}.jpg"
 
 
-def allowed(cfg: Config, inputs: dict[str, Path], engine: Any) -> np.ndarray | None:
-    """Return the numbers of the SKUs that ``query.filter`` lets answer; None where it filters nothing."""
-    if not cfg.query.filter:
-        return None
-    found: np.ndarray = engine.matching(known_of(inputs), plain(cfg.query.filter))
-    return found
-
-
-def known_of(inputs: dict[str, Path]) -> dict[tuple[str, str], dict[str, str]]:
-    """Return what filters go by: each SKU's fields, and the attributes that its pictures and people say it has."""
-    from skufp.catalogue.facts import OVERRIDE
-    from skufp.serve.filters import facts_of
-
-    known = facts_of(read_products(inputs["prepare"]))
-    for sku, facts in read_facts(inputs["attributes"]).items():
-        said = facts.attributes | ({"category": facts.category_value} if facts.category_value else {})
-        for name, value in said.items():
-            own = "" if value.source == OVERRIDE else known[sku].get(same(name), "")
-            known[sku][same(name)] = ", ".join(dict.fromkeys(text for text in (own, value.value) if text))
-    return known
-
-
-def has_learnt_words(cfg: Config, inputs: dict[str, Path]) -> bool:
-    """Return whether photos that an encoder trained here was shown came with texts."""
-    from skufp.data.captions import training_text
-
-    rows = pq.read_table(inputs["embed"] / "rows.parquet", columns=["text", "rich_text"]).to_pylist()
-    return any(training_text(row, cfg.data.text) for row in rows)
-
-
 def check(cfg: Config) -> None:
     """Say what is wrong with the query before anything runs."""
     if not cfg.query.image and not cfg.query.text:
         raise UserError('stage=search needs something to look for: --image photo.jpg or --text "navy tee"')
     check_photos(cfg)
-    if any(not text.strip() for text in cfg.query.text):
-        raise UserError('the text to search for is empty: --text "navy tee"')
+    for text in cfg.query.text:
+        check_text(text, '--text "navy tee"')
     for name, value in cfg.query.filter.items():
         if value is None or value in ("", []):
             raise UserError(f"query.filter.{name} has no value: query.filter.{name}=red")

@@ -32,10 +32,10 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     from skufp.catalogue.evidence import PromptVectors
     from skufp.catalogue.llm import open_writer
     from skufp.compute.device import set_threads
-    from skufp.serve.engine import SearchEngine
+    from skufp.serve.bundle import open_bundle
 
     set_threads(cfg)
-    engine = SearchEngine(inputs["prepare"], inputs["retriever"], inputs["embed"], inputs["index"])
+    engine = open_bundle(inputs["bundle"]).engine
     known = read_facts(inputs["attributes"])
     photos, readers = open_photos(cfg), careful_readers(cfg, inputs["attributes"])
     prompts = PromptVectors(load_vocabulary(cfg), encoding_with(cfg, engine.encoder))
@@ -50,7 +50,9 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
             similar = [{"sku_id": sku, "score": round(h.score, 4)} for sku, h in zip(ids, hits, strict=True)]
             product = Described(facts, written.copy, written.written_by, similar, [str(path)], notes=written.notes)
             found.append(product.to_dict())
-            tiles = [(tile(inputs["prepare"] / h.image_path), sku, h.score) for sku, h in zip(ids, hits, strict=True)]
+            tiles = [
+                (tile(inputs["prepare"] / h.view.image_path), sku, h.score) for sku, h in zip(ids, hits, strict=True)
+            ]
             cards.append(Card(product, tile(Path(path), PHOTO), {"similar": tiles}))
     write_json(out / FILE, found)
     write_cards(out, ", ".join(Path(path).name for path in cfg.query.image), cards)

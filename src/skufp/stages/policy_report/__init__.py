@@ -57,13 +57,15 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     from skufp.data.decode import open_prepared
     from skufp.reports.policy.page import write_report
     from skufp.retrieval.choices import choices, compare_choices, confusion
+    from skufp.serve.bundle import open_bundle
+    from skufp.serve.engine import SearchEngine
     from skufp.stages.policy_report.examples import examples
     from skufp.stages.policy_report.latency import latency
-    from skufp.stages.search import learnt_policy, open_engine
+    from skufp.stages.search import learnt_policy
 
     set_threads(cfg)
     spec, policy = cfg.stages.policy_report, learnt_policy(inputs)
-    engine = open_engine(cfg, inputs, policy)
+    engine = SearchEngine(open_bundle(inputs["bundle"]).parts, policy)
     outcome = decide(policy.network, *load_labels(cfg, inputs["actions"]))
     labels, ranks = outcome.labels, outcome.labels.ranks()
     compared = choices(labels.actions, ranks, outcome.twins.ranks(), outcome.chosen)
@@ -83,7 +85,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     }  # fmt: skip
     write_json(out / "report.json", report)
     write_ranks(out / "ranks.parquet", outcome, compared)
-    write_report(cfg, out, report, outcome, examples(engine, outcome, int(spec.examples)))
+    write_report(cfg, out, report, outcome, examples(engine, outcome, inputs["prepare"], int(spec.examples)))
 
 
 def run_names(cfg: Config) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
     refuse_other("_target_", target, BUILT)
     if values.pop("_recursive_", True):
         values = {key: _build_nested(value) for key, value in values.items()}
-    factory = _named(target)
+    factory = located(target)
     values.update(extra)
     _check_arguments(target, values, _accepted(factory))
     return factory(**values)
@@ -40,10 +40,11 @@ def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
 def locate(export: str) -> Any:
     """Return the function that a stage's ``export`` names; UserError unless it is in targets.EXPORTS."""
     refuse_other("export", export, EXPORTS)
-    return _named(export)
+    return located(export)
 
 
-def _named(name: str) -> Any:
+def located(name: str) -> Any:
+    """Import and return the class or function of this name, which is one of targets."""
     module, _, attribute = place_of(name).rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 

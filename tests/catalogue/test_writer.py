@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from skufp.catalogue.bulk import in_order
 from skufp.catalogue.facts import Facts, Value
 from skufp.catalogue.language_model import LanguageModel
 from skufp.catalogue.metadata import FIELDS
 from skufp.catalogue.template import Template
 from skufp.catalogue.writer import CopyWriter, Written
+from skufp.compute.parts import LocalThreads
 from skufp.errors import UserError
 
 pytest.importorskip("openai")
@@ -103,7 +103,7 @@ def test_products_come_in_order_and_requests_are_limited(hostile: SimpleNamespac
     products = [Facts(str(i), "dress", FACTS.attributes) for i in range(9)]
     honest = hostile.slowly(answers(hostile, lambda name, again: None))
     with hostile.Server(honest) as server, LanguageModel(server.base_url, "m") as model:
-        writing = in_order(CopyWriter(TEMPLATE, model).write, products, 3, 6)
+        writing = LocalThreads(3, ahead=6).map(CopyWriter(TEMPLATE, model).write, products)
         assert [written.sku_id for written in writing] == [facts.sku_id for facts in products]
         assert server.most_open == 3
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,12 @@ def marked(_: int) -> str:
 
 def mark() -> None:
     os.environ["SKUFP_TEST_MARK"] = "set up"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes import this module by its name."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
 
 
 @pytest.mark.parametrize("mapper", MAPPERS, ids=str)

@@ -91,12 +91,15 @@ def test_the_report_of_an_evaluation(world: SimpleNamespace, evaluated: Path, tm
 
 
 def test_no_environment_and_no_template_of_the_package_turns_escaping_off() -> None:
-    """Whatever page comes next: every jinja2.Environment escapes, and nothing vouches for text that it did not make."""
+    """Whatever page comes next: every jinja2.Environment escapes, and nothing vouches for text that it did not make.
+
+    The model card is Markdown, whose values are escaped otherwise: see test_model_card.
+    """
     found = 0
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Environment", "Template")):
-                if "jinja2" not in path.read_text(encoding="utf-8"):
+                if path.name == "model_card.py" or "jinja2" not in path.read_text(encoding="utf-8"):
                     continue
                 found += 1
                 given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}

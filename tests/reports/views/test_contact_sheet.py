@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from skufp.artifacts.views import ViewRow
-from skufp.reports.views.contact_sheet import SHOWN, SkuGroup, choose_skus, data_uri, write_contact_sheet
+from skufp.reports.views.contact_sheet import SHOWN, SkuGroup, choose_skus, write_contact_sheet
 
 SUMMARY: dict[str, Any] = {
     "candidates": 8, "kept": 3, "share": 0.375, "median_distance": 0.25, "median_structure": 0.0625,
@@ -159,12 +159,6 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert f"{SHOWN['rejected']} of 40" in page.text
     shown = {action: len(page.pictures(f"{action}, rejected")) for action in "ab"}
     assert shown == {"a": SHOWN["rejected"] // 2, "b": SHOWN["rejected"] // 2}
-
-
-def test_large_pictures_shrink_and_small_ones_stay(tmp_path: Path) -> None:
-    for size, shown in ((300, 128), (64, 64)):
-        data = base64.b64decode(data_uri(flat(9, size)).split(",", 1)[1])
-        assert Image.open(io.BytesIO(data)).size == (shown, shown)
 
 
 def test_skus_are_chosen_from_the_most_kept_to_none_kept() -> None:

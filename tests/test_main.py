@@ -120,21 +120,23 @@ def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
         (["stage=views", "views=classic"], []),
         (["stage=views", "views=none"], []),  # refused by the stage, which says what to type
         (["stage=fingerprint"], []),
-        (["model=lite"], ["judge=siglip_tiny"]),
-        (["-m", "model=siglip_tiny,lite"], ["judge=siglip_tiny"]),
-        (["model=siglip"], []),
+        (["model=lite"], []),
+        (["model=siglip_tiny"], ["judge=lite"]),
+        (["-m", "model=siglip_tiny,lite"], []),
+        (["-m", "model=siglip_tiny,siglip"], ["judge=lite"]),
+        (["model=siglip"], ["judge=lite"]),
         (["model=lite", "judge=lite"], []),  # warned of by the stage
-        (["stage=views", "model=lite"], ["views=dit", "judge=siglip_tiny"]),
+        (["stage=views", "model=lite"], ["views=dit"]),
         (["stage=views", "model=lite", "judge=siglip"], ["views=dit"]),
         (["data=folder"], []),  # trains, on the photos themselves
-        (["data=folder", "aggregator=mean"], ["model=lite", "model.training.steps=0", "judge=siglip_tiny"]),
-        (["data=folder", "aggregator=mean", "model=siglip"], ["model.training.steps=0"]),
-        (["data=folder", "aggregator=mean", "model=siglip", "model.training.towers=full"], []),
-        (["data=folder", "aggregator=mean", "model=siglip_tiny"], []),  # knows nothing untrained
-        (["data=catalogue", "aggregator=mean", "model=siglip"], []),
-        (["data=catalogue", "stage=describe", "model=siglip"], ["aggregator=mean", "model.training.steps=0"]),
-        (["data=catalogue", "stage=describe", "model=siglip", "aggregator=gem"], []),
-        (["stage=describe", "model=siglip"], []),
+        (["data=folder", "aggregator=mean"], ["model.training.steps=0"]),
+        (["data=folder", "aggregator=mean", "model=siglip"], ["model.training.steps=0", "judge=lite"]),
+        (["data=folder", "aggregator=mean", "model=siglip", "model.training.towers=full"], ["judge=lite"]),
+        (["data=folder", "aggregator=mean", "model=siglip_tiny"], ["judge=lite"]),  # knows nothing untrained
+        (["data=catalogue", "aggregator=mean", "model=siglip"], ["judge=lite"]),
+        (["data=catalogue", "stage=describe"], ["aggregator=mean", "model.training.steps=0"]),
+        (["data=catalogue", "stage=describe", "aggregator=gem"], []),
+        (["stage=describe"], []),
     ],
 )
 def test_what_a_command_leaves_unsaid(
@@ -147,9 +149,8 @@ def test_what_a_command_leaves_unsaid(
 @pytest.mark.parametrize(
     ("arguments", "implied"),
     [
-        ([], ["judge=siglip_tiny"]), (["model=siglip_tiny"], ["judge=siglip_tiny"]), (["judge=lite"], []),
-        (["judge=siglip"], []), (["--info"], []), (["-i"], []),
-        (["data=folder", "aggregator=mean"], ["judge=siglip_tiny"]),
+        ([], []), (["model=siglip_tiny"], []), (["model=siglip"], []), (["judge=lite"], []), (["--info"], []),
+        (["data=folder", "aggregator=mean"], ["model.training.steps=0"]),
     ],
 )  # fmt: skip
 def test_without_the_extra_lite_the_judge_is_the_small_siglip(

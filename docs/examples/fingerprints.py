@@ -7,7 +7,7 @@ from pathlib import Path
 
 import skufp
 
-# A small generated catalogue. Your own: ["data=catalogue", "data.manifest=products.csv", "model=lite", …]
+# A small generated catalogue. Your own: ["data=catalogue", "data.manifest=products.csv", …]
 settings = [
     "data=synthetic", "data.source.pairs={train: 24, validation: 8, test: 1}",
     "model=siglip_tiny", "model.training.steps=150", "trainer=cpu", "progress=false",

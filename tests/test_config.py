@@ -112,7 +112,8 @@ def test_a_class_that_moved_is_built_checked_and_saved_by_its_old_name(
 
     old = "skufp.models.gone.Encoder"
     monkeypatch.setitem(MOVED, old, "skufp.models.siglip.SiglipEncoder")
-    monkeypatch.setattr("skufp.config.BUILT", BUILT | {old})
+    for module in ("config", "factory"):
+        monkeypatch.setattr(f"skufp.{module}.BUILT", BUILT | {old})
     save_encoder(tiny_siglip(16, 8, 8, 1, 1, 0), tmp_path)
     assert f'"{old}"' in (tmp_path / "skufp_encoder.json").read_text()
     assert type(load_encoder(tmp_path)).__qualname__ == "SiglipEncoder"

@@ -121,6 +121,7 @@ def test_a_flag_without_a_value_says_what_to_type(arguments: list[str]) -> None:
         (["stage=views", "views=none"], []),  # refused by the stage, which says what to type
         (["stage=fingerprint"], []),
         (["model=lite"], []),
+        (["model=lite_short"], []),
         (["model=siglip_tiny"], ["judge=lite"]),
         (["-m", "model=siglip_tiny,lite"], []),
         (["-m", "model=siglip_tiny,siglip"], ["judge=lite"]),
@@ -161,7 +162,7 @@ def test_without_the_extra_lite_the_judge_is_the_small_siglip(
 
 
 def test_the_judge_is_another_encoder_than_the_model_whatever_is_left_unsaid() -> None:
-    for model in ("siglip_tiny", "lite", "siglip"):
+    for model in ("siglip_tiny", "lite", "lite_short", "siglip"):
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             cfg = compose("config", with_implied(["stage=views", f"model={model}"]))
         assert plain(cfg.judge.encoder) != plain(cfg.model.encoder)

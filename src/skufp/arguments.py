@@ -109,7 +109,8 @@ def with_implied(arguments: list[str]) -> list[str]:
         implied.append("aggregator=mean")
     if describes or (chosen.get("data") == "folder" and chosen.get("aggregator") == "mean"):
         implied += _without_training(chosen)
-    if "judge" not in chosen and PRETRAINED not in chosen.get("model", PRETRAINED).split(",") and _has_lite():
+    models = chosen.get("model", PRETRAINED).split(",")
+    if "judge" not in chosen and not any(m.startswith(PRETRAINED) for m in models) and _has_lite():
         implied.append(f"judge={PRETRAINED}")
     return arguments + implied
 

@@ -1,6 +1,7 @@
 """The whole chain through the real command line, on a small generated catalogue."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -235,3 +236,8 @@ def test_transformers_opens_the_encoder_folder(chain):
     folder = chain.folders["retriever"] / "encoder"
     assert AutoModel.from_pretrained(folder).config.model_type == "siglip"
     assert AutoTokenizer.from_pretrained(folder)("red dress")["input_ids"]
+
+
+def test_intervals_are_printed_without_an_escape(chain):
+    assert re.search(r"\d \[[+-]?\d", chain.output), "a table with intervals"
+    assert "\\[" not in chain.output

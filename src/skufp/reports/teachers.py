@@ -176,7 +176,7 @@ def _intervals_table(report: dict[str, Any]) -> Table:
 
 
 def _signed(i: dict[str, float]) -> str:
-    return f"{i['mean']:+.3f} \\[{i['low']:+.3f}, {i['high']:+.3f}]"
+    return f"{i['mean']:+.3f} [{i['low']:+.3f}, {i['high']:+.3f}]"
 
 
 def _viewpoint_table(report: dict[str, Any]) -> Table:

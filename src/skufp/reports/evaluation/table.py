@@ -84,7 +84,7 @@ def relevance_table(metrics: dict[str, Any]) -> Table:
     for name in ("same", "SKUs", "chance", "best", "mean of views", "fingerprint"):
         table.add_column(name, justify="left" if name == "same" else "right", no_wrap=True)
     for name, row in metrics["relevance"].items():
-        shares = (f"{i['mean']:.2f} \\[{i['low']:.2f}, {i['high']:.2f}]" for i in (row["mean"], row["fingerprint"]))
+        shares = (f"{i['mean']:.2f} [{i['low']:.2f}, {i['high']:.2f}]" for i in (row["mean"], row["fingerprint"]))
         table.add_row(SAME[name], str(row["skus"]), f"{row['chance']:.3f}", f"{row['possible']:.2f}", *shares)
     return table
 
@@ -118,7 +118,7 @@ def _style(name: str, row: dict[str, Any]) -> str:
 def difference(i: dict[str, float]) -> str:
     """Return a difference with its interval, short enough for a table in the terminal."""
     mean, low, high = (f"{i[end]:+.3f}".replace("0.", ".", 1) for end in ("mean", "low", "high"))
-    return f"{mean} \\[{low}, {high}]"
+    return f"{mean} [{low}, {high}]"
 
 
 def _closed(row: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def share(closed: dict[str, float] | None) -> str:
     if closed is None:
         return "n/a"
     mean, low, high = (round(100 * closed[end]) for end in ("mean", "low", "high"))
-    return f"{mean}% \\[{low}, {high}]"
+    return f"{mean}% [{low}, {high}]"
 
 
 def _confusion(report: dict[str, Any]) -> Table:

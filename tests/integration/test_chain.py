@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,14 +166,14 @@ def test_text_search_answers_with_the_best_view(chain, skufp, read):
     assert scores == sorted(scores, reverse=True)
 
 
-def test_an_index_of_another_encoder_is_refused(chain, skufp):
-    index = chain.folders["index"]
+def test_an_index_of_another_encoder_is_refused(chain, skufp, beside, tmp_path):
+    """Where the bundle is made of it; what a bundle holds is checked in tests/serve."""
+    beside(tmp_path, *(stage for stage in chain.folders if stage not in ("index", "bundle")))
+    index = tmp_path / "runs" / "index" / chain.folders["index"].name
+    shutil.copytree(chain.folders["index"], index)
     marks = (index / "encoder.json").read_text()
-    try:
-        (index / "encoder.json").write_text(marks.replace('"fingerprint": "', '"fingerprint": "0'))
-        result = skufp(*chain.settings, "--text", "anything else", cwd=chain.folder)
-    finally:
-        (index / "encoder.json").write_text(marks)
+    (index / "encoder.json").write_text(marks.replace('"fingerprint": "', '"fingerprint": "0'))
+    result = skufp(*chain.settings, "--text", "anything else", cwd=tmp_path)
     assert result.returncode == 2
     assert "another encoder" in result.stderr
 

@@ -116,7 +116,7 @@ def with_implied(arguments: list[str]) -> list[str]:
 
 
 def _without_training(chosen: dict[str, str]) -> list[str]:
-    """Means of photos are nothing to learn a vector for: whoever wants to train says so."""
+    """Return model.training.steps=0: the mean needs no trained encoder. Any model.training.* setting trains one."""
     trains = chosen.get("model") == FROM_SCRATCH or any(key.startswith("model.training.") for key in chosen)
     return [] if trains else ["model.training.steps=0"]
 

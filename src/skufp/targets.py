@@ -70,6 +70,7 @@ MOVED = {
     "skufp.data.sources.Catalogue": "skufp.data.product_table.Catalogue",
     "skufp.data.sources.PhotoFolder": "skufp.data.photo_folder.PhotoFolder",
     "skufp.data.sources.Prepared": "skufp.data.prepared_folder.Prepared",
+    "skufp.models.cosines.Cosines": "skufp.models.dct_pixels.DctPixels",
     "skufp.stages.exports.save_encoder": "skufp.stages.fit.exports.save_encoder",
     "skufp.stages.exports.save_fingerprints": "skufp.stages.fit.exports.save_fingerprints",
     "skufp.stages.exports.save_policy": "skufp.stages.fit.exports.save_policy",

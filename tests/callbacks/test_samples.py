@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from skufp.callbacks.samples import GAP, SampleGrid, grid, log_picture
-from skufp.models.translation import Sampler
+from skufp.models.view_sampler import ViewSampler
 
 SIDE, COUNT = 4, 3
 
@@ -61,7 +61,7 @@ class Grey(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=16.0)
 
-    def sample(self, batch: dict[str, Any], sampler: Sampler, seed: int, start: float = 1.0) -> Tensor:
+    def sample(self, batch: dict[str, Any], sampler: ViewSampler, seed: int, start: float = 1.0) -> Tensor:
         assert not self.training
         assert not torch.is_grad_enabled()
         assert batch["source"].shape == (COUNT, 3, SIDE, SIDE)

@@ -14,7 +14,7 @@ from skufp.actions.identity import Identity
 from skufp.actions.quality import quality
 from skufp.data.decode import open_image
 from skufp.data.edited_photos import EditedPhoto, Photo, edit, edit_all
-from skufp.data.twins import noisy_twin
+from skufp.data.noisy_twin import noisy_twin
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 

@@ -18,7 +18,7 @@ from skufp.generation.dit import AUGMENTER_FILE, DiTViews, save_augmenter
 from skufp.generation.request import Action, Photo, ViewRequest
 from skufp.models.preprocessing import Preprocessing
 from skufp.models.siglip import tiny_siglip
-from skufp.models.translation import Sampler
+from skufp.models.view_sampler import ViewSampler
 from skufp.modules.augmenter import Augmenter
 from skufp.modules.encoder_folder import save_encoder
 
@@ -97,7 +97,7 @@ def test_what_is_saved_draws_as_what_was_trained(folders: Folders, awake: Augmen
     drafted = draft(source, masks[0], around, masks[1])
     batch = {"source": source, "draft": drafted, "encoder_pixels": _pixels(photo.picture, 16)}
     batch = {name: torch.from_numpy(pixels[None]) for name, pixels in batch.items()} | {"action": torch.tensor([2])}
-    expected = awake.sample(batch, Sampler(3, 1.5, True, 0.9), seed=5, start=0.7)[0].permute(1, 2, 0).numpy()
+    expected = awake.sample(batch, ViewSampler(3, 1.5, True, 0.9), seed=5, start=0.7)[0].permute(1, 2, 0).numpy()
     levels = ((expected + 1) * 127.5).round().astype(np.uint8)
     if elsewhere:
         levels = paste(levels, masks[1], squared(layout.picture, SIZE))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from skufp.errors import UserError
-from skufp.models.cosines import Cosines
+from skufp.models.dct_pixels import DctPixels
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.latents import TAEF2_DEVIATION, Autoencoder, LatentSpace, Pixels, Taef2
 from skufp.models.taef2 import TinyAutoencoder
@@ -57,7 +57,7 @@ def _spaces(folder: Path) -> list[LatentSpace]:
 
 
 def test_every_space_keeps_the_interface(tmp_path: Path) -> None:
-    for space in [*_spaces(tmp_path), Cosines()]:
+    for space in [*_spaces(tmp_path), DctPixels()]:
         assert isinstance(space, LatentSpace)
         latents = space.encode(_pixels())
         assert latents.shape == (2, space.channels, 16 // space.factor, 16 // space.factor)

@@ -26,7 +26,7 @@ from skufp.models.dit import CONDITIONS
 from skufp.models.flow import gaussian_velocity, interpolate
 from skufp.models.preprocessing import Preprocessing
 from skufp.models.siglip import tiny_siglip
-from skufp.models.translation import Sampler
+from skufp.models.view_sampler import ViewSampler
 from skufp.modules.augmenter import Augmenter
 from skufp.modules.encoder_folder import save_encoder
 from skufp.schema import register_schema
@@ -247,15 +247,15 @@ def test_bf16_steps_are_finite_and_near_those_of_float32(make: Make, predicts: s
 
 def test_samples_are_decided_by_their_seed_and_what_is_given(make: Make) -> None:
     module, batch = make(awake=True).eval(), _batch()
-    first, again, reseeded = (module.sample(batch, Sampler(3), seed) for seed in (0, 0, 1))
+    first, again, reseeded = (module.sample(batch, ViewSampler(3), seed) for seed in (0, 0, 1))
     assert first.shape == (PAIRS, 3, SIDE, SIDE)
     assert float(first.abs().max()) <= 1
     assert torch.equal(first, again)
     assert not torch.equal(first, reseeded)
     for name in ("source", "draft", "encoder_pixels", "action"):
-        other = module.sample(batch | {name: batch[name].flip(0)}, Sampler(3), 0)
+        other = module.sample(batch | {name: batch[name].flip(0)}, ViewSampler(3), 0)
         assert not torch.equal(first, other), name
-    assert torch.equal(first, module.sample(batch | {"target": -batch["target"]}, Sampler(3), 0))
+    assert torch.equal(first, module.sample(batch | {"target": -batch["target"]}, ViewSampler(3), 0))
 
 
 def test_samples_start_from_their_drafts(make: Make) -> None:
@@ -263,10 +263,10 @@ def test_samples_start_from_their_drafts(make: Make) -> None:
     module, batch = make().eval(), _batch()
     module.network.change.fill_(0.3)
     draft = module.latents.decode(module.latents.encode(batch["draft"]))
-    near, far = (module.sample(batch, Sampler(20), 0, start) for start in (0.01, 1.0))
+    near, far = (module.sample(batch, ViewSampler(20), 0, start) for start in (0.01, 1.0))
     assert float((near - draft).abs().max()) < 0.05
     assert float((far - draft).abs().mean()) > 0.1
-    still = module.sample(batch, Sampler(20, temperature=0.0), 0, start=0.5)
+    still = module.sample(batch, ViewSampler(20, temperature=0.0), 0, start=0.5)
     torch.testing.assert_close(still, draft, atol=1e-4, rtol=0)
 
 

@@ -25,10 +25,10 @@ from skufp.actions.quality import FEATURES, quality
 from skufp.artifacts.actions import ActionLabels
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.vectors import VectorTable
+from skufp.data.noisy_twin import noisy_twin
 from skufp.data.shards import INDEX, write_sku_shards
 from skufp.data.sku_collate import META
 from skufp.data.splits import fold_of_pair
-from skufp.data.twins import noisy_twin
 from skufp.errors import UserError
 from skufp.models.adapter import Adapter
 from skufp.models.siglip import tiny_siglip

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from skufp.models.translation import Sampler
+from skufp.models.view_sampler import ViewSampler
 
 GAP = 2  # white pixels between pictures
 
@@ -24,7 +24,7 @@ class SampleGrid(pl.Callback):
         seed: int = 0,
     ) -> None:  # fmt: skip
         self.count, self.start, self.seed = count, start, seed
-        self.sampler = Sampler(steps, guidance, temperature=temperature)
+        self.sampler = ViewSampler(steps, guidance, temperature=temperature)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw, write and log the grid, while the averaged weights (stages/fit, ema) are still in place."""

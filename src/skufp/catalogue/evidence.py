@@ -149,7 +149,7 @@ class Teaching:
     zero_shot: bool = True
 
     def untaught(self, evidence: Evidence) -> Reader:
-        """Return the reader of an attribute without labels; it never says a word that nothing vouches for."""
+        """Return the reader of an attribute without labels; its values come from prompts or pixels alone."""
         pixels = PIXELS if evidence.pixels is not None else 0.0
         if self.zero_shot:
             return Reader(pixel_weight=pixels, threshold=self.threshold)

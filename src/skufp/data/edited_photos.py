@@ -18,7 +18,7 @@ from skufp.actions.action import Action
 from skufp.actions.quality import quality
 from skufp.compute.parts import LocalProcesses
 from skufp.data.decode import open_prepared
-from skufp.data.twins import noisy_twin
+from skufp.data.noisy_twin import noisy_twin
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 

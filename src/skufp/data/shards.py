@@ -51,7 +51,7 @@ class SkuSample(TypedDict):
 
     views: np.ndarray  # [V, D]
     queries: np.ndarray  # [Q, D]
-    negatives: NotRequired[np.ndarray]  # [N, D], pictures that are nobody's; none of them in a shard without
+    negatives: NotRequired[np.ndarray]  # [N, D], distractors, which show no SKU; a shard may have none
     meta: SkuMeta
 
 
@@ -163,7 +163,7 @@ class Decoder:
 def write_sku_shards(folder: Path, split: str, samples: list[SkuSample], shard_size: int) -> Shards:
     """Write `<split>-sku-%06d.tar`: one sample per SKU with views.npy [V, D], queries.npy [Q, D], meta.json.
 
-    A sample that has ``negatives`` [N, D], pictures that are nobody's, gets negatives.npy too.
+    A sample that has ``negatives`` [N, D], distractors that show no SKU, gets negatives.npy too.
     """
     entry: Shards = {"samples": len(samples), "shards": []}
     for number, start in enumerate(range(0, len(samples), shard_size)):

@@ -49,7 +49,7 @@ class DiTViews:
 
         from skufp.models.dit import ViewDiT
         from skufp.models.dual_encoder import WeightsMissingError
-        from skufp.models.translation import Sampler
+        from skufp.models.view_sampler import ViewSampler
         from skufp.models.weights import TELLING, refuse_loading
         from skufp.modules.encoder_folder import encoder_marks, load_encoder
 
@@ -68,7 +68,7 @@ class DiTViews:
         except WeightsMissingError as error:
             raise UserError(f"the augmenter in {augmenter} cannot be used: {error}") from error
         self.encoder = load_encoder(Path(encoder))
-        self.sampler = Sampler(steps, guidance, heun, temperature)
+        self.sampler = ViewSampler(steps, guidance, heun, temperature)
 
     def to(self, device: Any) -> "DiTViews":
         """Move the networks to a torch device; return itself."""
@@ -85,7 +85,7 @@ class DiTViews:
     def _draw(self, requests: Sequence[ViewRequest]) -> list[np.ndarray]:
         import torch
 
-        from skufp.models.translation import Given
+        from skufp.models.view_sampler import Given
 
         shown = [_own(request) if request.toward is None else request.toward for request in requests]
         layouts = [self._layout(request) for request in requests]

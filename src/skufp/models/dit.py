@@ -65,8 +65,8 @@ class ViewDiT(ModelMixin, ConfigMixin):
     (data/drafts.py), where its garment is roughly in place. ``size`` is tiny, S or B; ``patch`` the side
     of a patch in latents. ``predicts`` is what the last layer stands for: the velocity, or its change from that of
     views that differ from their draft by normal noise of deviation ``change`` [C] (from nothing, by ``spread`` [C],
-    where the draft is hidden), which calibrate() measures. Then the untrained network wanders about the draft, all
-    that it sees and says is of unit size, and a small one has less to learn. Saved and loaded by ``save_pretrained``
+    where the draft is hidden), which calibrate() measures. At initialisation the output is the draft plus noise; inputs
+    and outputs have unit variance, so a small network has less to learn. Saved and loaded by ``save_pretrained``
     and ``from_pretrained``.
     """
 

@@ -19,7 +19,7 @@ from skufp.models.dit import CONDITIONS, ViewDiT
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.flow import flow_loss, interpolate, sample_times
 from skufp.models.losses.exchange import world_size
-from skufp.models.translation import Given, Sampler
+from skufp.models.view_sampler import Given, ViewSampler
 from skufp.modules.encoder_folder import load_encoder
 from skufp.modules.optimiser import adamw_cosine
 
@@ -121,7 +121,7 @@ class Augmenter(pl.LightningModule):
         times = ((torch.arange(size) + 0.5) / size).to(self.device)
         self.log("val/loss", self.loss(batch, times, noise=noise), batch_size=size, sync_dist=True)
 
-    def sample(self, batch: ViewPairBatch, sampler: Sampler, seed: int, start: float = 1.0) -> Tensor:
+    def sample(self, batch: ViewPairBatch, sampler: ViewSampler, seed: int, start: float = 1.0) -> Tensor:
         """Return views [B, 3, S, S] in [-1, 1], drawn of the batch's drafts; a ``start`` of 1 is from noise alone."""
         given = self.describe(batch)
         noise = torch.randn(given.draft.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)

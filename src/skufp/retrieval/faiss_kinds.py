@@ -64,7 +64,7 @@ def advised_vectors(kind: str, dims: int) -> int:
 
 
 def spherical_kmeans(vectors: np.ndarray, k: int, seed: int, rounds: int = 25, starts: int = 3) -> np.ndarray:
-    """Return the nearest of ``k`` centres [N] for unit-norm ``vectors`` [N, D]; a centre may be nobody's.
+    """Return the nearest of ``k`` centres [N] for unit-norm ``vectors`` [N, D]; a centre may have no vectors.
 
     Spherical k-means (Dhillon & Modha, 2001): centres are unit vectors, the best of ``starts`` seeded starts is kept.
     """

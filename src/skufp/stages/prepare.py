@@ -100,7 +100,7 @@ def describe_products(fields: Fields, records: list[CropRecord]) -> list[Product
 def lost_products(
     fields: Fields, read: list[CropRecord], products: list[Product], lost: list[Skipped]
 ) -> list[dict[str, str]]:
-    """Return the SKUs that the source names and no photo is left of, each with the reason of its first lost photo.
+    """Return the SKUs all of whose photos were unreadable, each with the reason of its first lost photo.
 
     ``split`` is the source's, ``id`` the SKU's own (the manifest's column sku), else its sku_id, with its split where
     splits share ids.

@@ -135,7 +135,8 @@ def multi_vector_scores(scores: Tensor, queries: Tensor, batch: FingerprintBatch
 def counterfactual_scores(queries: Tensor, batch: FingerprintBatch, size: int) -> Tensor:
     """Return [Q, M]: each query against the counterfactuals of its own SKU; -inf against those of other SKUs.
 
-    A counterfactual leads from its SKU towards another one, whose queries it may well suit: to them it proves nothing.
+    A counterfactual shows its SKU with attributes of another one. Queries of that other SKU may match it rightly, so it
+    is a negative for queries of its own SKU alone.
     """
     scores = queries @ prefix(batch["negatives"], size).to(queries.dtype).T
     others = batch["query_target"][:, None] != batch["negative_target"][None, :]

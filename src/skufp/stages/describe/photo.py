@@ -61,7 +61,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 def careful_readers(cfg: Config, folder: Path) -> "dict[str, Reader]":
     """Return the readers of stage=attributes, none of them less strict than one without labels.
 
-    They are calibrated on catalogue views, and a photo may be any.
+    They are calibrated on catalogue views, and the photo need not show a catalogued product.
     """
     from skufp.catalogue.attributes import Reader
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skufp.data.twins import noisy_twin
+from skufp.data.noisy_twin import noisy_twin
 
 
 def photo(height: int = 300, width: int = 200) -> np.ndarray:

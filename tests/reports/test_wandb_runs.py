@@ -56,7 +56,8 @@ def test_outside_a_multirun_the_ablation_is_the_group(job):
 
 
 def test_a_run_tells_ablation_and_seeds(job):
-    cfg = job("config", "ablation=mean_pool", "seed=2", "fingerprint_seed=5", "stage=evaluate", "data.label=autumn")
+    chosen = ("model=siglip_tiny", "ablation=mean_pool", "seed=2", "fingerprint_seed=5", "data.label=autumn")
+    cfg = job("config", "stage=evaluate", *chosen)
     told = run_identity(cfg)
     assert told["name"].startswith("autumn-siglip_tiny-mean-validation ")
     assert told["name"] == f"{cfg.stages.evaluate.label} mean_pool seed 2/5"

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from skufp import config
+from skufp import config, factory
 from skufp.__main__ import config_folder
 from skufp.actions.quality import FEATURES, quality
 from skufp.artifacts.actions import ActionLabels
@@ -71,7 +71,8 @@ def planted() -> Iterator[None]:
         setattr(module, one.__name__, one)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, module.__name__, module)
-        patch.setattr(config, "BUILT", config.BUILT | {f"{module.__name__}.{one}" for one in vars(module)})
+        for one in (config, factory):
+            patch.setattr(one, "BUILT", config.BUILT | {f"{module.__name__}.{name}" for name in vars(module)})
         yield
 
 

@@ -44,7 +44,7 @@ SETTINGS = {
 def _composed(*choices: str) -> DictConfig:
     register_schema()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return compose("config", ["stage=views", "judge=siglip_tiny", "trainer=cpu", *choices])
+        return compose("config", ["stage=views", "model=siglip_tiny", "judge=siglip_tiny", "trainer=cpu", *choices])
 
 
 def _settings(**changes: Any) -> DictConfig:

@@ -140,14 +140,12 @@ class BundleParts:
     @cached_property
     def policy(self) -> "QueryPolicy | None":
         """The policy that decides on an action for a photo; None where the bundle has none."""
-        from skufp.models.adapter import Adapter
-        from skufp.modules.encoder_folder import encoder_marks
         from skufp.serve.query_policy import LearntPolicy
 
         if "policy" not in self.names:
             return None
-        mark = encoder_marks(self.path("encoder"))["fingerprint"]
-        return self.read("policy", lambda folder: LearntPolicy(folder, Adapter.load(folder), mark))
+        encoder = self.path("encoder")
+        return self.read("policy", lambda folder: LearntPolicy.load(folder, folder, encoder))
 
     @cached_property
     def readers(self) -> "dict[str, Reader]":

@@ -77,6 +77,13 @@ class LearntPolicy:
             name: build(_with_files(spec, folder)) for name, spec in self.network.specs.items()
         }
 
+    @classmethod
+    def load(cls, folder: Path, adapter: Path, encoder: Path) -> "LearntPolicy":
+        """Load the policy in ``folder`` for the saved ``encoder``; ``adapter`` is the folder of its adapter."""
+        from skufp.modules.encoder_folder import encoder_marks
+
+        return cls(folder, Adapter.load(adapter), encoder_marks(encoder)["fingerprint"])
+
     def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
         """Return the action of the largest predicted gain where that passes the threshold, else identity."""
         return self.choose(embedding, quality(image))

@@ -87,16 +87,6 @@ def fixed_action(cfg: Config, inputs: dict[str, Path]) -> "FixedAction":
     return FixedAction(str(cfg.policy.action), image_actions(cfg), adapter)
 
 
-def learnt_policy(inputs: dict[str, Path]) -> Any:
-    """Return the policy of stage=policy; UserError if its encoder is not the retriever's."""
-    from skufp.models.adapter import Adapter
-    from skufp.modules.encoder_folder import encoder_marks
-    from skufp.serve.query_policy import LearntPolicy
-
-    mark = encoder_marks(inputs["retriever"] / "encoder")["fingerprint"]
-    return LearntPolicy(inputs["policy"], Adapter.load(inputs["actions"]), mark)
-
-
 def save_edited(edited: Any, out: Path, number: int) -> str | None:
     """Save an edited photo; return its path in the stage's folder ``out``, None where there is none."""
     if edited is None:

@@ -59,12 +59,13 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     from skufp.retrieval.choices import choices, compare_choices, confusion
     from skufp.serve.bundle import open_bundle
     from skufp.serve.engine import SearchEngine
+    from skufp.serve.query_policy import LearntPolicy
     from skufp.stages.policy_report.examples import examples
     from skufp.stages.policy_report.latency import latency
-    from skufp.stages.search import learnt_policy
 
     set_threads(cfg)
-    spec, policy = cfg.stages.policy_report, learnt_policy(inputs)
+    policy = LearntPolicy.load(inputs["policy"], inputs["actions"], inputs["retriever"] / "encoder")
+    spec = cfg.stages.policy_report
     engine = SearchEngine(open_bundle(inputs["bundle"]).parts, policy)
     outcome = decide(policy.network, *load_labels(cfg, inputs["actions"]))
     labels, ranks = outcome.labels, outcome.labels.ranks()

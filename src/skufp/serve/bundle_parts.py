@@ -10,6 +10,7 @@ from PIL import Image
 
 from skufp.artifacts.folder import read_json
 from skufp.artifacts.part_list import PartList
+from skufp.artifacts.products import same
 from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.serve.answer import View
@@ -122,6 +123,11 @@ class BundleParts:
     def words(self) -> VectorTable:
         """The catalogue's texts (the column text) and their vectors."""
         return self.read("words", lambda folder: VectorTable.load(folder, VECTORS, WORDS))
+
+    @cached_property
+    def row_of_text(self) -> dict[str, int]:
+        """The row of ``words`` by its text, as texts are compared (artifacts.products.same)."""
+        return {same(text): row for row, text in enumerate(self.words.rows["text"].to_pylist())}
 
     @cached_property
     def thumbnails(self) -> "Thumbnails":

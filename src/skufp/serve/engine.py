@@ -85,10 +85,10 @@ class SearchEngine:
         A bundle without an encoder answers the catalogue's own texts, whose vectors it has.
         """
         check_text(text)
-        if "encoder" not in self.parts.names and "words" in self.parts.names:
-            known = {same(own): row for row, own in enumerate(self.parts.words.rows["text"].to_pylist())}
-            if same(text) in known:
-                return np.array(self.parts.words.vectors[known[same(text)]])
+        parts = self.parts
+        known = parts.row_of_text if "encoder" not in parts.names and "words" in parts.names else {}
+        if (row := known.get(same(text))) is not None:
+            return np.array(parts.words.vectors[row])
         import torch
 
         with torch.inference_mode():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -43,3 +44,23 @@ def run_skufp(*arguments: str, cwd: Path, timeout: float = 240, **environment: s
 def skufp() -> Run:
     """The command line."""
     return run_skufp
+
+
+def table_rows(page: str) -> dict[str, str]:
+    """The cells of all two-column tables of a Markdown page, by their first cell, as Markdown shows them."""
+    found: dict[str, str] = {}
+    cells: list[str] = []
+    for token in MarkdownIt("commonmark").enable("table").parse(page):
+        if token.type == "tr_open":
+            cells = []
+        elif token.type == "inline":
+            cells.append("".join(child.content for child in token.children or []))
+        elif token.type == "tr_close" and len(cells) == 2:
+            found[cells[0]] = cells[1]
+    return found
+
+
+@pytest.fixture(scope="session")
+def card_rows() -> Callable[[str], dict[str, str]]:
+    """The two-column tables of a model card."""
+    return table_rows

@@ -3,39 +3,24 @@
 from typing import Any
 
 import pytest
-from markdown_it import MarkdownIt
 
 from skufp.artifacts.folder import read_json
 from skufp.reports.model_card import FILE
 
 
-def rows(card: str) -> dict[str, str]:
-    """The cells of all two-column tables, by their first cell, as Markdown shows them."""
-    found: dict[str, str] = {}
-    cells: list[str] = []
-    for token in MarkdownIt("commonmark").enable("table").parse(card):
-        if token.type == "tr_open":
-            cells = []
-        elif token.type == "inline":
-            cells.append("".join(child.content for child in token.children or []))
-        elif token.type == "tr_close" and len(cells) == 2:
-            found[cells[0]] = cells[1]
-    return found
-
-
-def test_the_cards_say_what_the_files_of_their_stages_say(chain):
+def test_the_cards_say_what_the_files_of_their_stages_say(chain, card_rows):
     for stage in ("retriever", "fingerprint", "plain_attention"):
         folder = chain.folders[stage]
         metrics = read_json(folder / "metrics.json")
         card = (folder / FILE).read_text(encoding="utf-8")
-        table = rows(card)
+        table = card_rows(card)
         assert card.startswith(f"# Model card: {stage} of synthetic\n")
         assert f"- Steps: {metrics['steps']}." in card
         assert float(table["val/mrr"]) == pytest.approx(metrics["val/mrr"], rel=1e-3)
         assert table["model"] == "siglip_tiny"
         assert ("## Proof" in card) == (folder / "proof.json").exists() == (stage != "retriever")
     proof = read_json(chain.folders["fingerprint"] / "proof.json")
-    table = rows((chain.folders["fingerprint"] / FILE).read_text(encoding="utf-8"))
+    table = card_rows((chain.folders["fingerprint"] / FILE).read_text(encoding="utf-8"))
     assert table["queries (SKUs, pairs)"] == f"{proof['queries']} ({proof['skus']}, {proof['pairs']})"
     kept = "the trained weights are kept" if proof["trained_is_kept"] else "the start is kept"
     assert table["decision"] == kept

@@ -1,5 +1,6 @@
 """Model cards: every kind of stage, and names that try to be markup."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from skufp.schema import register_schema
 from skufp.shipped import config_folder
 from skufp.targets import BUILT
 
+Rows = Callable[[str], dict[str, str]]
 HOSTILE = [
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[link](https://a.example)", "![pic](x.png)",
     "**bold**", "_slanted_", "`code`", "a|b|c", "line\nbreak", "# heading", "~~gone~~", "https://a.example/x",
@@ -28,20 +30,6 @@ def composed(*overrides: str) -> DictConfig:
         return compose("config", list(overrides))
 
 
-def rows(card: str) -> dict[str, str]:
-    """The cells of all two-column tables, by their first cell, as Markdown shows them."""
-    found: dict[str, str] = {}
-    cells: list[str] = []
-    for token in MarkdownIt("commonmark").enable("table").parse(card):
-        if token.type == "tr_open":
-            cells = []
-        elif token.type == "inline":
-            cells.append("".join(child.content for child in token.children or []))
-        elif token.type == "tr_close" and len(cells) == 2:
-            found[cells[0]] = cells[1]
-    return found
-
-
 def folder_of(path: Path, **metrics: Any) -> Path:
     path.mkdir()
     write_json(path / "metrics.json", {"steps": 7} | metrics)
@@ -49,7 +37,7 @@ def folder_of(path: Path, **metrics: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_is_shown_as_it_is_and_adds_no_markup(name: str, tmp_path: Path) -> None:
+def test_a_name_is_shown_as_it_is_and_adds_no_markup(name: str, tmp_path: Path, card_rows: Rows) -> None:
     cfg = composed("stage=retriever")
     cfg.data.label = name
     card = model_card(cfg, folder_of(tmp_path / "retriever"))
@@ -63,7 +51,7 @@ def test_a_name_is_shown_as_it_is_and_adds_no_markup(name: str, tmp_path: Path) 
     ]
     assert set(inline) <= {"text", "text_special", "code_inline", "softbreak"}, "the name is markup"
     printable = "".join(c if c.isprintable() else " " for c in name)
-    assert rows(card)["data"] == f"{' '.join(printable.split())} (data=synthetic)"
+    assert card_rows(card)["data"] == f"{' '.join(printable.split())} (data=synthetic)"
 
 
 @pytest.mark.parametrize("address", ["https://a.example", "www.a.example", "a@b.example"])
@@ -108,9 +96,9 @@ def test_every_training_stage_has_a_card(stage: str, choice: str, says: str, tmp
     [("fingerprint", "GeM", "default"), ("plain_attention", "Attention", "contrastive")],
 )
 def test_the_aggregator_is_the_one_that_the_stage_trains(
-    stage: str, aggregator: str, loss: str, tmp_path: Path
+    stage: str, aggregator: str, loss: str, tmp_path: Path, card_rows: Rows
 ) -> None:
-    table = rows(model_card(composed(f"stage={stage}", "aggregator=gem"), folder_of(tmp_path / stage)))
+    table = card_rows(model_card(composed(f"stage={stage}", "aggregator=gem"), folder_of(tmp_path / stage)))
     assert (table["aggregator"], table["loss"]) == (aggregator, loss)
 
 

@@ -19,6 +19,7 @@ from skufp.arguments import literal, quote, translate_arguments, with_implied
 from skufp.config import plain
 from skufp.errors import UserError
 from skufp.schema import register_schema
+from skufp.targets import LITE, PACKAGES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = [
@@ -157,7 +158,7 @@ def test_what_a_command_leaves_unsaid(
 def test_without_the_extra_lite_the_judge_is_the_small_siglip(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], implied: list[str]
 ) -> None:
-    monkeypatch.setattr("skufp.arguments.LITE_PACKAGES", ("json", "no_such_package_at_all"))
+    monkeypatch.setitem(PACKAGES, LITE, {"json": "json", "no_such_package_at_all": "no-such-package"})
     assert with_implied(arguments) == arguments + implied
 
 

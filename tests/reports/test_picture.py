@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skufp.reports.picture import inlined, inlined_crop, inlined_svg, thumbnail
+from skufp.data.thumbnail import thumbnail
+from skufp.reports.picture import SIZE, inlined, inlined_crop, inlined_svg
 
 
 def decoded(uri: str) -> Image.Image:
@@ -28,7 +29,7 @@ def test_the_longer_side_shrinks_and_nothing_grows(size, small) -> None:
 def test_an_array_is_a_picture_too() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     assert inlined(pixels) == inlined(Image.fromarray(pixels))
-    assert np.array_equal(np.asarray(thumbnail(pixels)), pixels)
+    assert np.array_equal(np.asarray(thumbnail(pixels, SIZE)), pixels)
 
 
 def test_full_colour_keeps_edges_between_colours() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from skufp.data.decode import decode_image
+from skufp.data.thumbnail import thumbnail
 from skufp.errors import UserError
 from skufp.retrieval.metrics import CUTOFFS
 
@@ -170,8 +171,7 @@ def sheet(example: Mapping[str, Any]) -> Image.Image:
     for column, (title, uri, frame) in enumerate(tiles):
         left = GAP + column * (TILE + GAP)
         draw.rectangle((left - 4, GAP - 4, left + TILE + 3, GAP + TILE + 3), fill=frame)
-        picture = decode(uri)
-        picture.thumbnail((TILE, TILE))
+        picture = thumbnail(decode(uri), TILE)
         page.paste(picture, (left + (TILE - picture.width) // 2, GAP + (TILE - picture.height) // 2))
         draw.text((left, GAP + TILE + 4), title, fill="black")
     return page

@@ -12,6 +12,7 @@ from PIL import Image
 
 from skufp.artifacts.actions import ADAPT, IDENTITY
 from skufp.artifacts.products import same
+from skufp.data.thumbnail import thumbnail
 from skufp.serve.answer import Result, View
 from skufp.serve.bundle_parts import BundleParts
 from skufp.serve.filters import Facts, matching
@@ -56,7 +57,7 @@ class SearchEngine:
         embedding = self.embed_photo(photo)
         if self.policy is None:
             return Look(embedding)
-        pixels = np.asarray(shrunk(photo, self.max_side))
+        pixels = np.asarray(thumbnail(photo, self.max_side))  # the size that stage=prepare keeps
         return self.act(self.policy, self.policy.decide(embedding, pixels), embedding, pixels)
 
     def act(self, policy: "QueryPolicy", decision: "Decision", embedding: np.ndarray, pixels: np.ndarray) -> Look:
@@ -122,12 +123,3 @@ class SearchEngine:
         skus, view = self.skus, self.parts.nearest_view(query, number)
         key = (skus.splits[number], skus.sku_ids[number], skus.categories[number] or "")
         return Result(rank, skus.ids[number], score, *key, number, view, self.parts)
-
-
-def shrunk(photo: Image.Image, max_side: int) -> Image.Image:
-    """Return ``photo`` as stage=prepare would keep it: at most ``max_side`` px, never grown."""
-    if max(photo.size) <= max_side:
-        return photo
-    photo = photo.copy()
-    photo.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
-    return photo

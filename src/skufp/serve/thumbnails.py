@@ -1,11 +1,12 @@
 """Thumbnails: a small JPEG of every picture, all in one file, read one at a time."""
 
-import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from skufp.data.thumbnail import jpeg, thumbnail
 
 PACK, PLACES = "thumbnails.bin", "places.npy"
 SIDE, QUALITY = 144, 80  # pixels of the longer side; JPEG
@@ -19,18 +20,11 @@ def write_thumbnails(folder: Path, pictures: Iterable[Path], advance: Callable[[
     places = [0]
     with (folder / PACK).open("wb") as pack:
         for path in pictures:
-            pack.write(data := jpeg(open_prepared(path)))
+            small = thumbnail(open_prepared(path), SIDE, Image.Resampling.LANCZOS)
+            pack.write(data := jpeg(small, QUALITY))
             places.append(places[-1] + len(data))
             advance(1)
     np.save(folder / PLACES, np.array(places, np.int64), allow_pickle=False)
-
-
-def jpeg(picture: Image.Image) -> bytes:
-    """Return an RGB picture as a JPEG of at most SIDE pixels; small ones are not enlarged."""
-    small, file = picture.copy(), io.BytesIO()
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    small.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
 
 
 class Thumbnails:

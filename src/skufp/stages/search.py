@@ -10,6 +10,7 @@ from rich.table import Table
 from skufp.artifacts.folder import read_json, write_json
 from skufp.config import plain
 from skufp.data.query_photos import check_photos, open_photos
+from skufp.data.thumbnail import thumbnail
 from skufp.errors import UserError
 from skufp.output import styled, warn
 from skufp.schema import Config
@@ -164,7 +165,7 @@ def contact_sheet(results: list[dict[str, Any]], folder: Path) -> Any:
 
 
 def _tile(sheet: Any, picture: Any, left: int, top: int) -> None:
-    picture.thumbnail((TILE, TILE))
+    picture = thumbnail(picture, TILE)
     sheet.paste(picture, (left + (TILE - picture.width) // 2, top + (TILE - picture.height) // 2))
 
 

@@ -6,6 +6,8 @@ from omegaconf import MISSING
 
 from skufp.schema.settings import Settings
 
+NONE, FIXED = "none", "fixed"  # names of policies; every other one is a learnt one
+
 
 @dataclass
 class Actions:
@@ -40,7 +42,7 @@ class PolicyTraining:
 class Policy:
     """What may be done to a query photo before it is searched for: nothing, one fixed ``action``, or what pays.
 
-    ``needs`` are the stages of stage=search. ``folds`` is how many networks share the decision, each trained without
+    ``needs`` are the stages that stage=bundle stands on. ``folds`` is how many networks share the decision, each trained without
     one fold of pairs. ``false_positive_rate``: the share of policies that may act though they know nothing
     (see callbacks/calibration.py). ``price``: by action, in log rank.
     """
@@ -48,7 +50,7 @@ class Policy:
     name: str = "none"
     needs: list[str] = field(
         default_factory=lambda: ["prepare", "retriever", "embed", "index"]
-    )  # stages of stage=search
+    )  # stages that stage=bundle stands on
     action: str | None = None  # policy=fixed: the action
     network: PolicyNetwork = field(default_factory=PolicyNetwork)
     training: PolicyTraining = field(default_factory=PolicyTraining)

@@ -11,9 +11,9 @@ from skufp.artifacts.part_list import PartList
 from skufp.compute.progress import ProgressBar
 from skufp.errors import UserError, nearest
 from skufp.schema import Config
+from skufp.schema.policy import FIXED
 
 VERSION = 1
-FIXED = "fixed"
 
 
 def check(cfg: Config) -> None:

@@ -14,6 +14,7 @@ from skufp.data.thumbnail import thumbnail
 from skufp.errors import UserError
 from skufp.output import styled, warn
 from skufp.schema import Config
+from skufp.schema.policy import FIXED, NONE
 from skufp.serve.texts import check_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 VERSION = 3
 TILE, GAP, LABEL = 200, 10, 34
-NONE, FIXED = "none", "fixed"  # every other policy is a learnt one
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:

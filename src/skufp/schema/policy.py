@@ -42,9 +42,9 @@ class PolicyTraining:
 class Policy:
     """What may be done to a query photo before it is searched for: nothing, one fixed ``action``, or what pays.
 
-    ``needs`` are the stages that stage=bundle stands on. ``folds`` is how many networks share the decision, each trained without
-    one fold of pairs. ``false_positive_rate``: the share of policies that may act though they know nothing
-    (see callbacks/calibration.py). ``price``: by action, in log rank.
+    ``needs`` are the stages that stage=bundle stands on. ``folds`` is how many networks share the decision, each
+    trained without one fold of pairs. ``false_positive_rate``: the share of policies that may act though they know
+    nothing (see callbacks/calibration.py). ``price``: by action, in log rank.
     """
 
     name: str = "none"

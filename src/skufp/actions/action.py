@@ -33,7 +33,7 @@ def in_range(setting: str, value: float, low: float, high: float) -> float:
 
 
 def glance(image: np.ndarray) -> np.ndarray:
-    """Return a copy of at most GLANCE px, made from that of LOOK px: from either the same comes out."""
+    """Return a copy of at most GLANCE px. It is made from the LOOK px copy, so both inputs give the same pixels."""
     return thumbnail(thumbnail(image, LOOK), GLANCE)
 
 

@@ -15,15 +15,15 @@ _CENTRE = np.eye(3, dtype=np.float32) - np.float32(1 / 3)
 
 
 def cast(image: np.ndarray, limit: float) -> np.ndarray:
-    """Return [3] float32: the log of the light's red, green and blue, their sum 0; zeros where it cannot be told.
+    """Return [3] float32: the log of the light's red, green and blue, their sum 0; zeros where it cannot be estimated.
 
     Shades of Grey (Finlayson & Trezzi, CIC 2004) on a small copy, over the pixels that could be grey: those that some
     light within ``limit`` (log units a channel) would make of a grey thing. So a red dress is no red light.
     """
     small = glance(image)
     log_cast = cv2.transform(cv2.LUT(small, _LOG), _CENTRE)
-    told = cv2.inRange(small, (DARK,) * 3, (BRIGHT,) * 3)
-    greyish = cv2.bitwise_and(told, cv2.inRange(log_cast, (-limit,) * 3, (limit,) * 3))
+    exposed = cv2.inRange(small, (DARK,) * 3, (BRIGHT,) * 3)
+    greyish = cv2.bitwise_and(exposed, cv2.inRange(log_cast, (-limit,) * 3, (limit,) * 3))
     if cv2.countNonZero(greyish) < max(1, FEW * greyish.size):
         return np.zeros(3, np.float32)
     light = np.log(cv2.mean(cv2.LUT(small, _POWERS), greyish)[:3]) / POWER

@@ -8,13 +8,13 @@ import numpy as np
 from skufp.actions.action import glance
 
 BORDER = 0.08  # of a side: the strips that stand for the background
-NOISE = 16.0  # Lab variance that a plain background may have without anything in it being told apart
+NOISE = 16.0  # Lab variance of a plain background, added to that of every strip
 MIDDLE = 0.3  # of the middle third: a garment covers as much of it
 _OF_STRIP = np.kron(np.eye(4, dtype=np.float32), np.ones((1, 3), np.float32))  # [4, 12]: adds up each strip's three
 
 
 class Box(NamedTuple):
-    """A box in shares of the picture's sides, and how well it is told from the rest, 0 to 1."""
+    """A box in shares of the picture's sides, and its contrast to the rest, 0 to 1."""
 
     left: float
     top: float

@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints-cpu.txt
 
 install: $(VENV)/.installed ## Make .venv and install everything for a CPU machine
 
-demo: install ## Install, then run the whole chain on the generated catalogue (CPU, about 5 minutes)
+demo: install ## Install, then run the whole chain on the generated catalogue (CPU, minutes)
 	$(BIN)/python -m skufp trainer=cpu model=lite_short
 
 lint: install ## ruff, mypy, import-linter
@@ -30,7 +30,7 @@ lint: install ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## Lint, then unit and integration tests (about 6 minutes on two idle cores)
+test: lint ## Lint, then unit and integration tests (minutes)
 	$(PYTEST) -m "not slow"
 
 test-all: lint ## Everything, the slow tests too

@@ -70,6 +70,11 @@ def fail(error: UserError) -> None:
     raise SystemExit(2)
 
 
+def is_setting(argument: str) -> bool:
+    """Tell whether an argument sets or removes a setting of this project, and is no option of Hydra's."""
+    return not argument.startswith(("-", "hydra", "+hydra", "~hydra"))
+
+
 def main() -> None:
     """Entry point of `python -m skufp` and of the `skufp` command."""
     try:
@@ -77,7 +82,10 @@ def main() -> None:
         Plugins.instance().register(Experiments)
         arguments = understood(sys.argv[1:])
         if not {"--help", "-h", "--hydra-help", "--version", "--info", "-i"} & set(arguments):
-            check_composition(arguments)
+            cfg = check_composition(arguments)
+            if all(is_setting(argument) for argument in arguments):
+                run(cfg)  # Hydra would compose the same twice more
+                return
         folder = config_folder()
     except UserError as error:
         fail(error)

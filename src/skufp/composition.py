@@ -3,9 +3,10 @@
 import re
 
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from skufp.arguments import FLAGS_WITH_VALUE, understood
@@ -18,14 +19,15 @@ from skufp.shipped import config_folder
 def composed(overrides: list[str]) -> DictConfig:
     """Return the checked configuration of one run, as the command line with these overrides would compose it."""
     register_schema()
-    arguments = understood(overrides)
-    check_composition(arguments)
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return compose("config", arguments)
+    return check_composition(understood(overrides))
 
 
-def check_composition(arguments: list[str]) -> None:
-    """Compose once (every value of a sweep on its own) so that mistakes are told before anything runs."""
+def check_composition(arguments: list[str]) -> DictConfig:
+    """Compose every value of a sweep on its own, so that mistakes are told before anything runs.
+
+    Returns the first composition, the only one where nothing is swept over. What it was composed from is in
+    ``HydraConfig``, as in a job that Hydra starts. Raises UserError.
+    """
     name = "config"
     overrides, rest = [], iter(arguments)
     for argument in rest:
@@ -43,17 +45,25 @@ def check_composition(arguments: list[str]) -> None:
         if not {"-m", "--multirun"} & set(arguments):
             refuse_sweeps(overrides)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            for choice in _without_sweeps(overrides):
-                cfg = compose(name, choice)
-                plain(cfg)  # resolves, and so finds interpolations of nothing
-                check_keys(cfg, Config)
-                if cfg.stage not in cfg.stages:
-                    raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
-                check_stages(plain(cfg.stages))
-                for section in cfg:
-                    check_targets(plain(cfg[section]), str(section))
+            return [_checked(name, choice) for choice in _without_sweeps(overrides)][0]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
+
+
+def _checked(name: str, overrides: list[str]) -> DictConfig:
+    """Compose once and check the names in it."""
+    cfg = compose(name, overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    settings = plain(cfg)  # resolves, and so finds interpolations of nothing
+    check_keys(cfg, Config)
+    if cfg.stage not in cfg.stages:
+        raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
+    check_stages(settings["stages"])
+    for section, values in settings.items():
+        check_targets(values, str(section))
+    return cfg
 
 
 def refuse_sweeps(overrides: list[str]) -> None:

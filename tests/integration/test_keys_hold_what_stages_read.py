@@ -138,7 +138,7 @@ def uncovered(reads: Reads, stage: str) -> set[str]:
 
 
 TINY = (
-    "data.source.pairs={train: 8, validation: 4, test: 3}", "model.training.steps=2", "stages.fingerprint.steps=2",
+    "model=siglip_tiny", "data.source.pairs={train: 8, validation: 4, test: 3}", "model.training.steps=2", "stages.fingerprint.steps=2",
     "model.training.skus_per_batch=8", "stages.evaluate.bootstrap=5", "trainer=cpu", "progress=false", "workers=1",
 )  # fmt: skip
 MADE = ("views=dit", "judge=siglip_tiny", "judge.training.steps=0", "augmenter.training.steps=2",
@@ -150,6 +150,7 @@ COMMANDS = [
     ("stage=describe",),
     ("--image", "{photo}", "query.filter.colour=red"),
     ("--image", "{photo}", "stage=describe"),
+    pytest.param(("stage=evaluate", "model=lite", "model.encoder.image_size=64"), marks=pytest.mark.slow),
     pytest.param(("stage=policy_report", "policy.training.steps=2"), marks=pytest.mark.slow),
     pytest.param(("--image", "{photo}", "policy=default", "policy.training.steps=2"), marks=pytest.mark.slow),
     pytest.param(("stage=embed", *MADE), marks=pytest.mark.slow),

@@ -1,7 +1,7 @@
 """The Weights & Biases dashboard of sweeps, written down offline and sent by one command.
 
-python experiments/dashboard.py                                   writes experiments/dashboard.json
-python experiments/dashboard.py --send --entity X [--project Y]   saves it as a new view of that project, prints its URL
+python -m experiments.dashboard                                   writes experiments/dashboard.json
+python -m experiments.dashboard --send --entity X [--project Y]   saves it as a new view of that project, prints its URL
 
 Runs come there with logger=wandb logger.offline=false, or later by `wandb sync`. Its panels name only keys that
 skufp.callbacks.wandb_evaluation and training log: a test holds them to it.

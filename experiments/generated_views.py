@@ -7,11 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import collect
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiments import collect
 from skufp.retrieval.bootstrap import interval
 from skufp.retrieval.comparison import WITH_INTERVAL
 from skufp.retrieval.metrics import per_query

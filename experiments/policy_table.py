@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-import tables
-from views_table import HIGHER, LOWER, SAME, UNKNOWN, direction
 
+from experiments import tables
+from experiments.views_table import HIGHER, LOWER, SAME, UNKNOWN, direction
 from skufp.artifacts.actions import ADAPT
 from skufp.retrieval.choices import IDENTITY, ORACLE, POLICY, RANDOM
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import collect
-import tables
+from experiments import collect, tables
 
 INTRO = (
     "`stage=describe` writes every product's attributes, copy and feeds. Attributes are scored by what the pictures"

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import collect
 import numpy as np
 import pyarrow as pa
 
+from experiments import collect
 from skufp.artifacts.actions import ADAPT
 from skufp.retrieval.bootstrap import interval
 from skufp.retrieval.choices import IDENTITY, ORACLE, POLICY, RANDOM, Choice, compare_choices

@@ -1,28 +1,30 @@
 """Turn finished sweeps into experiments/RESULTS.md, its figures and README's results table.
 
-python experiments/report.py [runs]   reads <runs>/sweeps/ (default: runs), keeps a summary of each sweep in
+python -m experiments.report [runs]   reads <runs>/sweeps/ (default: runs), keeps a summary of each sweep in
 experiments/results/, and writes everything from those summaries. No figure is typed by hand.
 """
 
-import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import figures
-import generated_views
-import policy_table
-import product_data
-import query_policy
-import tables
-import views_table
-from collect import file_name, read_json, summarise, sweeps
+from experiments import (
+    figures,
+    generated_views,
+    policy_table,
+    product_data,
+    query_policy,
+    summaries,
+    tables,
+    views_table,
+)
+from experiments.collect import file_name, summarise, sweeps
 
 HERE = Path(__file__).resolve().parent
 SUMMARIES = HERE / "results"
 README = HERE.parent / "README.md"
-SAID = "Written by `python experiments/report.py` from the summaries in `experiments/results/`; do not edit."
+SAID = "Written by `python -m experiments.report` from the summaries in `experiments/results/`; do not edit."
 LEGEND = (
     "`synthetic…` is the generated catalogue: drawn photos, and a gap between mean and multi-vector that exists by"
     " construction (docs/generated-catalogue.md). `luma` is the Luma demo catalogue in DeepFashion2"
@@ -177,11 +179,11 @@ def bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def write(summaries: list[dict[str, Any]]) -> None:
+def write(found: list[dict[str, Any]]) -> None:
     """Write RESULTS.md, the figures, and the table between README's marks."""
     by_sweep: dict[str, list[dict[str, Any]]] = {}
-    views, policies, catalogues = ([s for s in summaries if part in s] for part in APART)
-    for s in (s for s in summaries if not any(part in s for part in APART)):
+    views, policies, catalogues = ([s for s in found if part in s] for part in APART)
+    for s in (s for s in found if not any(part in s for part in APART)):
         by_sweep.setdefault(s["sweep"], []).append(s)
     seeds = by_sweep.pop("seeds", [])
     parts = ["# Results", SAID, LEGEND]
@@ -222,20 +224,20 @@ def main() -> None:
     SUMMARIES.mkdir(exist_ok=True)
     for name, variants in sweeps(runs).items():
         summary = summarise(name, variants)
-        if found := generated_views.compared(variants):
-            summary["generated_views"] = found
-        (SUMMARIES / f"{file_name(*name)}.json").write_text(json.dumps(summary, indent=1) + "\n")
+        if views := generated_views.compared(variants):
+            summary["generated_views"] = views
+        summaries.save(SUMMARIES / f"{file_name(*name)}.parquet", summary)
     for name, variants in query_policy.policies(runs).items():
         for variant in variants.values():
-            file = f"{query_policy.file_name(name, variant.label)}.json"
-            (SUMMARIES / file).write_text(json.dumps(query_policy.summarise(name, variant), indent=1) + "\n")
+            file = f"{query_policy.file_name(name, variant.label)}.parquet"
+            summaries.save(SUMMARIES / file, query_policy.summarise(name, variant))
     for name, summary in product_data.described(runs).items():
-        (SUMMARIES / f"{name}.json").write_text(json.dumps(summary, indent=1) + "\n")
-    summaries = [read_json(p) for p in sorted(SUMMARIES.glob("*.json"))]
-    if not summaries:
+        summaries.save(SUMMARIES / f"{name}.parquet", summary)
+    found = [summaries.load(p) for p in sorted(SUMMARIES.glob("*.parquet"))]
+    if not found:
         sys.exit(f"no finished sweep under {runs}/sweeps: python -m skufp -m --config-name seeds")
-    write(summaries)
-    print(f"{len(summaries)} sweeps -> {HERE / 'RESULTS.md'}")
+    write(found)
+    print(f"{len(found)} sweeps -> {HERE / 'RESULTS.md'}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import tables
-from generated_views import CLASSIC, NONE, difference
+from experiments import tables
+from experiments.generated_views import CLASSIC, NONE, difference
 
 METHODS = {"fingerprint": "fingerprint", "mean": "mean of all views"}
 STRATA = {

@@ -45,7 +45,8 @@ def check_composition(arguments: list[str]) -> DictConfig:
         if not {"-m", "--multirun"} & set(arguments):
             refuse_sweeps(overrides)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return [_checked(name, choice) for choice in _without_sweeps(overrides)][0]
+            first, *_ = [_checked(name, choice) for choice in _without_sweeps(overrides)]
+            return first
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
 

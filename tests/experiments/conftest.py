@@ -1,24 +1,22 @@
-"""The scripts of experiments/ as modules."""
+"""The modules of experiments/, which is a package of the checkout and no part of skufp."""
 
 import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def scripts(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
-    """Those that the test module names in MODULES; they find each other as scripts do."""
-    names = request.module.MODULES
+    """Those that the test module names in MODULES, with fewer resamples."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(EXPERIMENTS))
-        modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        patch.syspath_prepend(str(REPOSITORY))
+        modules = SimpleNamespace(
+            **{name: importlib.import_module(f"experiments.{name}") for name in request.module.MODULES}
+        )
         patch.setattr(modules.collect, "RESAMPLES", 200)
         yield modules
-    for name in names:
-        sys.modules.pop(name, None)

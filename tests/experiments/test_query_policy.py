@@ -18,7 +18,17 @@ from skufp.pipeline import plan
 from skufp.schema import register_schema
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODULES = ("collect", "figures", "tables", "generated_views", "views_table", "query_policy", "policy_table", "report")
+MODULES = (
+    "collect",
+    "figures",
+    "tables",
+    "generated_views",
+    "views_table",
+    "query_policy",
+    "policy_table",
+    "report",
+    "summaries",
+)
 ACTIONS = ["identity", "blur", "exposure", "adapt"]
 SKUS = [f"s{i:02d}" for i in (*range(10), 10, 10)]  # of the twelve queries: the last two ask for one SKU
 RANKS = {"identity": [2] * 12, "blur": [4] * 12, "exposure": [4] * 6 + [1] * 4 + [4] * 2, "adapt": [1] * 6 + [2] * 6}
@@ -287,7 +297,7 @@ def place(scripts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         scripts.report.main()
         return (folder / "RESULTS.md").read_text(encoding="utf-8"), readme.read_text(encoding="utf-8")
 
-    return SimpleNamespace(run=run, folder=folder)
+    return SimpleNamespace(run=run, folder=folder, load=scripts.summaries.load)
 
 
 def test_the_section_the_line_and_the_summaries(place: SimpleNamespace, tmp_path: Path) -> None:
@@ -307,9 +317,10 @@ def test_the_section_the_line_and_the_summaries(place: SimpleNamespace, tmp_path
     assert "old" not in readme
     files = sorted(path.name for path in (place.folder / "results").iterdir())
     assert files == [
-        "policy-one-tiny-validation-frozen-training.steps-0-aggregator-mean.json", "policy-one-tiny-validation.json",
-    ]  # fmt: skip
-    kept = json.loads((place.folder / "results" / files[1]).read_text(encoding="utf-8"))
+        "policy-one-tiny-validation-frozen-training.steps-0-aggregator-mean.parquet",
+        "policy-one-tiny-validation.parquet",
+    ]
+    kept = place.load(place.folder / "results" / files[1])
     assert (kept["data"], kept["model"], kept["split"], kept["differs"]) == ("one", "tiny", "validation", "")
     assert place.run(tmp_path / "no runs any more") == (said, readme)
 

@@ -532,7 +532,7 @@ def test_a_second_run_writes_the_same_bytes_and_so_do_the_summaries_alone(
 ) -> None:
     place.run(full.root)
     first = _bytes(place)
-    assert {"RESULTS.md", "README.md", "seeds-one-tiny-validation.json", "views.svg"} <= set(first)
+    assert {"RESULTS.md", "README.md", "seeds-one-tiny-validation.parquet", "views.svg"} <= set(first)
     place.run(full.root)
     assert _bytes(place) == first
     place.run(tmp_path / "no runs any more")

@@ -138,7 +138,8 @@ def uncovered(reads: Reads, stage: str) -> set[str]:
 
 
 TINY = (
-    "model=siglip_tiny", "data.source.pairs={train: 8, validation: 4, test: 3}", "model.training.steps=2", "stages.fingerprint.steps=2",
+    "model=siglip_tiny",
+    "data.source.pairs={train: 8, validation: 4, test: 3}", "model.training.steps=2", "stages.fingerprint.steps=2",
     "model.training.skus_per_batch=8", "stages.evaluate.bootstrap=5", "trainer=cpu", "progress=false", "workers=1",
 )  # fmt: skip
 MADE = ("views=dit", "judge=siglip_tiny", "judge.training.steps=0", "augmenter.training.steps=2",

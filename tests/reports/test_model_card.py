@@ -1,6 +1,8 @@
 """Model cards: every kind of stage, and names that try to be markup."""
 
+import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@cache
 def composed(*overrides: str) -> DictConfig:
     register_schema()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -38,7 +41,7 @@ def folder_of(path: Path, **metrics: Any) -> Path:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_shown_as_it_is_and_adds_no_markup(name: str, tmp_path: Path, card_rows: Rows) -> None:
-    cfg = composed("stage=retriever")
+    cfg = copy.deepcopy(composed("stage=retriever"))
     cfg.data.label = name
     card = model_card(cfg, folder_of(tmp_path / "retriever"))
     plain = model_card(composed("stage=retriever", "data.label=plain"), tmp_path / "retriever")

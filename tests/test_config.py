@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,7 @@ def test_a_module_refuses_such_a_loss_before_it_trains() -> None:
 # ---- The baseline of every evaluation: conf/stages/plain_attention.yaml ----
 
 
+@cache
 def _composed(*overrides: str) -> DictConfig:
     register_schema()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):

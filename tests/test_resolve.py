@@ -1,11 +1,14 @@
 """What auto and -1 mean: on a machine without a GPU, and (the number of GPUs given) with some."""
 
+import copy
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,6 +27,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda count: monkeypatch.setattr(resolve, "gpu_count", lambda: count)
 
 
+@cache
 def _composed(*overrides: str) -> DictConfig:
     register_schema()
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -112,8 +116,15 @@ def test_checks_are_in_the_key_where_the_best_weights_are_kept() -> None:
 )
 def test_values_that_mean_nothing_here_are_refused(gpus: Any, overrides: list[str], message: str) -> None:
     gpus(0)
+    cfg = copy.deepcopy(_composed())
+    for override in overrides:
+        name, _, value = override.partition("=")
+        if name == "trainer":
+            cfg = _composed(override)
+        else:
+            OmegaConf.update(cfg, name, yaml.safe_load(value))
     with pytest.raises(UserError, match=f"(?s){message}"):
-        resolved(_composed(*overrides))
+        resolved(cfg)
 
 
 def test_gpus_are_counted() -> None:

@@ -25,7 +25,7 @@ def scores(folder: Path, photos: list[Path]) -> list[list[tuple[str, float, str,
     return [[(r.sku, r.score, r.view.view_id, r.thumbnail) for r in answer] for answer in answers]
 
 
-@pytest.mark.parametrize("index", ["flat", "views", "int8"])
+@pytest.mark.parametrize("index", ["flat", *(pytest.param(form, marks=pytest.mark.slow) for form in ("views", "int8"))])
 def test_a_moved_bundle_answers_as_the_runs_did(
     index: str, chain: Any, command: Any, beside: Any, tmp_path: Path, read: Any, only: Any
 ) -> None:

@@ -161,6 +161,7 @@ def _generated(command: Any, drawn: SimpleNamespace, *settings: str) -> tuple[Co
     return Counter((row["split"], row["sku_id"]) for row in rows), rows
 
 
+@pytest.mark.slow
 def test_generated_and_classic_views_join_in_equal_numbers(
     command: Any, drawn: SimpleNamespace, rows: list[ViewRow], photos: list[CropRecord]
 ) -> None:

@@ -60,7 +60,11 @@ def mean_reciprocal_rank(encoder: Any) -> float:
     return summarise(ranks_of_target((sides[0] @ sides[1].T).numpy(), np.arange(SKUS)))["mrr"]
 
 
-@pytest.mark.parametrize("make", [tiny, siglip_folder, lite], ids=["siglip_tiny", "siglip folder", "lite"])
+@pytest.mark.parametrize(
+    "make",
+    [tiny, siglip_folder, pytest.param(lite, marks=pytest.mark.slow)],
+    ids=["siglip_tiny", "siglip folder", "lite"],
+)
 def test_training_moves_weights_and_improves_ranking(make: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = make(tmp_path)

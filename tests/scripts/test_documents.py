@@ -42,6 +42,7 @@ def commands(text: str) -> list[str]:
     return [re.sub(r"\s#.*$", "", command).strip() for command in found]
 
 
+FIRST = set(commands(read(README)))
 COMMANDS = sorted({command for page in PAGES for command in commands(read(page))})
 
 
@@ -50,7 +51,7 @@ def test_pages_have_commands() -> None:
     assert len(commands(read(README))) >= 10
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [pytest.param(c, marks=[] if c in FIRST else pytest.mark.slow) for c in COMMANDS])
 def test_every_command_of_the_pages_composes(command: str) -> None:
     register_schema()
     Plugins.instance().register(Experiments)

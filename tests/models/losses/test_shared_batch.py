@@ -73,7 +73,7 @@ def _one_big_batch(case: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
     return loss.detach(), {n: torch.zeros_like(w) if w.grad is None else w.grad for n, w in weights.items()}
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_processes_together_have_the_loss_and_gradients_of_one_big_batch(world: int, tmp_path: Path) -> None:
     cases = _cases(world)
     torch.save(cases, tmp_path / "cases.pt")

@@ -151,7 +151,13 @@ def test_no_wise_keeps_the_trained_end(world: Any, trained: Any, tmp_path: Path)
     assert any((weights[name] - start[name]).abs().max() > 1e-3 for name in start)
 
 
-@pytest.mark.parametrize(("choices", "expected"), [("[0]", 0.0), ("[0,0.5]", None), ("[0,0.25,0.5,0.75,1]", None)])
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        pytest.param("[0]", 0.0, marks=pytest.mark.slow), ("[0,0.5]", None),
+        pytest.param("[0,0.25,0.5,0.75,1]", None, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_kept_are_the_averaged_weights_and_what_was_measured_of_them(
     world: Any, trained: Any, tmp_path: Path, choices: str, expected: float | None
 ) -> None:
@@ -225,7 +231,9 @@ LITE = ("model=lite", "model.training.steps=2", "model.encoder.image_size=64", "
 EMA = ("model.training.ema=0.5",)
 
 
-@pytest.mark.parametrize("model", [EMA, pytest.param(LITE, marks=pytest.mark.slow)], ids=["siglip", "lite"])
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=pytest.mark.slow) for m in (EMA, LITE)], ids=["siglip", "lite"]
+)
 def test_a_resumed_fit_is_set_beside_the_same_start(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: tuple[str, ...]
 ) -> None:

@@ -111,6 +111,10 @@ def test_checks_are_in_the_key_where_the_best_weights_are_kept() -> None:
         (["trainer.checks=-3"], "checks=-3: give 1 or more"),
         (["model.training.towers=frozenn"], "model.training.towers=frozenn.*Did you mean 'frozen'"),
         (["judge.training.towers=all"], "judge.training.towers=all"),
+        (["data.gallery=[validation,tset]"], "data.gallery: there is no split 'tset'. Did you mean 'test'"),
+        (["data.gallery=[val]"], "data.gallery: there is no split 'val'. Did you mean 'validation'"),
+        (["data.gallery=[]"], r"data.gallery=\[\]: name the splits"),
+        (["data.queries=trial"], "data.queries: there is no split 'trial'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from skufp.artifacts.split_names import DEV, SPLITS, refuse_other_splits
 from skufp.errors import UserError, nearest
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -39,6 +40,10 @@ def resolved(cfg: DictConfig) -> DictConfig:
         "model.training.towers": resolve_towers("model", cfg.model.training.towers, accelerator),
         "judge.training.towers": resolve_towers("judge", cfg.judge.training.towers, accelerator),
     }
+    refuse_other_splits("data.gallery", cfg.data.gallery, (*SPLITS, DEV))
+    refuse_other_splits("data.queries", [cfg.data.queries], (*SPLITS, DEV))
+    if not cfg.data.gallery:
+        raise UserError("data.gallery=[]: name the splits whose products are searched, as in data.gallery=[validation]")
     if trainer.checks < 1:
         raise UserError(f"trainer.checks={trainer.checks}: give 1 or more, the number of looks at dev queries in a fit")
     OmegaConf.set_readonly(given, False)

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from skufp.artifacts.records import CropRecord
+from skufp.artifacts.split_names import split_of
 from skufp.data.accounts import MissingSplitError
 from skufp.data.photo_folder import PhotoFolder
 from skufp.data.prepared_folder import Prepared
 from skufp.data.product_table import Catalogue
-from skufp.data.split_names import split_of
 from skufp.errors import UserError
 
 ROWS = [

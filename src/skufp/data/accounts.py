@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from skufp.artifacts.records import CropRecord, Skipped
-from skufp.data.split_names import SPLITS, meaning
-from skufp.errors import UserError, nearest
+from skufp.artifacts.split_names import refuse_other_splits
 
 
 class MissingSplitError(Exception):
@@ -46,10 +45,7 @@ def read_source(source: Readable, splits: Sequence[str]) -> Reading:
     Raises UserError for a name that is no split, and UnaccountedRowsError where the sum is not the source's size.
     """
     asked = list(dict.fromkeys(splits))
-    for name in asked:
-        if name not in SPLITS:
-            told = f" Did you mean '{meant}'?" if (meant := meaning(name)) in SPLITS else nearest(name, SPLITS)
-            raise UserError(f"data.splits: there is no split '{name}'.{told}")
+    refuse_other_splits("data.splits", asked)
     reading = Reading(0)
     for name in asked:
         try:

@@ -13,12 +13,12 @@ from skufp.artifacts.file_names import files_under
 from skufp.artifacts.products import FILE as PRODUCTS
 from skufp.artifacts.products import sound
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped
+from skufp.artifacts.split_names import DEV, SPLITS, UNKNOWN, VALIDATION, meaning, not_asked, unknown
 from skufp.data.accounts import MissingSplitError
 from skufp.data.captions import template_caption
 from skufp.data.deepfashion2_items import fault, grade, items, number, one_category_per_sku
 from skufp.data.printable_names import is_utf8, printable
 from skufp.data.sources import BAD_NAME, Source, existing_folder
-from skufp.data.split_names import DEV, SPLITS, UNKNOWN, VALIDATION, meaning, not_asked, unknown
 from skufp.errors import UserError
 
 DOMAINS = {"shop": CATALOG, "user": QUERY}

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from skufp.artifacts.file_names import scan
 from skufp.artifacts.products import FILE as PRODUCTS
 from skufp.artifacts.records import CATALOG, CropRecord, Skipped
+from skufp.artifacts.split_names import not_asked, split_of
 from skufp.data.accounts import MissingSplitError
 from skufp.data.printable_names import is_utf8, printable
 from skufp.data.sources import BAD_NAME, NO_PHOTO, Source, existing_folder, files_in, whole_image
-from skufp.data.split_names import not_asked, split_of
 from skufp.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

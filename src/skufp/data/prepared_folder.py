@@ -5,10 +5,10 @@ from pathlib import Path
 
 from skufp.artifacts.products import FILE as PRODUCTS
 from skufp.artifacts.records import CropRecord, Skipped
+from skufp.artifacts.split_names import DEV, SPLITS, TRAIN, not_asked, source_split, unknown
 from skufp.data.accounts import MissingSplitError
 from skufp.data.exported_lines import lines_of, record_of
 from skufp.data.sources import Source, existing_folder, files_in
-from skufp.data.split_names import DEV, SPLITS, TRAIN, not_asked, source_split, unknown
 from skufp.errors import UserError
 
 TABLE = "_image_text.jsonl"

@@ -8,9 +8,9 @@ from typing import Any
 
 from skufp.artifacts.products import fields_of, sound
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord, Skipped
+from skufp.artifacts.split_names import UNKNOWN, not_asked, source_split, splits_of, unknown
 from skufp.data.accounts import MissingSplitError
 from skufp.data.sources import Source, existing_folder, files_in, whole_image
-from skufp.data.split_names import UNKNOWN, not_asked, source_split, splits_of, unknown
 from skufp.errors import UserError
 
 PER_PHOTO = ("image", "domain", "view", "split")  # columns of a manifest that speak of a photo, not of its product

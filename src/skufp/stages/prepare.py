@@ -11,8 +11,8 @@ from rich.console import Console
 from skufp.artifacts.folder import read_json, write_json
 from skufp.artifacts.products import Product, write_products
 from skufp.artifacts.records import CropRecord, Skipped, sku_metadata, write_records
+from skufp.artifacts.split_names import source_split
 from skufp.compute.progress import ProgressBar, worker_count
-from skufp.data.split_names import source_split
 from skufp.errors import UserError
 from skufp.output import warn
 from skufp.schema import Config

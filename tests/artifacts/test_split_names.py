@@ -2,7 +2,7 @@
 
 import pytest
 
-from skufp.data.split_names import meaning, source_split, split_of, splits_of
+from skufp.artifacts.split_names import meaning, source_split, split_of, splits_of
 
 
 @pytest.mark.parametrize(

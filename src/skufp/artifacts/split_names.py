@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from skufp.errors import UserError, nearest
 
 TRAIN, DEV, VALIDATION, TEST = "train", "dev", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)  # a source's own; dev is a part of train
@@ -25,6 +27,14 @@ def meaning(name: str) -> str:
         if plain not in BY_SPELLING:
             plain = plain.removesuffix(ending)
     return BY_SPELLING.get(plain, UNKNOWN)
+
+
+def refuse_other_splits(setting: str, names: Iterable[str], known: Sequence[str] = SPLITS) -> None:
+    """Raise UserError, with the nearest name, if one of a setting's ``names`` is not among the ``known`` splits."""
+    for name in names:
+        if name not in known:
+            meant = f" Did you mean '{meaning(name)}'?" if meaning(name) in known else nearest(name, known)
+            raise UserError(f"{setting}: there is no split '{name}'.{meant}")
 
 
 def splits_of(rows: Sequence[tuple[str, str]]) -> list[str]:

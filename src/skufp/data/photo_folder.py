@@ -24,7 +24,7 @@ class PhotoFolder(Source):
     def __init__(self, root: str | None, leave_out: list[str] | None = None) -> None:
         self.root = existing_folder(root, "data=folder")
         self.names, self.closed = scan(self.root, leave_out or [])
-        self.photos = [name for name in self.names if _is_photo(name)]
+        self.photos = [name for name in self.names if is_photo(name)]
         if not self.photos:
             raise UserError(f"data.root={root}: no photos there (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
 
@@ -51,7 +51,7 @@ class PhotoFolder(Source):
         for name in self.names:
             if not is_utf8(name):
                 found.append(Skipped("", printable(name), None, BAD_NAME))
-            elif not _is_photo(name):
+            elif not is_photo(name):
                 found.append(Skipped("", name, None, NO_PHOTO))
             elif (split := split_of(name.partition("/")[0])) not in splits:
                 found.append(Skipped(split, name, None, not_asked(split)))
@@ -62,5 +62,6 @@ class PhotoFolder(Source):
         return len(self.names) + len(self.closed)
 
 
-def _is_photo(name: str) -> bool:
+def is_photo(name: str) -> bool:
+    """Tell whether a file is a photo by its name."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and is_utf8(name)

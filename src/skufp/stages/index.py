@@ -40,8 +40,11 @@ def choose_vectors(cfg: Config, inputs: dict[str, Path], gallery: VectorTable) -
     """Return the vectors to index and each one's SKU number, its row in ``gallery``."""
     if cfg.index.vectors == FINGERPRINT:
         return gallery.vectors, np.arange(len(gallery))
-    views = VectorTable.load(inputs["embed"]).where(split=list(cfg.data.gallery), domain=CATALOG)
-    number, keys = SkuGroups.of(gallery).number, views.sku_keys()
+    splits = sorted(set(gallery.rows["split"].to_pylist()))
+    views = VectorTable.load(inputs["embed"]).where(split=splits, domain=CATALOG)
+    number = SkuGroups.of(gallery).number
+    views = views.take(np.flatnonzero([key in number for key in views.sku_keys()]))
+    keys = views.sku_keys()
     if set(keys) != set(number):
         raise RuntimeError(f"{len(set(keys))} SKUs have views but {len(number)} have fingerprints")
     return views.vectors, np.array([number[key] for key in keys])

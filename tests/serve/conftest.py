@@ -1,6 +1,7 @@
 """A small catalogue as finished stages leave it: two splits that share ids, photos, texts, fields and attributes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from skufp.catalogue.facts import OVERRIDE, PIXELS, Facts, Value
 from skufp.models.aggregators.attention import Attention
 from skufp.models.siglip import tiny_siglip
 from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks, load_encoder, save_encoder
+from skufp.retrieval.confidence.calibration import Calibration
+from skufp.retrieval.confidence.verdict import Judge
 from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.representations import normalise
 from skufp.serve.assembly import Sources, assemble
@@ -27,6 +30,8 @@ DIM, VIEWS = 16, 3
 KEYS = [("validation", f"s{i}") for i in range(6)] + [("test", f"s{i}") for i in range(4, 10)]  # s4, s5: both
 COLOURS = ("red", "green", "blue")
 TEXTS = ("a red top", "a green top")
+SCORES = Calibration((0.9, 0.1, 2.0, 0.5), (0.1, 0.1, 1.0, 0.5), (2.0, 1.0, 0.5, 0.25), 0.1)  # of hand-set weights
+JUDGE = Judge(SCORES, replace(SCORES, bias=-0.5), threshold=0.4)
 AGGREGATOR = {"_target_": "skufp.models.aggregators.attention.Attention", "heads": 2, "depth": 1, "dropout": 0.1}
 VOCABULARY = {
     "attributes": {"colour": {"prompts": ["a {value} {category}"], "values": {colour: {} for colour in COLOURS}}},
@@ -53,7 +58,7 @@ def make_sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sour
 
     def make(seed: int = 0, views: bool = False, gallery: tuple[str, ...] = ("validation", "test")) -> Sources:
         root = tmp_path_factory.mktemp("stages")
-        names = ("prepare", "retriever", "embed", "fingerprint", "index", "attributes")
+        names = ("prepare", "retriever", "embed", "fingerprint", "index", "confidence", "attributes")
         stages = {name: root / name for name in names}
         for folder in stages.values():
             folder.mkdir()
@@ -62,6 +67,7 @@ def make_sources(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sour
         table = write_embedded(stages)
         prints = write_fingerprints(stages, table).where(split=list(gallery))
         write_index(stages, prints, table.where(split=list(gallery), domain="catalog") if views else None)
+        write_json(stages["confidence"] / "confidence.json", {"photo": JUDGE.to_dict()})
         facts = {key: Facts("/".join(key), "top", {"fit": Value("loose", 0.9, PIXELS)}) for key in KEYS}
         facts["validation", "s0"] = Facts("s0", "top", {"colour": Value("blue", 1.0, OVERRIDE)})
         write_json(stages["attributes"] / "readers.json", {"colour": Reader(threshold=0.7).to_dict()})

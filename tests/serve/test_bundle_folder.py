@@ -155,7 +155,7 @@ def test_another_format_is_refused(whole: Path, tmp_path: Path, change: dict[str
 def test_a_newer_part_is_refused_and_an_unknown_one_is_not(whole: Path, tmp_path: Path) -> None:
     folder = copied(whole, tmp_path)
     listed = read_json(folder / FILE)
-    listed["parts"]["confidence"] = {"format": "json", "version": 7, "files": {}}
+    listed["parts"]["sound"] = {"format": "json", "version": 7, "files": {}}
     write_json(folder / FILE, listed)
     assert len(skufp.open(folder)) == 12
     listed["parts"]["views"]["version"] = 2

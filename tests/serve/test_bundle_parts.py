@@ -26,6 +26,7 @@ ASKS: dict[str, Callable[[Bundle], Any]] = {
     "aggregator": lambda bundle: bundle.parts.aggregator,
     "words": lambda bundle: bundle.parts.words,
     "policy": lambda bundle: bundle.parts.path("policy"),
+    "confidence": lambda bundle: bundle.parts.path("confidence"),
     "attributes": lambda bundle: bundle.parts.readers,
 }
 

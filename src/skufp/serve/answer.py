@@ -7,6 +7,7 @@ from typing import Protocol
 from PIL import Image
 
 from skufp.artifacts.actions import IDENTITY
+from skufp.retrieval.confidence.verdict import Confidence
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Answer:
     ``action`` is what the policy did to the photo ("identity": nothing), ``edited`` the photo that was searched with
     instead where an action changed it, and ``predicted_gain`` what the policy expected of it. ``text`` is the query's
     text, None for a photo. ``allowed`` is the number of SKUs that the filter let answer; None without a filter.
+    ``confidence`` says whether the product is in the catalogue and the first result is it; None without that part of
+    the bundle.
     """
 
     results: tuple[Result, ...]
@@ -105,6 +108,7 @@ class Answer:
     predicted_gain: float | None = None
     edited: Image.Image | None = field(default=None, repr=False)
     allowed: int | None = None
+    confidence: Confidence | None = None
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)

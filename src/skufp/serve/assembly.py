@@ -16,7 +16,7 @@ from skufp.artifacts.products import read_products
 from skufp.artifacts.records import CATALOG
 from skufp.artifacts.sku_ids import public_ids
 from skufp.artifacts.vectors import SkuGroups, VectorTable
-from skufp.serve.bundle_parts import READERS, SKUS, VECTORS, VIEWS, VOCABULARY, WORDS
+from skufp.serve.bundle_parts import JUDGES, READERS, SKUS, VECTORS, VIEWS, VOCABULARY, WORDS
 from skufp.serve.marks import check_encoder
 from skufp.serve.parts import KINDS, OF_ENCODER
 from skufp.serve.sku_table import ATTRIBUTES, FIELDS
@@ -37,10 +37,10 @@ class Sources:
     """What a bundle is made of.
 
     ``stages`` are folders by the name of their stage: retriever, embed, fingerprint and index; prepare for fields and
-    thumbnails; policy and actions, and attributes, where the bundle has these parts. ``gallery`` are the splits that
-    the index holds, ``photos`` the first photo of every SKU, ``facts`` what stage=attributes found of them, and
-    ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether texts say anything to the
-    encoder.
+    thumbnails; policy and actions, confidence and attributes, where the bundle has these parts. ``gallery`` are the
+    splits that the index holds, ``photos`` the first photo of every SKU, ``facts`` what stage=attributes found of them,
+    and ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether texts say anything to
+    the encoder.
     """
 
     stages: Mapping[str, Path]
@@ -60,8 +60,8 @@ class Sources:
 def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progress: Progress | None = None) -> PartList:
     """Write the bundle of ``sources`` into the empty folder ``out``, without the parts in ``leave_out``.
 
-    Parts that the sources have nothing for (words, policy, attributes) are left out too. The same sources give the same
-    bytes. Raises UserError where the index was built with another encoder.
+    Parts that the sources have nothing for (words, policy, confidence, attributes) are left out too. The same sources
+    give the same bytes. Raises UserError where the index was built with another encoder.
     """
     check_encoder(
         sources.stages["index"], sources.encoder, "Build it again: python -m skufp stage=index with this model"
@@ -80,6 +80,8 @@ def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progres
         writers["words"] = lambda folder: texts.save(folder, VECTORS, WORDS)
     if "policy" in sources.stages:
         writers["policy"] = lambda folder: write_policy(sources, folder)
+    if "confidence" in sources.stages and read_json(sources.stages["confidence"] / JUDGES):
+        writers["confidence"] = lambda folder: _copy(sources.stages["confidence"] / JUDGES, folder / JUDGES)
     if "attributes" in sources.stages:
         writers["attributes"] = lambda folder: write_attributes(sources, folder)
     parts = {}

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from skufp.errors import UserError
+from skufp.retrieval.confidence.evidence import NEIGHBOURS
 from skufp.serve.answer import Answer
 from skufp.serve.bundle_parts import LAY_OUT, BundleParts
 from skufp.serve.engine import SearchEngine
@@ -25,6 +26,7 @@ from skufp.serve.parts import KINDS
 from skufp.serve.photos import Photo, as_list, open_photo
 from skufp.serve.similar_parts import is_similar, open_similar_parts
 from skufp.serve.texts import check_text
+from skufp.serve.trust import PHOTO, confidence_of
 
 NO_WORDS = (
     "{}: the photos of this bundle came without titles, so its encoder has learnt no words and the answer to a text is"
@@ -106,9 +108,11 @@ class Bundle:
         engine, allowed = self.engine, None if among is None else len(among)
         answers = []
         for photo in photos:
-            look = engine.look(photo)
-            results = tuple(engine.search(look.embedding, int(top_k), among))
-            answers.append(Answer(results, None, look.action, look.predicted_gain, look.edited, allowed))
+            look, top_k = engine.look(photo), int(top_k)
+            scores, ids = engine.ranked(look.embedding, max(top_k, NEIGHBOURS), among)
+            results = tuple(engine.results(look.embedding, scores[:top_k], ids[:top_k]))
+            trust = confidence_of(self.parts, PHOTO, look.embedding, scores[:NEIGHBOURS], ids[:NEIGHBOURS])
+            answers.append(Answer(results, None, look.action, look.predicted_gain, look.edited, allowed, trust))
         for text in texts:
             results = tuple(engine.search(engine.embed_text(text), int(top_k), among))
             answers.append(Answer(results, text, allowed=allowed))

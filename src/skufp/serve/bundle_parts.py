@@ -20,6 +20,7 @@ from skufp.serve.sku_table import SkuTable, SkuViews
 if TYPE_CHECKING:
     from skufp.catalogue.attributes import Reader
     from skufp.catalogue.vocabulary import Vocabulary
+    from skufp.retrieval.confidence.verdict import Judge
     from skufp.retrieval.index import SkuIndex
     from skufp.serve.query_policy import QueryPolicy
     from skufp.serve.thumbnails import Thumbnails
@@ -28,6 +29,7 @@ T = TypeVar("T")
 LAY_OUT = "Make one: python -m skufp stage=bundle export_to=<folder>"
 SKUS, VIEWS, WORDS, VECTORS = "skus.parquet", "views.parquet", "words.parquet", "vectors.npy"
 READERS, VOCABULARY = "readers.json", "vocabulary.json"
+JUDGES = "confidence.json"
 AGAIN = "Make it again: python -m skufp stage=bundle"
 
 
@@ -152,6 +154,16 @@ class BundleParts:
             return None
         encoder = self.path("encoder")
         return self.read("policy", lambda folder: LearntPolicy.load(folder, folder, encoder))
+
+    @cached_property
+    def judges(self) -> "dict[str, Judge]":
+        """What judges an answer, by the kind of its query: photo or text; {} where the bundle has no confidence."""
+        from skufp.retrieval.confidence.verdict import Judge
+
+        def opened(folder: Path) -> "dict[str, Judge]":
+            return {mode: Judge.from_dict(row) for mode, row in read_json(folder / JUDGES).items()}
+
+        return self.read("confidence", opened) if "confidence" in self.names else {}
 
     @cached_property
     def readers(self) -> "dict[str, Reader]":

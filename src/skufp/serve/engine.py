@@ -101,8 +101,16 @@ class SearchEngine:
 
         ``among`` are the numbers of the SKUs that may answer, as matching returns them; None: all.
         """
-        scores, ids = self.index.search(query[None], top_k, among)
-        found = [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
+        return self.results(query, *self.ranked(query, top_k, among))
+
+    def ranked(self, query: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores and numbers [K] of the ``k`` nearest SKUs, best first; -inf and -1 where they are fewer."""
+        scores, ids = self.index.search(query[None], k, among)
+        return scores[0], ids[0]
+
+    def results(self, query: np.ndarray, scores: np.ndarray, ids: np.ndarray) -> list[Result]:
+        """Return the SKUs ``ids`` [K] as results of ``query`` [D], in that order."""
+        found = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]
         return [self._result(query, rank, number, score) for rank, (number, score) in enumerate(found, 1)]
 
     def matching(self, facts: Facts, wanted: Mapping[str, Any], where: str = "query.filter") -> np.ndarray:

@@ -29,6 +29,9 @@ KINDS = {
     "policy": Kind(
         "one action on a query photo where that helps", "safetensors", "python -m skufp stage=bundle policy=default"
     ),
+    "confidence": Kind(
+        "whether an answer can be trusted", "json", "python -m skufp stage=bundle stages.bundle.confidence=true"
+    ),
     "attributes": Kind(
         "attribute readers and their vocabulary", "json", "python -m skufp stage=bundle stages.bundle.attributes=true"
     ),

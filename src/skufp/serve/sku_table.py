@@ -34,6 +34,15 @@ class SkuTable:
         """The number of each SKU by (split, sku_id)."""
         return {key: i for i, key in enumerate(zip(self.splits, self.sku_ids, strict=True))}
 
+    @cached_property
+    def designs(self) -> np.ndarray:
+        """A number for each SKU [S], equal for SKUs that differ in colour alone, where the table knows (pair_id)."""
+        if "pair_id" not in self.table.column_names:
+            return np.arange(len(self))
+        pairs = list(zip(self.splits, self.table["pair_id"].to_pylist(), strict=True))
+        number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+        return np.array([number[pair] for pair in pairs])
+
     def row(self, number: int) -> dict[str, Any]:
         """Return a SKU's row."""
         return self.table.slice(number, 1).to_pylist()[0]

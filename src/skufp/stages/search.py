@@ -1,5 +1,6 @@
 """stage=search: photos and texts in; a table, results.json, a contact sheet and the edited photos out."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from skufp.data.query_photos import check_photos, open_photos
 from skufp.data.thumbnail import thumbnail
 from skufp.errors import UserError
 from skufp.output import styled, warn
+from skufp.retrieval.confidence.verdict import Confidence
 from skufp.schema import Config
 from skufp.schema.policy import FIXED, NONE
 from skufp.serve.texts import check_text
@@ -68,6 +70,8 @@ def found_for(asked: dict[str, Any], answer: "Answer", prepared: Path, out: Path
     if answer.text is None:
         edited = save_edited(answer.edited, out, number)
         taken = {"action": answer.action, "predicted_gain": answer.predicted_gain, "edited": edited}
+    if answer.confidence is not None:
+        taken["confidence"] = asdict(answer.confidence)
     return asked | taken | {"hits": [hit_of(result, prepared) for result in answer]}
 
 
@@ -183,6 +187,8 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
         if told := result.get("filter"):
             wanted = ", ".join(f"{name} = {value}" for name, value in told["wanted"].items())
             console.print(f"filter: {wanted}: {told['skus']} of {told['of']} SKUs", soft_wrap=True)
+        if trust := result.get("confidence"):
+            console.print(Confidence(**trust).sentence, soft_wrap=True, markup=False, highlight=False)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("", justify="right")
         table.add_column("SKU", overflow="fold")

@@ -17,19 +17,31 @@ from skufp.retrieval.confidence.measures import (
 def test_a_known_model_is_found_again() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(2.0, 3.0, (20_000, 2))
-    p = 1 / (1 + np.exp(-(0.8 * x[:, 0] - 0.5 * x[:, 1] - 1.0)))
+    p = 1 / (1 + np.exp(-(0.8 * x[:, 0] + 0.5 * x[:, 1] - 1.0)))
     y = rng.random(len(x)) < p
     np.testing.assert_allclose(fit(x, y).probability(x), p, atol=0.02)
 
 
 def test_the_gradient_of_the_penalised_likelihood_is_zero() -> None:
     rng = np.random.default_rng(1)
-    x, y, weight = rng.normal(size=(50, 3)), rng.random(50) < 0.4, rng.random(50) + 0.1
+    x, weight = rng.normal(size=(200, 3)), rng.random(200) + 0.1
+    y = rng.random(200) < 1 / (1 + np.exp(-x.sum(axis=1)))
     model = fit(x, y, weight)
     residual = weight * (model.probability(x) - y)
     standard = (x - model.mean) / model.scale
     np.testing.assert_allclose(standard.T @ residual + RIDGE * np.array(model.weights), 0, atol=1e-8)
     assert residual.sum() == pytest.approx(0, abs=1e-4)
+
+
+def test_no_weight_is_negative() -> None:
+    """Of two features the second speaks against: it is left out, and the first has the weight that it has alone."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(500, 2))
+    y = rng.random(500) < 1 / (1 + np.exp(-(x[:, 0] - 2 * x[:, 1])))
+    both, alone = fit(x, y), fit(x[:, :1], y)
+    assert both.weights[1] == 0
+    assert both.weights[0] == pytest.approx(alone.weights[0])
+    assert both.bias == pytest.approx(alone.bias)
 
 
 def test_separable_and_constant_features_have_a_solution() -> None:

@@ -29,11 +29,13 @@ class Queries:
     """``vectors`` [Q, D] with their SKU ``target`` [Q]. ``label`` [S] is equal for SKUs that a query cannot tell apart.
 
     A photo shows one SKU, so every SKU has a label of its own; SKUs with the same text share one for a text query.
+    ``pool`` [Q] numbers the pools that the queries are from, all of which count the same; None: one pool.
     """
 
     vectors: np.ndarray
     target: np.ndarray
     label: np.ndarray
+    pool: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Asked:
     first: np.ndarray
     sku: np.ndarray
     design: np.ndarray
+    pool: np.ndarray
 
 
 def ask(gallery: Gallery, queries: Queries) -> Asked:
@@ -70,7 +73,13 @@ def ask(gallery: Gallery, queries: Queries) -> Asked:
     }.items():  # fmt: skip
         left, left_ids = (part[:, :NEIGHBOURS] for part in without(scores, ids, gone))
         found[name] = evidence(left, left_ids, gallery.design, np.where(left_out, np.nan, reference))
-    return Asked(**found, first=own[:, 0] & (ids[:, 0] >= 0), sku=queries.target, design=design)
+    return Asked(
+        **found,
+        first=own[:, 0] & (ids[:, 0] >= 0),
+        sku=queries.target,
+        design=design,
+        pool=np.zeros(len(own), np.int64) if queries.pool is None else queries.pool,
+    )
 
 
 def learn(
@@ -90,12 +99,14 @@ def learn(
     inside = np.repeat([True, False], len(asked.sku))
     first = np.concatenate([asked.first, np.zeros(len(asked.sku), bool)])
     group = np.tile(asked.design, 2)
+    counts = np.bincount(asked.pool)
+    weight = np.tile(len(asked.sku) / ((counts > 0).sum() * counts[asked.pool]), 2)
     found = {
-        "in_catalogue": cross_fitted(features, inside, group, folds, seed),
-        "first_is_it": cross_fitted(features, first, group, folds, seed),
+        "in_catalogue": cross_fitted(features, inside, group, folds, seed, weight),
+        "first_is_it": cross_fitted(features, first, group, folds, seed, weight),
     }
     threshold = accept_threshold(found["in_catalogue"][inside], accepted)
-    judge = Judge(fit(features, inside), fit(features, first), threshold, prior, simulated)
+    judge = Judge(fit(features, inside, weight), fit(features, first, weight), threshold, prior, simulated)
     if prior != 0.5:
         moved = judge.in_catalogue.probability(asked.whole, prior)
         judge = Judge(judge.in_catalogue, judge.first_is_it, accept_threshold(moved, accepted), prior, simulated)

@@ -46,16 +46,30 @@ class Calibration:
 def fit(features: np.ndarray, positive: np.ndarray, weight: np.ndarray | None = None) -> Calibration:
     """Fit by Newton's method to ``features`` [N, F] and ``positive`` [N] bool; ``weight`` [N] is 1 by default.
 
-    The weights, not the bias, carry a ridge penalty of RIDGE, so that separable examples have a solution. Source:
-    Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd edition, section 4.4.1.
+    The weights, not the bias, carry a ridge penalty of RIDGE, so that separable examples have a solution. No weight is
+    negative, since more evidence never makes an answer less likely: with few examples noise would. Source: Hastie,
+    Tibshirani and Friedman, The Elements of Statistical Learning, 2nd edition, section 4.4.1.
     """
     weight = np.ones(len(features)) if weight is None else np.asarray(weight, float)
     mean = np.average(features, axis=0, weights=weight)
     scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weight))
     scale = np.where(scale > 1e-9, scale, 1.0)
     x = np.concatenate([(features - mean) / scale, np.ones((len(features), 1))], axis=1)
-    y, theta = positive.astype(float), np.zeros(x.shape[1])
-    penalty = np.diag([*([RIDGE] * features.shape[1]), 1e-6])
+    used = np.ones(x.shape[1], bool)
+    while True:
+        theta = np.zeros(x.shape[1])
+        theta[used] = _newton(x[:, used], positive.astype(float), weight)
+        if (theta[:-1] >= 0).all():
+            return Calibration(
+                tuple(mean.tolist()), tuple(scale.tolist()), tuple(theta[:-1].tolist()), float(theta[-1])
+            )
+        used[:-1] &= theta[:-1] > theta[:-1].min()  # the most negative one goes, and the rest is fitted again
+
+
+def _newton(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the coefficients of ``x`` [N, F], whose last column is constant and carries no penalty."""
+    theta = np.zeros(x.shape[1])
+    penalty = np.diag([*([RIDGE] * (x.shape[1] - 1)), 1e-6])
     for _ in range(STEPS):
         p = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))
         gradient = x.T @ (weight * (p - y)) + penalty @ theta
@@ -64,7 +78,7 @@ def fit(features: np.ndarray, positive: np.ndarray, weight: np.ndarray | None = 
         theta = theta - step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-10:
             break
-    return Calibration(tuple(mean.tolist()), tuple(scale.tolist()), tuple(theta[:-1].tolist()), float(theta[-1]))
+    return theta
 
 
 def cross_fitted(

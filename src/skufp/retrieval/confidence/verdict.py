@@ -28,6 +28,17 @@ class Confidence:
     verdict: str
     simulated: bool = False
 
+    @property
+    def sentence(self) -> str:
+        """What a person reads above the results."""
+        inside, first = (f"{100 * value:.0f} %" for value in (self.in_catalogue, self.first_is_it))
+        said = {
+            EXACT: f"exact: the first result is the product with probability {first}",
+            PROBABLY: f"probably in the catalogue ({inside}), not surely the first result ({first})",
+            ABSENT: f"not in the catalogue (probability {inside} that it is); similar items:",
+        }[self.verdict]
+        return f"{said} [calibrated on simulated photos]" if self.simulated else said
+
 
 @dataclass(frozen=True)
 class Judge:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from skufp.artifacts.records import QUERY
+from skufp.artifacts.split_names import TRAIN
 from skufp.artifacts.vectors import SkuGroups, VectorTable
+from skufp.data.splits import HELD_OUT
 from skufp.retrieval.confidence.asking import Gallery, Queries
 from skufp.schema import Config
 from skufp.stages.confidence.galleries import gallery_of
@@ -26,7 +28,7 @@ def to_learn_from(cfg: Config, inputs: dict[str, Path], seen: VectorTable) -> di
 
     gallery, split = gallery_of(cfg, inputs, seen), str(cfg.stages.confidence.queries)
     found: dict[str, tuple[Gallery, Queries, bool]] = {}
-    asked = photo_queries(cfg, inputs, seen, split)
+    asked = photo_queries(inputs, seen, split, bool(cfg.stages.confidence.held_out))
     if len(asked.target):
         found[PHOTO] = (gallery, asked, False)
     elif (simulated := left_out_views(cfg, inputs, seen)) is not None:
@@ -46,18 +48,22 @@ def to_measure_with(
         return {}
     table = fingerprints.where(split=list(cfg.data.gallery))
     gallery = gallery_of(cfg, inputs, table)
-    modes = {PHOTO: photo_queries(cfg, inputs, table, split), TEXT: text_queries(inputs, table, split)}
+    modes = {PHOTO: photo_queries(inputs, table, split), TEXT: text_queries(inputs, table, split)}
     return {mode: (gallery, asked) for mode, asked in modes.items() if len(asked.target)}
 
 
-def photo_queries(cfg: Config, inputs: dict[str, Path], table: VectorTable, split: str) -> Queries:
-    """Return the user photos of ``split`` whose SKU is in ``table``."""
+def photo_queries(inputs: dict[str, Path], table: VectorTable, split: str, held_out: bool = False) -> Queries:
+    """Return the user photos of ``split`` whose SKU is in ``table``; with ``held_out`` train's held-out ones too."""
     number = SkuGroups.of(table).number
-    photos = VectorTable.load(inputs["embed"]).where(split=split, domain=QUERY)
+    photos = VectorTable.load(inputs["embed"]).where(domain=QUERY)
+    of_split = photos.column("split") == split
+    of_pool = (photos.column("split") == TRAIN) & (photos.column("pool") == HELD_OUT) & held_out
+    photos = photos.take(np.flatnonzero(of_split | of_pool))
     rows = [row for row, key in enumerate(photos.sku_keys()) if key in number][:MOST]
     photos = photos.take(np.array(rows, np.int64))
     target = np.array([number[key] for key in photos.sku_keys()], np.int64)
-    return Queries(np.asarray(photos.vectors), target, np.arange(len(table)))
+    pool = (photos.column("split") == TRAIN).astype(np.int64)
+    return Queries(np.asarray(photos.vectors), target, np.arange(len(table)), pool)
 
 
 def text_queries(inputs: dict[str, Path], table: VectorTable, split: str) -> Queries:

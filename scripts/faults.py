@@ -112,7 +112,7 @@ MUTATIONS = (
              'pc.field("is_teacher") & ~pc.field("fallback") &', 'pc.field("is_teacher") &',
              "data/test_sku_teachers.py"),
     Mutation("a query's teacher is the one that it chose", "data/sku_teachers.py",
-             "self.by_sku.get((sku, fold), NOBODY)", "self.by_sku.get((sku, -1), NOBODY)",
+             "self.by_sku.get((sku, fold), NO_TEACHER)", "self.by_sku.get((sku, -1), NO_TEACHER)",
              "data/test_sku_teachers.py"),
     Mutation("a made view takes another source's columns", "stages/embed.py",
              "source[(*row.sku, row.source_view)]", "next(iter(source.values()))",

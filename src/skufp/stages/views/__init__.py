@@ -42,8 +42,8 @@ def check(cfg: Config) -> None:
         raise UserError(f"views.take={cfg.views.take}: write generated, or control for classic views in their place")
     if cfg.views.rounds < 1 or cfg.views.mix.cap < 0 or cfg.stages.views.part_skus < 1:
         raise UserError("views.rounds and stages.views.part_skus must be 1 or more, views.mix.cap 0 or more")
-    for name, action in plain(cfg.views.actions).items():
-        _check_action(name, action, [AS_SOURCE, *cfg.augmenter.actions])
+    for name, condition in plain(cfg.views.actions).items():
+        _check_condition(name, condition, [AS_SOURCE, *cfg.augmenter.actions])
     FilterSettings(**plain(cfg.views.filter))  # refuses quantiles that are none
     if plain(cfg.judge.encoder) == plain(cfg.model.encoder) and "augmenter" in cfg.views.made_from:
         warn(
@@ -52,17 +52,17 @@ def check(cfg: Config) -> None:
         )
 
 
-def _check_action(name: str, action: dict[str, Any], kinds: list[str]) -> None:
-    """Refuse an action with a setting, a kind of view or a direction that there is not."""
-    from skufp.generation.request import AS_SOURCE, TOWARD, Action
+def _check_condition(name: str, condition: dict[str, Any], kinds: list[str]) -> None:
+    """Raise UserError where a view condition has an unknown setting, kind of view or direction."""
+    from skufp.generation.request import AS_SOURCE, TOWARD, ViewCondition
 
-    _check_names(f"views.actions.{name}", action, Action)
-    if (like := action.get("like", AS_SOURCE)) not in kinds:
+    _check_names(f"views.actions.{name}", condition, ViewCondition)
+    if (like := condition.get("like", AS_SOURCE)) not in kinds:
         raise UserError(f"views.actions.{name}.like={like}: there is no such kind of view.{nearest(like, kinds)}")
-    if (toward := action.get("toward")) not in (None, *TOWARD):
+    if (toward := condition.get("toward")) not in (None, *TOWARD):
         raise UserError(f"views.actions.{name}.toward={toward}: choose {' or '.join(TOWARD)}")
-    if not 0 < action.get("noise", 1.0) <= 1:
-        raise UserError(f"views.actions.{name}.noise={action['noise']}: give a number above 0, at most 1")
+    if not 0 < condition.get("noise", 1.0) <= 1:
+        raise UserError(f"views.actions.{name}.noise={condition['noise']}: give a number above 0, at most 1")
 
 
 def _check_names(where: str, given: Any, schema: Any) -> None:
@@ -161,17 +161,17 @@ def make_parts(cfg: Config, inputs: dict[str, Path], out: Path, todo: list[Part]
 def view_maker(cfg: Config, inputs: dict[str, Path], out: Path, place: Any) -> Any:
     """Return the ViewMaker that the settings describe."""
     from skufp.config import plain
-    from skufp.data.view_actions import ViewActions
+    from skufp.data.view_kinds import ViewKinds
     from skufp.generation.filter import FilterSettings, Thresholds
     from skufp.generation.maker import ViewMaker
-    from skufp.generation.request import Action
+    from skufp.generation.request import ViewCondition
 
     generator, control = build_generators(cfg, inputs, place)
     return ViewMaker(
         inputs["prepare"], generator, control, load_judge(inputs, generator.size, place),
         Thresholds.from_dict(read_json(out / THRESHOLDS)), FilterSettings(**plain(cfg.views.filter)),
-        [Action(name, **plain(values)) for name, values in cfg.views.actions.items()],
-        ViewActions(plain(cfg.augmenter.actions)), plain(cfg.views.mix), cfg.views.rounds, cfg.views.noise_step,
+        [ViewCondition(name, **plain(values)) for name, values in cfg.views.actions.items()],
+        ViewKinds(plain(cfg.augmenter.actions)), plain(cfg.views.mix), cfg.views.rounds, cfg.views.noise_step,
         cfg.stages.views.seed,
     )  # fmt: skip
 

@@ -180,9 +180,9 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
     for result in read_json(folder / "results.json"):
         asked = result.get("image") or f"“{result['text']}”"
         console.print(styled(("\nquery:", "bold"), f" {asked}{action_taken(cfg, result)}"), soft_wrap=True)
-        if told := result.get("filter"):
-            wanted = ", ".join(f"{name} = {value}" for name, value in told["wanted"].items())
-            console.print(f"filter: {wanted}: {told['skus']} of {told['of']} SKUs", soft_wrap=True)
+        if filtered := result.get("filter"):
+            wanted = ", ".join(f"{name} = {value}" for name, value in filtered["wanted"].items())
+            console.print(f"filter: {wanted}: {filtered['skus']} of {filtered['of']} SKUs", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("", justify="right")
         table.add_column("SKU", overflow="fold")

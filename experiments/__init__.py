@@ -1,4 +1,4 @@
-"""What is measured: sweeps (the YAML files), their summaries and tables, benchmarks.
+"""Experiments: sweeps (the YAML files), their summaries and tables, benchmarks.
 
 Run from the checkout: `python -m experiments.report`.
 """

@@ -38,9 +38,9 @@ def read_json(path: Path) -> Any:
 
 
 def sweeps(runs: Path) -> dict[tuple[str, ...], dict[str, Variant]]:
-    """Return {(sweep, data, model, query split): {label: variant}}; of a setting that ran twice the latest counts.
+    """Return {(sweep, data, model, query split): {label: variant}}; of a setting that ran twice the latest run counts.
 
-    Seeds are joined only where everything else is equal: after a change of settings the seeds from before are out.
+    Seeds are joined only if all other settings are equal: after a change of settings earlier seeds are left out.
     """
     found: dict[tuple[str, ...], dict[str, Variant]] = defaultdict(dict)
     for sweep in sweep_folders(runs):
@@ -58,12 +58,12 @@ def sweeps(runs: Path) -> dict[tuple[str, ...], dict[str, Variant]]:
 
 
 def data_of(job: dict[str, Any], run: dict[str, Any]) -> str:
-    """Return what the job calls its data; the folder may have been made under another label, and reused."""
+    """Return the job's label of its data; the folder may have been made under another label."""
     return str(job.get("data") or run["data"])
 
 
 def file_name(*parts: str) -> str:
-    """Return what a summary or a figure is called; a label of data may hold any characters."""
+    """Return the file name of a summary or a figure; a label of data may hold any characters."""
     return re.sub(r"[^\w.-]+", "_", "-".join(parts))
 
 
@@ -73,7 +73,7 @@ def sweep_folders(runs: Path) -> list[Path]:
 
 
 def add_seed(variants: dict[str, Variant], label: str, folder: Path, run: dict[str, Any]) -> None:
-    """Let the seed of ``run``, done in ``folder``, join its variant; with other settings it begins that anew."""
+    """Add the seed of ``run``, in ``folder``, to its variant; with other settings it replaces the earlier seeds."""
     settings = all_settings(folder)
     if label not in variants or variants[label].settings != settings:
         variants[label] = Variant(label, settings)
@@ -81,7 +81,7 @@ def add_seed(variants: dict[str, Variant], label: str, folder: Path, run: dict[s
 
 
 def finished_jobs(sweep: Path, stage: str = "evaluate", file: str = "metrics.json") -> list[dict[str, Any]]:
-    """Return the jobs that came to ``stage``, which writes ``file``; one whose folder is gone is told."""
+    """Return the jobs that finished ``stage``, which writes ``file``; print those whose folder is missing."""
     jobs = [read_json(p) for p in sorted(sweep.glob("job-*.json"))]
     jobs = [j for j in jobs if j["stage"] == stage]
     gone = [j["folder"] for j in jobs if not (Path(j["folder"]) / file).exists()]
@@ -91,10 +91,9 @@ def finished_jobs(sweep: Path, stage: str = "evaluate", file: str = "metrics.jso
 
 
 def varied_keys(sweep: Path, overrides: list[list[str]]) -> list[str]:
-    """Return the settings that a sweep goes through, in the order they are written.
+    """Return the settings that a sweep varies, in the order they are written.
 
-    Those that its file names, though a sweep that was broken off may not have come to a second value; then those that
-    took several.
+    First those that its file names, since an interrupted sweep may have only one value; then those with several values.
     """
     planned = sweep / "multirun.yaml"
     params = OmegaConf.select(OmegaConf.load(planned), "hydra.sweeper.params") if planned.exists() else None
@@ -107,7 +106,7 @@ def varied_keys(sweep: Path, overrides: list[list[str]]) -> list[str]:
 
 
 def all_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings and versions of a stage and of all that it stands on, seeds left out."""
+    """Return the settings and versions of a stage and of all its inputs, without seeds."""
 
     def seedless(node: Any) -> Any:
         return {k: seedless(v) for k, v in node.items() if k not in SEEDS} if isinstance(node, dict) else node
@@ -117,7 +116,7 @@ def all_settings(folder: Path) -> dict[str, Any]:
 
 
 def summarise(name: tuple[str, ...], variants: dict[str, Variant]) -> dict[str, Any]:
-    """What tables and figures need of one sweep. The first variant is the reference that others are compared with."""
+    """Return the data of one sweep for tables and figures. The first variant is the reference."""
     rows = [summarise_variant(v) for v in variants.values()]
     reference = rows[0].pop("values")
     for row in rows[1:]:
@@ -190,7 +189,7 @@ def mean_sizes(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def upstream_folders(folder: Path) -> dict[str, Path]:
-    """Return the folders of all stages that the one in ``folder`` stands on."""
+    """Return the folders of all stages that the stage in ``folder`` needs."""
     found: dict[str, Path] = {}
     for stage, key in read_json(folder / "manifest.json")["inputs"].items():
         for upstream in (folder.parent.parent / stage).glob(f"*-{key}"):
@@ -199,12 +198,12 @@ def upstream_folders(folder: Path) -> dict[str, Path]:
 
 
 def upstream_report(folder: Path, stage: str, file: str) -> dict[str, Any]:
-    """Return a file that an upstream stage left; empty where it left none."""
+    """Return a JSON file of an upstream stage; empty if there is none."""
     path = upstream_folders(folder)[stage] / file
     return read_json(path) if path.exists() else {}
 
 
 def wall_seconds(folder: Path) -> int:
-    """How long all stages of one evaluation took together."""
+    """Return the total time of all stages of one evaluation."""
     every = [folder, *upstream_folders(folder).values()]
     return round(sum(read_json(f / "manifest.json")["wall_seconds"] for f in every))

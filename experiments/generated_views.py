@@ -1,4 +1,4 @@
-"""The arms of a sweep over views, one against another, by the number of a SKU's real views.
+"""Comparison of the arms of a sweep over views, by the number of a SKU's real views.
 
 Values are averaged over seeds query by query, differences are taken query by query, then SKUs are resampled.
 """
@@ -24,7 +24,7 @@ Values = dict[str, dict[str, np.ndarray]]  # method -> metric -> [seeds, Q]
 
 
 def compared(variants: dict[str, collect.Variant]) -> Row:
-    """Return every arm, and one minus another, by stratum, method and metric; empty where views are not what varies.
+    """Return every arm, and differences of arms, by stratum, method and metric; empty if the views do not vary.
 
     Only seeds that all arms have finished count. Raises SystemExit where arms differ in more than their views.
     """
@@ -49,7 +49,7 @@ def compared(variants: dict[str, collect.Variant]) -> Row:
 
 
 def drawn_with(settings: Row) -> Row:
-    """Return the numbers that a generator and its actions were given: {setting: value}."""
+    """Return the numeric settings of a generator and its view conditions: {setting: value}."""
     found = {k: v for k, v in settings.get("views.generator", {}).items() if isinstance(v, int | float)}
     return found | {f"noise of {k}": v["noise"] for k, v in settings.get("views.actions", {}).items() if "noise" in v}
 
@@ -61,7 +61,7 @@ def arm_of(variant: collect.Variant) -> str:
 
 
 def check_equal(arms: dict[str, collect.Variant]) -> None:
-    """Refuse arms of which one was run with other settings, of another time."""
+    """Raise SystemExit if one arm was run with other settings."""
     for stage in dict.fromkeys(stage for v in arms.values() for stage in v.settings):
         settings = [v.settings[stage] for v in arms.values() if stage in v.settings]
         if stage not in ("embed", "views") and any(s != settings[0] for s in settings):
@@ -69,7 +69,7 @@ def check_equal(arms: dict[str, collect.Variant]) -> None:
 
 
 def pairs(arms: list[str]) -> list[tuple[str, str]]:
-    """Return which arms are compared: drawn views with none and with as many classic ones, these with none."""
+    """Return the pairs of arms to compare: generated views with none and with as many classic, classic with none."""
     drawn = [arm for arm in arms if arm not in (NONE, CLASSIC)]
     every = [(arm, other) for other in (NONE, CLASSIC) for arm in drawn] + [(CLASSIC, NONE)]
     return [(arm, other) for arm, other in every if arm in arms and other in arms]
@@ -81,19 +81,19 @@ def difference(arm: str, other: str) -> str:
 
 
 def added_views(folder: Path) -> Counter[tuple[str, str]]:
-    """Return how many views joined each SKU's real ones, in every split; SKUs that got none are left out."""
+    """Return the number of views added to each SKU, in every split; SKUs without added views are left out."""
     columns = ["split", "sku_id", "generated"]
     rows = pq.read_table(collect.upstream_folders(folder)["embed"] / "rows.parquet", columns=columns).to_pylist()
     return Counter((row["split"], row["sku_id"]) for row in rows if row["generated"])
 
 
 def trained_is_kept(folder: Path) -> bool:
-    """Say whether the fingerprint stage kept what it had trained, rather than the mean of views."""
+    """Return whether the fingerprint stage kept the trained aggregator, not the mean of views."""
     return bool(collect.upstream_report(folder, "fingerprint", "proof.json").get("trained_is_kept"))
 
 
 def by_stratum(folders: dict[str, list[Path]], added: dict[str, list[Counter[tuple[str, str]]]]) -> Row:
-    """Return of each stratum the queries, SKUs, added views per SKU that is asked for, and figures with intervals."""
+    """Return each stratum's queries, SKUs, added views per queried SKU, and figures with intervals."""
     values, sku, table = per_arm(folders)
     keys = list(zip(table["split"].to_pylist(), table["sku_id"].to_pylist(), strict=True))
     stratum = np.array(STRATA)[np.digitize(table["views"].to_numpy(), [2, 4])]
@@ -126,7 +126,7 @@ def per_arm(folders: dict[str, list[Path]]) -> tuple[dict[str, Values], np.ndarr
 
 
 def figures(arms: dict[str, np.ndarray], sku: np.ndarray) -> dict[str, Row]:
-    """Return mean, interval and seeds' means of every arm's values [seeds, Q], and of one minus another."""
+    """Return mean, interval and seeds' means of every arm's values [seeds, Q], and of the differences."""
     values = arms | {difference(a, b): arms[a] - arms[b] for a, b in pairs(list(arms))}
     return {
         what: interval(v.mean(axis=0), sku, collect.RESAMPLES).__dict__ | {"seeds": v.mean(axis=1).tolist()}

@@ -1,4 +1,4 @@
-"""What query_policy.py found, in words and tables."""
+"""The results of query_policy.py in words and tables."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def asked(found: Row) -> str:
 
 
 def verdicts(found: Row) -> list[str]:
-    """Say what came out: against identity, the aims one by one, against fixed actions, and what it was learnt from."""
+    """Return the results: against identity, the aims one by one, against fixed actions, and the training data."""
     labels, ridges = found["labels"], dict.fromkeys("no change" if r is None else f"{r:g}" for r in found["ridge"])
     acts = sum(threshold is not None for threshold in found["threshold"])
     return [
@@ -45,7 +45,7 @@ def verdicts(found: Row) -> list[str]:
 
 
 def sentence(found: Row) -> str:
-    """Say whether the policy is better than leaving every photo as it is."""
+    """Return whether the policy is better than identity."""
     row, q = found["choices"][POLICY], found["queries"]
     i = row["minus_identity"]["mrr"]
     said = {
@@ -61,7 +61,7 @@ def sentence(found: Row) -> str:
 
 
 def aims(found: Row) -> list[str]:
-    """Say of each aim whether it is met."""
+    """Return for each aim whether it is met."""
     row, skus, latency = found["choices"][POLICY], found["queries"]["skus"], found["latency"]
     gain, closed = direction(row["minus_identity"]["mrr"], skus), row["gap_closed"]["mrr"]
     gap = found["choices"][ORACLE]["minus_identity"]["mrr"]
@@ -80,11 +80,11 @@ def aims(found: Row) -> list[str]:
 
 
 def answer(met: bool | None) -> str:
-    return "**cannot be told**" if met is None else "**met**" if met else "**not met**"
+    return "**undecided**" if met is None else "**met**" if met else "**not met**"
 
 
 def against_fixed(found: Row) -> list[str]:
-    """Say how the policy compares with the best action on photos and with adapt, always taken."""
+    """Return the policy's comparison with the best action on photos and with adapt, always taken."""
     skus = found["queries"]["skus"]
     parts = [
         f"minus {label(found, name)} {tables.ranged(i, '+')} ({direction(i, skus)})"
@@ -94,7 +94,7 @@ def against_fixed(found: Row) -> list[str]:
 
 
 def in_short(found: Row) -> str:
-    """Say in a line what the policy and the best fixed actions changed, and what a look costs."""
+    """Return the effects of the policy and of the best fixed actions, and the policy's cost, in a line."""
     row, skus = found["choices"][POLICY], found["queries"]["skus"]
     i = row["minus_identity"]["mrr"]
     fixed = [
@@ -109,7 +109,7 @@ def in_short(found: Row) -> str:
 
 
 def label(found: Row, name: str) -> str:
-    """Return what a reader sees of a choice."""
+    """Return the printed name of a choice."""
     if name == found["best_image"]:
         return f"{name} (best fixed on photos)"
     return {RANDOM: "random action", POLICY: "**policy**", ORACLE: "oracle (twin)"}.get(name, name)

@@ -1,4 +1,4 @@
-"""What product data is worth: reports of stage=describe, kept as summaries, in a section of RESULTS.md."""
+"""The product data section of RESULTS.md, from summaries of stage=describe's reports."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def section(summaries: list[Row]) -> list[str]:
 
 
 def speed() -> list[str]:
-    """Say how many products an hour the benchmark saw with one and with more requests at once; nothing without it."""
+    """Return the benchmark's products per hour with one and with more concurrent requests; empty without it."""
     if not BENCHMARK.exists():
         return []
     found = collect.read_json(BENCHMARK)
@@ -69,7 +69,7 @@ def attributes_table(found: Row) -> str:
 
 
 def copy_table(reports: list[Row]) -> str:
-    """Who wrote how much, how long it took, and how complete the products became."""
+    """Return the writers' shares, the times, and the completeness of the products."""
     fields = list(reports[0]["written_by"])
     rows = [
         ["products described", *(f"{r['described']} of {r['products']}" for r in reports)],
@@ -96,7 +96,7 @@ def share(written: dict[str, int]) -> str:
 
 
 def in_short(summary: Row) -> str:
-    """Say in a line what one catalogue's description came to."""
+    """Return the results of one catalogue's description in a line."""
     found = summary["product_data"]
     run, timing = found["run"], found["timing"]
     best = ", ".join(

@@ -1,4 +1,4 @@
-"""What the query action policy is worth: policy reports joined over the seeds of a sweep.
+"""The query action policy's results: reports joined over the seeds of a sweep.
 
 Values are averaged over seeds query by query, then SKUs are resampled. Legend: Q queries, A actions (identity first).
 """
@@ -28,9 +28,9 @@ Row = dict[str, Any]
 
 
 def policies(runs: Path) -> dict[tuple[str, ...], dict[str, collect.Variant]]:
-    """Return {(data, model, query split): {what differs from the default: variant}}, whatever the sweep was called.
+    """Return {(data, model, query split): {difference from the default: variant}} over all sweeps.
 
-    Of a setting that ran twice the latest counts, as in collect.sweeps.
+    Of a setting that ran twice the latest run counts, as in collect.sweeps.
     """
     found: dict[tuple[str, ...], dict[str, collect.Variant]] = defaultdict(dict)
     for sweep in collect.sweep_folders(runs):
@@ -56,7 +56,7 @@ def file_name(name: tuple[str, ...], label: str) -> str:
 
 
 def summarise(name: tuple[str, ...], variant: collect.Variant) -> Row:
-    """Return what tables and sentences need of one setting."""
+    """Return the data of one setting for tables and sentences."""
     data, model, split = name
     about = {"sweep": "policy", "data": data, "model": model, "split": split, "differs": variant.label}
     return about | {"query_policy": joined(list(variant.folders.values()))}
@@ -65,7 +65,7 @@ def summarise(name: tuple[str, ...], variant: collect.Variant) -> Row:
 def joined(folders: list[Path]) -> Row:
     """Return every choice's figures over the seeds in ``folders``, the policy's differences, choices, cost and labels.
 
-    ``best_image`` is the fixed action on photos of the highest MRR here: picked on the very queries it is scored on.
+    ``best_image`` is the image action with the highest MRR if always taken, selected on the queries that score it.
     """
     reports = [collect.read_json(folder / "report.json") for folder in folders]
     tables, sku = collect.aligned(folders, "ranks.parquet")

@@ -34,22 +34,22 @@ LEGEND = (
 )
 ORACLES = (
     "Semi-oracle: a SKU's best view is chosen on half of its evaluation queries and scored on the other half."
-    " Oracle: chosen and scored on the same queries. Both look at evaluation queries and are no methods."
+    " Oracle: chosen and scored on the same queries. Both use evaluation queries, so neither is usable in practice."
 )
 PROMPTS = (
-    "Texts are template prompts: DeepFashion2's name a category and how it is seen, not one SKU; the generated"
+    "Texts are template prompts: DeepFashion2's name a category and a view, not one SKU; the generated"
     " catalogue's also name colours and pattern."
 )
 APART = ("generated_views", "query_policy", "product_data")  # what has a section of its own kind
 SWEEPS = {
     "seeds": "", "ablations": "## Ablations", "ablation": "## Ablations (one command)",
     "aggregators": "## Aggregators", "folds": "## Folds of teacher selection", "vector_size": "## Smaller vectors",
-    "views": "## Views", "text": "## Texts to learn from",
+    "views": "## Views", "text": "## Training texts",
 }  # fmt: skip
 
 
 def verdict(s: dict[str, Any]) -> str:
-    """Say whether the fingerprint beats the mean, and what there was to learn from where it does not."""
+    """Return whether the fingerprint beats the mean and, if not, the amount of training data."""
     row = s["variants"][0]
     m, teacher = row["image"]["fingerprint"], row["teacher"]
     gain = m["minus_mean"]["mrr"]
@@ -62,9 +62,9 @@ def verdict(s: dict[str, Any]) -> str:
         return f"{said}: **better**, and {tables.share(closed)} of the gap to multi-vector is closed."
     proof = row["proof"]
     single = row["views"].get("1", {"queries": 0})["queries"] / max(row["queries"]["images"], 1)
-    worse = "**worse**" if gain["high"] < 0 else "**no difference that can be told**"
+    worse = "**worse**" if gain["high"] < 0 else "**no measurable difference**"
     return (
-        f"{said}: {worse}. {kept(proof)} {100 * single:.0f} % of the queries ask for SKUs with one view,"
+        f"{said}: {worse}. {kept(proof)} {100 * single:.0f} % of the queries are of SKUs with one view,"
         f" whose fingerprint is their mean by construction; {teacher.get('skus_with_teacher', 0)} of"
         f" {teacher.get('skus', 0)} train SKUs have a teacher, and the distance from mean to multi-vector is"
         f" {tables.ranged(gap, '+')}."
@@ -72,14 +72,14 @@ def verdict(s: dict[str, Any]) -> str:
 
 
 def kept(proof: dict[str, Any]) -> str:
-    """Say what the fingerprint stage decided, of the first seed, and on what evidence."""
+    """Return the fingerprint stage's decision, for the first seed, and its evidence."""
     if not proof:
         return "Nothing was trained."
     p = f", p = {proof['p']:.3f}" if "p" in proof else ""  # summaries of older runs have none
     what = "The trained aggregator was kept" if proof["trained_is_kept"] else "The mean was kept"
     return (
-        f"{what} (first seed): training changed the reciprocal rank of {proof['queries']} train and dev queries that it"
-        f" did not learn from by {proof['gain']:+.3f} (standard error {proof['standard_error']:.3f}{p})."
+        f"{what} (first seed): training changed the reciprocal rank of {proof['queries']} left-out train and dev"
+        f" queries by {proof['gain']:+.3f} (standard error {proof['standard_error']:.3f}{p})."
     )
 
 
@@ -97,10 +97,10 @@ def teacher_table(settings: list[dict[str, Any]]) -> str:
     ]
     for base in ("first_view", "mean"):
         found = [r["cross_fitted"]["intervals"].get(f"gain_over_{base}") for r in reports]
-        flattered = [r["in_sample"][f"gain_over_{base}"] for r in reports]
+        in_sample = [r["in_sample"][f"gain_over_{base}"] for r in reports]
         gain = f"gain in reciprocal rank over the {base.replace('_', ' ')}"
         rows.append([f"{gain}, cross-fitted", *(tables.ranged(i, "+") for i in found)])
-        rows.append([f"{gain}, in sample (flatters)", *("" if v is None else f"{v:+.3f}" for v in flattered)])
+        rows.append([f"{gain}, in sample (biased)", *("" if v is None else f"{v:+.3f}" for v in in_sample)])
     return tables.table(["of train, first seed", *map(tables.setting, settings)], rows)
 
 
@@ -119,7 +119,7 @@ def picture(path: Path) -> str:
 
 
 def main_section(seeds: list[dict[str, Any]]) -> list[str]:
-    """The question the project asks, every method, and where the difference comes from."""
+    """Return the main comparison, every method, and the results by number of views."""
     parts = ["## One vector per SKU against the mean of views", tables.headline_table(seeds)]
     parts += ["\n".join(map(verdict, seeds)), "## Every method, photo → SKU", ORACLES]
     for s in seeds:
@@ -149,7 +149,7 @@ def sweep_section(title: str, settings: list[dict[str, Any]]) -> list[str]:
 
 
 def views_section(settings: list[dict[str, Any]]) -> list[str]:
-    """Whether generated views raised Recall@1, for SKUs with few and with many real ones, and what was drawn."""
+    """Return the effect of generated views on Recall@1, by number of real views, and their statistics."""
     parts = ["## Generated views", views_table.INTRO]
     for s in settings:
         found = s["generated_views"]
@@ -166,7 +166,7 @@ def views_section(settings: list[dict[str, Any]]) -> list[str]:
 
 
 def policy_section(settings: list[dict[str, Any]]) -> list[str]:
-    """Whether looking at a photo and acting on it raised MRR, against every fixed action, chance and an oracle."""
+    """Return the policy's effect on MRR, against every fixed action, chance and an oracle."""
     parts = ["## Query action policy", policy_table.INTRO]
     for s in settings:
         found = s["query_policy"]

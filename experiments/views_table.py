@@ -1,4 +1,4 @@
-"""What generated_views.py found, in words and tables."""
+"""The results of generated_views.py in words and tables."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ STRATA = {
     "1": "single-view SKUs", "2-3": "SKUs with 2-3 real views", "4+": "SKUs with 4 or more real views",
     "all": "all SKUs",
 }  # fmt: skip
-FEWEST = 10  # SKUs: resamples of fewer tell nothing
+FEWEST = 10  # SKUs needed for an interval
 HIGHER, LOWER, SAME, UNKNOWN = "higher", "lower", "no measurable difference", "too few SKUs to tell"
 INTRO = (
     "Views that `stage=views` drew, and that its judge kept, join a SKU's real ones. *As many classic* has in place of"
@@ -32,14 +32,14 @@ Row = dict[str, Any]
 
 
 def direction(i: Row, skus: int) -> str:
-    """Say on which side of 0 an interval lies."""
+    """Return the side of 0 of an interval."""
     if skus < FEWEST:
         return UNKNOWN
     return HIGHER if i["low"] > 0 else LOWER if i["high"] < 0 else SAME
 
 
 def sentence(name: str, row: Row, arm: str) -> str:
-    """Say whether the views of ``arm`` raised the fingerprint's Recall@1 in one stratum."""
+    """Return whether the views of ``arm`` raised the fingerprint's Recall@1 in one stratum."""
     i = row["fingerprint"]["recall@1"][difference(arm, NONE)]
     recall = f"Recall@1 of {STRATA[name]}"
     said = {
@@ -54,7 +54,7 @@ def sentence(name: str, row: Row, arm: str) -> str:
 
 
 def line(found: Row, method: str, arm: str, other: str) -> str:
-    """Say in one line how Recall@1 differs between two arms, stratum by stratum."""
+    """Return a line with the differences in Recall@1 between two arms, stratum by stratum."""
     parts = []
     for name, row in found["strata"].items():
         i = row[method]["recall@1"][difference(arm, other)]
@@ -63,17 +63,17 @@ def line(found: Row, method: str, arm: str, other: str) -> str:
 
 
 def aim(found: Row, arm: str) -> str:
-    """Say whether single-view SKUs gained."""
+    """Return whether single-view SKUs gained."""
     if "1" not in found["strata"]:
-        return "No query asks for a single-view SKU."
+        return "No query is of a single-view SKU."
     row = found["strata"]["1"]
     gain = direction(row["fingerprint"]["recall@1"][difference(arm, NONE)], row["skus"])
-    answer = {HIGHER: "met", UNKNOWN: "cannot be told"}.get(gain, "not met")
+    answer = {HIGHER: "met", UNKNOWN: "undecided"}.get(gain, "not met")
     return f"The aim, a gain for single-view SKUs whose interval excludes 0: **{answer}**."
 
 
 def verdicts(found: Row) -> list[str]:
-    """Say what came out: stratum by stratum against none, then a line for every other comparison."""
+    """Return the results: stratum by stratum against none, then a line for every other comparison."""
     said = []
     for arm, other in found["pairs"]:
         if other == NONE and arm in found["drawn"]:
@@ -93,12 +93,12 @@ def verdicts(found: Row) -> list[str]:
 
 
 def in_short(found: Row) -> list[str]:
-    """Say in a line for every generator what it changed against no added views."""
+    """Return a line for every generator with its effect against no added views."""
     return [line(found, "fingerprint", arm, NONE) for arm, other in found["pairs"] if other == NONE and arm != CLASSIC]
 
 
 def arms_table(found: Row, method: str) -> str:
-    """Every arm of one method in every stratum, and what it has more than none and than as many classic views."""
+    """Return every arm of one method in every stratum, and its differences to none and to as many classic views."""
     others = list(dict.fromkeys(other for _, other in found["pairs"]))
     head = ["real views", "queries", "SKUs", "arm", "added views / SKU"]
     for metric in ("R@1", "MRR"):
@@ -114,7 +114,7 @@ def arms_table(found: Row, method: str) -> str:
 
 
 def drawn_table(settings: list[Row]) -> str:
-    """What the views stage reported, of every setting's first seed."""
+    """Return the views stage's report for every setting's first seed."""
     reports = {f"{tables.setting(s)} · {arm}": report
                for s in settings for arm, report in s["generated_views"]["drawn"].items() if report}  # fmt: skip
     columns = [drawn_cells(report) for report in reports.values()]
@@ -123,7 +123,7 @@ def drawn_table(settings: list[Row]) -> str:
 
 
 def drawn_cells(report: Row) -> dict[str, str]:
-    """The figures of one views stage, by what they are; of a report that knows no structure yet, n/a."""
+    """Return the figures of one views stage by name; n/a where an older report lacks structure."""
     loss, beyond = report["train_loss"], report["beyond_classic"]
     return {
         "augmenter's loss, first and last tenth": f"{loss['first']:.3f}, {loss['last']:.3f}" if loss else "n/a",
@@ -154,5 +154,5 @@ def rejected(planted: Row | None) -> str:
 
 
 def notes(found: Row) -> list[str]:
-    """Pass on what the views stage itself found not to be as it should be."""
+    """Return the views stage's own warnings."""
     return [f"{arm}, first seed: {note}." for arm, report in found["drawn"].items() for note in report.get("notes", [])]

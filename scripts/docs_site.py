@@ -1,7 +1,7 @@
-"""What `make docs` adds to the pages in docs/: settings, API, results, formulas. mkdocs calls it by its hooks.
+"""The mkdocs hooks of `make docs`: add pages of settings, API and results to docs/, and render formulas.
 
-Formulas stand as $…$ and $$…$$ in the pages, as GitHub shows them, and become MathML: browsers draw it by themselves,
-so the site loads no script and no font from elsewhere. A page that would load something from another host is an error.
+Formulas are $…$ and $$…$$ in the pages, as on GitHub, and become MathML, which browsers render without scripts or
+fonts. A page that loads something from another host is an error.
 """
 
 import ast
@@ -48,19 +48,19 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Let wide tables scroll by themselves."""
+    """Make wide tables scroll."""
     return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """Refuse a page that would load something from another host."""
+    """Log an error for a page that loads something from another host."""
     if found := LOADED.search(output):
         log.warning("%s loads from another host: %s", page.file.src_uri, output[found.start() : found.start() + 120])
     return output
 
 
 def included(path: Path) -> str:
-    """Return a file of the repository with links that hold from the root of the site."""
+    """Return a file of the repository with links relative to the root of the site."""
     folder = path.parent.relative_to(REPOSITORY)
 
     def from_root(match: re.Match[str]) -> str:
@@ -73,7 +73,7 @@ def included(path: Path) -> str:
 
 
 def headline() -> str:
-    """Return the results that experiments/report.py writes into README, as docs/results.md can hold them."""
+    """Return the results that experiments/report.py writes into README, for docs/results.md."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     found = re.search(r"<!-- results:.*?-->(.*?)<!-- /results -->", readme, re.S)
     return (found[1] if found else "").replace("](", "](../")
@@ -115,7 +115,7 @@ def with_formulas(markdown: str) -> str:
 
 
 def api_pages() -> dict[str, str]:
-    """Return a page for every room of the package, and one that lists them."""
+    """Return a page for every room of the package, and an index page."""
     rooms = sorted(p.parent for p in PACKAGE.glob("*/__init__.py"))
     pages = {f"reference/api/{room.name}.md": room_page(room) for room in rooms}
     lines = [f"- [`skufp.{room.name}`](api/{room.name}.md): {sentence(room / '__init__.py')}" for room in rooms]
@@ -124,7 +124,7 @@ def api_pages() -> dict[str, str]:
 
 
 def room_page(room: Path) -> str:
-    """Return a page with every module of a room that has something public."""
+    """Return a page with every module of a room that has public names."""
     parts = [f"# skufp.{room.name}", sentence(room / "__init__.py", whole=True)]
     for path in sorted(room.rglob("*.py")):
         names = [*path.relative_to(PACKAGE.parent).with_suffix("").parts]
@@ -134,7 +134,7 @@ def room_page(room: Path) -> str:
 
 
 def public(path: Path) -> bool:
-    """Whether a module defines a class or function whose name starts with no underscore."""
+    """Return whether a module defines a class or function without a leading underscore."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return any(isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_") for n in tree.body)
 

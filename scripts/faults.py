@@ -1,6 +1,6 @@
 """Faults that the tests must notice, one a row; scripts/mutations.py plants them.
 
-To add one: what goes wrong, the file below src/skufp, text that stands there once, what replaces it, and the tests.
+To add one: the fault in words, the file below src/skufp, text that occurs there once, its replacement, and the tests.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutation:
-    """A fault: ``old`` text of ``file``, below src/skufp, that stands there once, replaced by ``new``."""
+    """A fault: ``old`` text of ``file``, below src/skufp, that occurs there once, replaced by ``new``."""
 
     fault: str
     file: str
     old: str
     new: str
-    tests: str  # paths below tests/, divided by spaces
+    tests: str  # paths below tests/, separated by spaces
 
 
 MUTATIONS = (
@@ -63,7 +63,7 @@ MUTATIONS = (
     Mutation("a probe's own rows are read in sample", "catalogue/evidence.py",
              "    learnt[labelled] = left_out\n", "",
              "catalogue/test_evidence.py"),
-    Mutation("a probe is chosen by what it says of its own rows", "catalogue/evidence.py",
+    Mutation("a probe is chosen by its scores on its own training rows", "catalogue/evidence.py",
              "nll(np.maximum(left_out, UNLIKELY), target)",
              "nll(np.maximum(evidence.read(probed)[labelled], UNLIKELY), target)",
              "catalogue/test_evidence.py"),
@@ -108,13 +108,13 @@ MUTATIONS = (
     Mutation("a teacher's ties are broken by the worse margin", "retrieval/teacher.py",
              "(-scores.margin, -reciprocal)", "(scores.margin, -reciprocal)",
              "retrieval/test_teacher.py"),
-    Mutation("a fallback teacher is believed", "data/sku_teachers.py",
+    Mutation("a fallback teacher is used", "data/sku_teachers.py",
              'pc.field("is_teacher") & ~pc.field("fallback") &', 'pc.field("is_teacher") &',
              "data/test_sku_teachers.py"),
     Mutation("a query's teacher is the one that it chose", "data/sku_teachers.py",
-             "self.by_sku.get((sku, fold), NOBODY)", "self.by_sku.get((sku, -1), NOBODY)",
+             "self.by_sku.get((sku, fold), NO_TEACHER)", "self.by_sku.get((sku, -1), NO_TEACHER)",
              "data/test_sku_teachers.py"),
-    Mutation("a made view takes another source's columns", "stages/embed.py",
+    Mutation("a generated view takes another source's columns", "stages/embed.py",
              "source[(*row.sku, row.source_view)]", "next(iter(source.values()))",
              "stages/test_embed.py"),
     Mutation("counterfactuals that were rejected join", "stages/embed.py",
@@ -149,7 +149,7 @@ MUTATIONS = (
              "    _, group = np.unique(sku, return_inverse=True)\n    counts",
              "    group = np.arange(len(sku))\n    counts",
              "retrieval/test_bootstrap.py"),
-    Mutation("an interval has another level than asked for", "retrieval/bootstrap.py",
+    Mutation("an interval does not have the given level", "retrieval/bootstrap.py",
              "seed)[:, 0], level)", "seed)[:, 0])",
              "retrieval/test_bootstrap.py"),
     Mutation("the error lacks its correction for few SKUs", "retrieval/bootstrap.py",

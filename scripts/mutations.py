@@ -25,7 +25,7 @@ CAUGHT, SURVIVED = "caught", "SURVIVED"
 
 
 def run_tests(tree: Path, tests: str, timeout: float) -> int:
-    """Run tests of a tree until the first fails; return pytest's exit code, 1 for one that failed."""
+    """Run tests of a tree until the first failure; return pytest's exit code, 1 for a failure."""
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.setdefault("OMP_NUM_THREADS", "1")
     environment.setdefault("SKUFP_SHARED", str(REPOSITORY.parent / "shared"))
@@ -35,11 +35,11 @@ def run_tests(tree: Path, tests: str, timeout: float) -> int:
     try:
         return subprocess.run(command, cwd=tree, env=environment, check=False, timeout=timeout, **quiet).returncode
     except subprocess.TimeoutExpired:
-        return 1  # a fault that makes a test hang is noticed, too
+        return 1  # a fault that makes a test hang counts as caught
 
 
 def verdict(tree: Path, mutation: Mutation, passes: dict[str, bool], timeout: float) -> str:
-    """Plant the fault, run its tests, take it away again; return what came of it."""
+    """Plant the fault, run its tests, restore the file; return the verdict."""
     path = tree / "src" / "skufp" / mutation.file
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if text.count(mutation.old) != 1:
@@ -57,13 +57,13 @@ def verdict(tree: Path, mutation: Mutation, passes: dict[str, bool], timeout: fl
 
 
 def chosen(words: Iterable[str]) -> list[Mutation]:
-    """Return the rows that have one of the words, all without words."""
+    """Return the rows that have one of the words, or all rows if there are no words."""
     wanted = [word.lower() for word in words]
     return [m for m in MUTATIONS if not wanted or any(w in f"{m.fault} {m.file}".lower() for w in wanted)]
 
 
 def main() -> int:
-    """Try the rows that are asked for; return 1 unless all are caught."""
+    """Try the chosen rows; return 1 unless all are caught."""
     parser = argparse.ArgumentParser(description="Plant faults in a copy of the checkout and run the tests.")
     parser.add_argument("words", nargs="*", help="only rows whose file or fault has one of these words")
     parser.add_argument("--list", action="store_true", help="print the rows and run nothing")

@@ -21,8 +21,8 @@ HEAD = """# Settings
 
 Every setting, from the schema and from `conf/`. Write it as `name=value` on the command line
 (`model.training.steps=150`), in a sweep's YAML, or in the list that `skufp.run` takes. A **choice** such as
-`model=lite` sets a whole section at once; single settings are then changed after it. `python -m skufp --cfg job`
-prints what is composed, and an unknown name is refused with the nearest one that exists.
+`model=lite` sets a whole section at once; single settings can be changed after it. `python -m skufp --cfg job`
+prints the composed settings, and the error for an unknown name has the nearest valid name.
 
 Defaults below are those of `python -m skufp` without arguments. `null` means not set.
 """
@@ -66,7 +66,7 @@ def section(cfg: DictConfig, name: str) -> str:
         default = {chosen: " (default)"}
         found = [[f"`{name}={p.stem}`" + default.get(p.stem, ""), headline(p)] for p in choices(folder)]
         parts.append(table(["choice", "what it is"], found))
-    if not isinstance(cfg[name], DictConfig):  # a choice that only changes other sections
+    if not isinstance(cfg[name], DictConfig):  # a choice that changes only other sections
         return "\n\n".join(parts)
     comments = schema_comments(schema)
     for path in choices(folder) if folder.is_dir() else [config_folder() / "config.yaml"]:
@@ -83,7 +83,7 @@ def section(cfg: DictConfig, name: str) -> str:
 
 
 def of_other_choices(folder: Path, name: str, known: set[str], comments: dict[str, str]) -> list[list[str]]:
-    """Return a row for every setting that only choices other than the default have."""
+    """Return a row for every setting that the default choice does not have."""
     rows = []
     for path in choices(folder) if folder.is_dir() else []:
         own: Any = OmegaConf.load(path)
@@ -120,7 +120,7 @@ def stages(cfg: DictConfig) -> list[str]:
             for key, _, default in leaves(cfg.stages[name], None)
             if key not in WIRING
             and not key.startswith("callbacks")
-            and "${" not in default  # what only hands on another setting
+            and "${" not in default  # a reference to another setting
         ]
         if rows:
             parts.append(f"### {name}\n\n" + table(["setting", "default", "meaning"], rows))
@@ -140,7 +140,7 @@ def chosen_of(group: str) -> str:
 
 
 def headline(path: Path) -> str:
-    """Return the comment at the head of a YAML file; of one without, the settings that it changes."""
+    """Return the comment at the head of a YAML file; without one, the settings that it changes."""
     lines = path.read_text(encoding="utf-8").splitlines()
     head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     said = [line.lstrip("# ") for line in head if not line.startswith("# @package")]
@@ -149,7 +149,7 @@ def headline(path: Path) -> str:
 
 
 def schema_comments(schema: Any, key: str = "") -> dict[str, str]:
-    """Return the comment beside each field of a dataclass and of those in it, by dotted key."""
+    """Return the comment beside each field of a dataclass and of nested dataclasses, by dotted key."""
     if not dataclasses.is_dataclass(schema):
         return {}
     found: dict[str, str] = {}
@@ -209,7 +209,7 @@ def kind(hint: Any) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; empty where there are no rows."""
+    """Return a Markdown table; empty without rows."""
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *([f"`{row[0]}`" if "`" not in row[0] else row[0], *row[1:]] for row in rows)]

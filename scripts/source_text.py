@@ -1,4 +1,4 @@
-"""What one Python file says: a hash of its code, and what each of its top-level names uses. Imports nothing of it."""
+"""Static analysis of one Python file: a hash of its code, and the names that each top-level name uses."""
 
 import ast
 import hashlib
@@ -14,7 +14,7 @@ CHECKING = "TYPE_CHECKING"
 
 @dataclass
 class Uses:
-    """What a piece of code uses: names, imports inside it, strings, parts of paths, and settings (``cfg.a.b``)."""
+    """The names, inner imports, strings, parts of paths, and settings (``cfg.a.b``) that a piece of code uses."""
 
     names: set[str] = field(default_factory=set)
     imports: set[Import] = field(default_factory=set)
@@ -53,7 +53,7 @@ class SourceText:
 
     def _read(self, statement: ast.stmt, uses: Uses) -> None:
         inner: set[ast.AST] = set()
-        for node in nodes(statement):  # from the outside in: of cfg.a.b.c, the whole chain comes first
+        for node in nodes(statement):  # from the outside in, so that the whole chain cfg.a.b.c comes first
             if isinstance(node, ast.Name):
                 uses.names.add(node.id)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -75,7 +75,7 @@ class SourceText:
 
 @cache
 def read_source(text: bytes, package: tuple[str, ...]) -> SourceText:
-    """Return what a text says; a text that was read before is not parsed again."""
+    """Return the analysis of a text; cached, so that a text is parsed once."""
     return SourceText(text, package)
 
 
@@ -92,7 +92,7 @@ def defined(statement: ast.stmt) -> list[str]:
 
 
 def strip(node: Any) -> None:
-    """Take docstrings, and what only type checkers import, out of a tree."""
+    """Remove docstrings and imports under TYPE_CHECKING from a tree."""
     documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     if documented and ast.get_docstring(node, clean=False) is not None:
         node.body = node.body[1:]
@@ -104,7 +104,7 @@ def strip(node: Any) -> None:
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes of a tree from the outside in, as ast.walk does, only quicker."""
+    """Yield all nodes of a tree from the outside in, like ast.walk, but faster."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -123,7 +123,7 @@ def is_name(node: ast.expr, name: str) -> bool:
 
 
 def written(tree: ast.AST) -> str:
-    """Write a tree down as ast.dump does, but without empty fields, which differ between Python versions."""
+    """Return a tree as text, like ast.dump, but without empty fields, which differ between Python versions."""
     out: list[str] = []
 
     def write(node: Any) -> None:

@@ -1,14 +1,14 @@
-"""What the result of a stage depends on in a checkout: the Python files and the data files that the stage reaches.
+"""The Python files and data files of a checkout that a stage's result depends on.
 
-Read from source text alone: nothing of skufp is imported. A stage reaches
+They are found in source text: skufp is not imported. A stage reaches
 
-- ``run()`` of the module that its YAML in conf/stages names (``check``, ``show`` and ``lay_out`` write nothing that
-  counts), and every class and function that the YAML names;
-- what these use, name by name: a file counts once one of its names is used. Imports inside functions are followed,
-  those under ``if TYPE_CHECKING`` are not;
+- ``run()`` of the module that its YAML in conf/stages names (``check``, ``show`` and ``lay_out`` do not change the
+  result), and every class and function that the YAML names;
+- the names that these use: a file counts if one of its names is used. Imports inside functions are followed, imports
+  under ``if TYPE_CHECKING`` are not;
 - every choice of the settings that the YAML refers to (``${model.encoder}``, or a line of ``uses``) and of those that
   the code reads (``cfg.views.generator``): all classes that conf/<group>/*.yaml and the schema's defaults name there;
-- package data: a file of the same stem beside a module, and files and folders beside it that it names in a path.
+- package data: a file with the same stem as a module, and files and folders beside it that it names in a path.
 
 Comments, docstrings and layout do not count. Settings do not count either: they are in the stage's key.
 """
@@ -27,26 +27,26 @@ from source_text import SourceText, Uses, digest, is_name, read_source
 PACKAGE = "skufp"
 # Files that choose, check, announce and log, but compute nothing. The rest of the package counts.
 MACHINERY = {
-    "src/skufp/__init__.py": "imports what is asked for by name",
+    "src/skufp/__init__.py": "imports public names on first use",
     "src/skufp/__main__.py": "composes the settings; they are in the key",
     "src/skufp/arguments.py": "turns flags into settings",
-    "src/skufp/artifacts/file_names.py": "finds the files that a key is made of",
-    "src/skufp/artifacts/ledger.py": "hashes the files that a key is made of",
+    "src/skufp/artifacts/file_names.py": "finds the files of a key",
+    "src/skufp/artifacts/ledger.py": "hashes the files of a key",
     "src/skufp/callbacks/wandb_evaluation.py": "logs an evaluation",
     "src/skufp/composition.py": "composes and checks settings; they are in the key",
     "src/skufp/compute/fit_processes.py": "starts processes; their number changes no result",
-    "src/skufp/compute/parts.py": "maps work over parts; how many workers share them changes no result",
+    "src/skufp/compute/parts.py": "maps work over parts; the number of workers changes no result",
     "src/skufp/compute/progress.py": "progress bars and process counts",
-    "src/skufp/config.py": "checks settings and builds what they name",
+    "src/skufp/config.py": "checks settings and builds the objects that they name",
     "src/skufp/errors.py": "messages",
-    "src/skufp/factory.py": "builds what settings and saved folders name",
+    "src/skufp/factory.py": "builds the objects that settings and saved folders name",
     "src/skufp/output.py": "prints",
     "src/skufp/outside.py": "makes keys of files",
     "src/skufp/pipeline.py": "plans and runs the stages",
     "src/skufp/py.typed": "tells type checkers that the package has types",
     "src/skufp/recipe.py": "runs stages from Python",
     "src/skufp/reports/model_card.md.j2": "words of the model card",
-    "src/skufp/reports/model_card.py": "describes what was trained",
+    "src/skufp/reports/model_card.py": "describes a trained model",
     "src/skufp/reports/wandb_runs.py": "names of logged runs",
     "src/skufp/resolve.py": "decides settings; they are in the key",
     "src/skufp/schema/__init__.py": "declares settings; they are in the key",
@@ -54,10 +54,10 @@ MACHINERY = {
     "src/skufp/serve/similar.py": "answers Python programs, no stage",
     "src/skufp/shipped.py": "finds conf/",
     "src/skufp/stages/fit/process.py": "starts a process that takes part in a fit",
-    "src/skufp/targets.py": "lists what may be built",
+    "src/skufp/targets.py": "lists the names that may be built",
     "src/skufp/version.py": "the package's version",
 }
-# Code that builds what a file of an earlier stage names: the settings that the file was written from.
+# Code that builds the objects that a file of an earlier stage names: the settings that the file was written from.
 FROM_DISK = {
     ("src/skufp/modules/encoder_folder.py", "load_encoder"): ("model.encoder", "judge.encoder"),
     ("src/skufp/generation/dit.py", "DiTViews"): ("augmenter.latents",),
@@ -88,7 +88,7 @@ class StageCode:
         return str(self.stages[stage]["run"])
 
     def version(self, stage: str) -> list[int]:
-        """Return the module's VERSION, and after it ``version`` of the stage's own YAML where it has one."""
+        """Return the module's VERSION, followed by ``version`` of the stage's own YAML if it has one."""
         path = self._file(self.module_of(stage))
         for node in self._source(path).tree.body if path else []:
             if isinstance(node, ast.Assign) and is_name(node.targets[0], "VERSION"):
@@ -115,7 +115,7 @@ class StageCode:
         return {path for path, _ in seen}
 
     def _followed(self, path: Path, name: str, asked: set[str]) -> Iterator[Place]:
-        """Yield what the code of a name, and the statements of its file that define no name, use."""
+        """Yield the places that a name's code uses, and those that statements without a name in its file use."""
         source = self._source(path)
         if name in source.imports:
             yield from self._imported([source.imports[name]])
@@ -141,13 +141,13 @@ class StageCode:
                     yield module, name
 
     def _named(self, node: Any, asked: set[str]) -> Iterator[Place]:
-        """Yield what a part of the configuration names, and what the settings name that it refers to."""
+        """Yield the places that a part of the configuration names, directly or by references to settings."""
         for text in texts(node):
             yield from self._targets([text])
             yield from self._chosen(_REFERENCE.findall(text), asked)
 
     def _chosen(self, settings: Iterable[str], asked: set[str]) -> Iterator[Place]:
-        """Yield what every choice of some settings names, e.g. all encoders for "model.encoder"."""
+        """Yield the places that every choice of some settings names, e.g. all encoders for "model.encoder"."""
         for setting in sorted(set(settings) - asked - {"stages", "logger"}):
             asked.add(setting)
             group, *keys = setting.split(".")
@@ -161,7 +161,7 @@ class StageCode:
                 yield from ((path, "") for path in sorted(self.root.glob("conf/vocabulary/*.lists.yml")))
 
     def _choices(self, group: str) -> Iterator[Any]:
-        """Yield every choice of a group, and those of other groups that one is laid over (``/model@_here_: lite``)."""
+        """Yield every choice of a group, and the choices of other groups that it includes (``/model@_here_: lite``)."""
         for path, choice in self.conf.items():
             if path.parts[0] == group:
                 yield choice
@@ -171,7 +171,7 @@ class StageCode:
                             yield self.conf[Path(other[1:].partition("@")[0], f"{name}.yaml")]
 
     def _schema_defaults(self, group: str, keys: list[str]) -> Iterator[Place]:
-        """Yield the classes that the schema names where the YAML of a group leaves a setting out."""
+        """Yield the classes in the schema's defaults of settings that the YAML of a group leaves out."""
         for path in sorted((self.root / "src" / PACKAGE / "schema").glob("*.py")):
             for node in self._source(path).tree.body:
                 if isinstance(node, ast.ClassDef) and node.name.lower() == group:
@@ -188,7 +188,7 @@ class StageCode:
                 yield from self._imported([(module, name)])
 
     def _moved_names(self) -> dict[str, str]:
-        """Return the table MOVED of the package: registered names, and where what they name stands now."""
+        """Return the table MOVED of the package: registered names and their present places."""
         for node in self._source(self.root / "src" / PACKAGE / "targets.py").tree.body:
             if isinstance(node, ast.Assign) and is_name(node.targets[0], "MOVED"):
                 return dict(ast.literal_eval(node.value))
@@ -222,7 +222,7 @@ class StageCode:
         return self._sources[path]
 
     def _digest(self, path: Path) -> str:
-        """Return a hash of what a file says; comments in Python, YAML and TOML do not count."""
+        """Return a hash of a file's content without comments in Python, YAML and TOML."""
         if path not in self._digests:
             if path.suffix == ".py":
                 self._digests[path] = self._source(path).digest
@@ -239,7 +239,7 @@ class StageCode:
 
 
 def at(node: Any, keys: list[str]) -> Any:
-    """Return what stands under ``keys``; a reference stands in for the whole section that it refers to."""
+    """Return the value under ``keys``; a reference is returned in place of the section that it refers to."""
     for key in keys:
         if isinstance(node, str):
             return node

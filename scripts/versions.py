@@ -1,12 +1,12 @@
 """The record of each stage's code beside its VERSION: scripts/versions.json. A test compares it with the code.
 
-    python scripts/versions.py                         say which stages' code moved since it was recorded
-    python scripts/versions.py record                  record it, for stages whose VERSION was raised
-    python scripts/versions.py record --same-result    … and for the others: the change alters no result of theirs
-    python scripts/versions.py record --same-result embed index    … of these stages
+    python scripts/versions.py                         list the stages whose code changed since it was recorded
+    python scripts/versions.py record                  record the stages whose VERSION was raised
+    python scripts/versions.py record --same-result    … and all others: their results do not change
+    python scripts/versions.py record --same-result embed index    … and these stages
 
-A finished stage is done again when its VERSION rises. ``version: 1`` in conf/stages/<stage>.yaml (then 2, …) does so
-for one of several stages that share a module. What counts as a stage's code: scripts/stage_code.py.
+A finished stage runs again when its VERSION rises. ``version: 1`` in conf/stages/<stage>.yaml (then 2, …) does so for
+one of several stages with a common module. scripts/stage_code.py defines a stage's code.
 
 After a merge, take either side of versions.json (git checkout --ours scripts/versions.json) and record again.
 """
@@ -26,12 +26,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class RecordError(Exception):
-    """What is wrong with the record or with what was asked for, and what to type next."""
+    """A mistake in the record or in the arguments; the message says what to type next."""
 
 
 @dataclass
 class Changes:
-    """``undecided``: stages whose code moved while VERSION did not, and the files; ``unrecorded``: stages to record."""
+    """``undecided``: stages whose code changed but not their VERSION, with files; ``unrecorded``: stages to record."""
 
     undecided: dict[str, list[str]] = field(default_factory=dict)
     unrecorded: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Changes:
 
 
 def current(root: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """Return the record of the code as it is, and the files of every stage with their hashes."""
+    """Return the record of the present code, and the files of every stage with their hashes."""
     code = StageCode(root)
     files = {stage: code.files(stage) for stage in sorted(code.stages)}
     stages = {
@@ -53,7 +53,7 @@ def current(root: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
 
 
 def read(root: Path) -> dict[str, Any]:
-    """Read the record; empty where there is none."""
+    """Read the record; empty if there is none."""
     path = root / RECORD
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"stages": {}, "files": {}}
@@ -74,10 +74,10 @@ def write(root: Path, record: dict[str, Any]) -> None:
 
 
 def compare(old: dict[str, Any], new: dict[str, Any], files: dict[str, dict[str, str]]) -> Changes:
-    """Say what moved between two records; raise RecordError for a VERSION that fell.
+    """Return the changes between two records; raise RecordError for a VERSION that fell.
 
-    A file that a stage did not reach before is no change by itself: whoever uses it now has changed too, or a setting
-    names it, and settings are in the key.
+    A newly reached file is not a change by itself: the code that uses it has changed too, or a setting names it, and
+    settings are in the key.
     """
     changes = Changes()
     for stage, is_now in new["stages"].items():
@@ -89,7 +89,7 @@ def compare(old: dict[str, Any], new: dict[str, Any], files: dict[str, dict[str,
             continue
         if is_now["version"] < was["version"] and is_now["run"] == was["run"]:
             raise RecordError(
-                f"stage {stage}: VERSION is {told(is_now)}, and {told(was)} is recorded: it may only rise"
+                f"stage {stage}: VERSION is {as_text(is_now)}, and {as_text(was)} is recorded: it may only rise"
             )
         moved = [name for name, mark in files[stage].items() if old["files"].get(name, mark) != mark]
         if is_now["run"] != was["run"]:
@@ -99,19 +99,19 @@ def compare(old: dict[str, Any], new: dict[str, Any], files: dict[str, dict[str,
     return changes
 
 
-def told(stage: dict[str, Any]) -> str:
-    """Return a version as text: 3, or 3.1 where the stage's YAML has its own."""
+def as_text(stage: dict[str, Any]) -> str:
+    """Return a version as text: 3, or 3.1 if the stage's YAML has its own."""
     return ".".join(map(str, stage["version"]))
 
 
 def explain(changes: Changes, record: dict[str, Any]) -> str:
-    """Say what moved, and what to do."""
+    """Return a message on the changes and what to do."""
     lines = []
     if changes.undecided:
         lines += ["The code of these stages changed, and their VERSION did not:"]
         for stage, moved in changes.undecided.items():
             about = record["stages"][stage]
-            lines.append(f"  {stage} (VERSION {told(about)} in {about['run']}): {', '.join(moved)}")
+            lines.append(f"  {stage} (VERSION {as_text(about)} in {about['run']}): {', '.join(moved)}")
         lines += [
             "If a result changes, raise VERSION there (or `version:` in conf/stages/<stage>.yaml), then run",
             "  python scripts/versions.py record",
@@ -127,10 +127,10 @@ def explain(changes: Changes, record: dict[str, Any]) -> str:
 
 
 def record(root: Path, same_result: list[str] | None) -> str:
-    """Write the record anew and say what was recorded.
+    """Write the record again and return a message on the recorded stages.
 
-    ``same_result`` names the stages whose results do not change though their code did, [] for all of them. Raises
-    RecordError for a stage that moved, is not named and was not raised.
+    ``same_result`` names the stages whose code changed without changing results, [] for all of them. Raises RecordError
+    for a changed stage that is neither named nor raised.
     """
     new, files = current(root)
     changes = compare(read(root), new, files)
@@ -147,7 +147,7 @@ def record(root: Path, same_result: list[str] | None) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare or record; return the exit code: 1 where something is to be recorded, 2 for a mistake."""
+    """Compare or record; return the exit code: 1 if something needs recording, 2 for a mistake."""
     parser = argparse.ArgumentParser(description="The record of each stage's code beside its VERSION.")
     parser.add_argument("what", nargs="?", choices=("compare", "record"), default="compare")
     parser.add_argument(

@@ -1,9 +1,9 @@
-"""What each query action costs, and the features that the policy looks at, against decoding the photo.
+"""The cost of each query action, and of the policy's features, relative to decoding the photo.
 
 python experiments/benchmarks/actions.py [--selfie selfie_segmentation.tflite]   prints a table and writes
 experiments/results/benchmarks/actions.json. Generated user photos at 512 x 512, one thread, medians over photos and
 rounds, in CPU time, and everything takes turns on a photo: neighbours on the machine disturb little and all alike.
-Photos that an action leaves alone do not count for it; their share is told.
+Photos that an action leaves unchanged do not count for it; the share of changed photos is printed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How long a shop's first description takes, from a folder of photos and a CSV, and what it costs after one change.
+"""The time of a shop's first description, from a folder of photos and a CSV, and of a rerun after one change.
 
 python experiments/benchmarks/describe.py [products]   runs `python -m skufp stage=describe model=lite llm=template` on
 drawn shop photos (default: 500 products, a photo each, 512 x 512) in a temporary folder: all of it, then again with one

@@ -17,7 +17,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def __getattr__(name: str) -> object:
-    """Import what the package offers when it is first asked for: `import skufp` alone stays light."""
+    """Import a public name on first use, so that `import skufp` alone stays light."""
     if name == "open":
         from skufp.serve.bundle import open_bundle
 

@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> None:
     threads = str(cfg.threads or os.cpu_count() or 1)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, threads)  # before torch is imported by a stage
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns that it looks for unused parameters
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # hides DDP's warning on unused parameters
     try:
         cfg = resolved(cfg)
         OmegaConf.set_readonly(cfg, True)
@@ -65,13 +65,13 @@ def run(cfg: DictConfig) -> None:
 
 
 def fail(error: UserError) -> None:
-    """Print the error as a line and leave with exit code 2."""
+    """Print the error as a line and exit with code 2."""
     PlainConsole(stderr=True).print(styled(("error:", "bold red"), f" {error}"), soft_wrap=True)
     raise SystemExit(2)
 
 
 def is_setting(argument: str) -> bool:
-    """Tell whether an argument sets or removes a setting of this project, and is no option of Hydra's."""
+    """Return whether an argument sets or removes a setting of this project, and is not an option of Hydra."""
     return not argument.startswith(("-", "hydra", "+hydra", "~hydra"))
 
 
@@ -84,7 +84,7 @@ def main() -> None:
         if not {"--help", "-h", "--hydra-help", "--version", "--info", "-i"} & set(arguments):
             cfg = check_composition(arguments)
             if all(is_setting(argument) for argument in arguments):
-                run(cfg)  # Hydra would compose the same twice more
+                run(cfg)  # Hydra would compose it twice more
                 return
         folder = config_folder()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What people type, as Hydra takes it: photos and texts, filters, values with any characters, what is left unsaid."""
+"""Translation of command lines for Hydra: photos and texts, filters, values with any characters, implied settings."""
 
 import re
 
@@ -20,14 +20,14 @@ FLAGS_WITH_VALUE = {
     "--package",
     "-p",
 }
-PRETRAINED = "lite"  # the default model, which wants the extra of that name
+PRETRAINED = "lite"  # the default model, which needs the extra of that name
 FROM_SCRATCH = "siglip_tiny"  # the one model without pretrained weights
 OWN_PHOTOS = ("folder", "catalogue")
 QUERY_FLAGS = {"--image": "query.image", "--text": "query.text"}
 
 
 def understood(arguments: list[str]) -> list[str]:
-    """Return command-line ``arguments`` as Hydra takes them."""
+    """Return command-line ``arguments`` translated for Hydra."""
     return with_implied([literal(argument) for argument in flags_first(translate_arguments(arguments))])
 
 
@@ -56,7 +56,7 @@ def quote(value: str) -> str:
 def translate_arguments(arguments: list[str]) -> list[str]:
     """Turn repeatable `--image PATH` and `--text "…"` into overrides of query.image and query.text.
 
-    And let `query.filter.colour=navy blue` be written as any setting: its names are the data's, so Hydra knows none.
+    Also turn `query.filter.colour=navy blue` into an override that adds a key, since its names come from the data.
     """
     rest: list[str] = []
     queries: dict[str, list[str]] = {key: [] for key in QUERY_FLAGS.values()}
@@ -82,7 +82,7 @@ def translate_arguments(arguments: list[str]) -> list[str]:
 
 
 def filter_override(key: str, value: str) -> str:
-    """Return the override that adds a filter; its value is text, as products have it, or a list in brackets."""
+    """Return the override that adds a filter; its value is text, or a list in brackets."""
     key, value = re.sub(r"\s+", "_", key.strip()), value.strip()
     if key == "query.filter" and value.startswith("{"):
         return f"++{key}={value}"
@@ -92,10 +92,10 @@ def filter_override(key: str, value: str) -> str:
 
 
 def with_implied(arguments: list[str]) -> list[str]:
-    """Add what a command leaves unsaid.
+    """Add the settings that a command implies.
 
-    stage=views wants a generator; a model other than lite has the better judge in it, where it is installed; a photo
-    folder's mean vectors want a pretrained model left as it is, and to describe a shop's own photos takes no more.
+    stage=views needs a generator. For a model other than lite the better judge is lite, if it is installed. The mean
+    vectors of a photo folder, and the description of a shop's own photos, need no training of a pretrained model.
     """
     if {"--info", "-i"} & set(arguments):  # would take the first setting for its own value
         return arguments
@@ -125,7 +125,7 @@ def _has_lite() -> bool:
 
 
 def flags_first(arguments: list[str]) -> list[str]:
-    """Put flags before settings: argparse does not take `ablation=… -m`, and people type it."""
+    """Put flags before settings: people type `ablation=… -m`, which argparse does not accept."""
     flags: list[str] = []
     settings: list[str] = []
     rest = iter(arguments)

@@ -23,10 +23,10 @@ def composed(overrides: list[str]) -> DictConfig:
 
 
 def check_composition(arguments: list[str]) -> DictConfig:
-    """Compose every value of a sweep on its own, so that mistakes are told before anything runs.
+    """Compose every value of a sweep separately, so that mistakes are reported before anything runs.
 
-    Returns the first composition, the only one where nothing is swept over. What it was composed from is in
-    ``HydraConfig``, as in a job that Hydra starts. Raises UserError.
+    Returns the first composition, the only one without a sweep. Its overrides are in ``HydraConfig``, as in a job that
+    Hydra starts. Raises UserError.
     """
     name = "config"
     overrides, rest = [], iter(arguments)
@@ -57,7 +57,7 @@ def _checked(name: str, overrides: list[str]) -> DictConfig:
     HydraConfig.instance().set_config(cfg)
     with open_dict(cfg):
         del cfg["hydra"]
-    settings = plain(cfg)  # resolves, and so finds interpolations of nothing
+    settings = plain(cfg)  # resolves, and so fails for invalid interpolations
     check_keys(cfg, Config)
     if cfg.stage not in cfg.stages:
         raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
@@ -68,7 +68,7 @@ def _checked(name: str, overrides: list[str]) -> DictConfig:
 
 
 def refuse_sweeps(overrides: list[str]) -> None:
-    """Refuse several values for one setting where nothing is to be swept over."""
+    """Raise UserError for several values of one setting outside a sweep."""
     parser = OverridesParser.create()
     for text in overrides:
         if parser.parse_override(text).is_sweep_override():
@@ -92,7 +92,7 @@ def _without_sweeps(overrides: list[str]) -> list[list[str]]:
 
 
 def explain(error: Exception) -> str:
-    """Say in a line or two what a composition error is about and name the nearest valid key or choice."""
+    """Return a composition error in a line or two, with the nearest valid key or choice."""
     text = str(error)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group = config_folder() / match[1]
@@ -116,7 +116,7 @@ def explain(error: Exception) -> str:
 
 
 def _settings(parent: str) -> list[str]:
-    """Names of the settings under the dotted key ``parent``, "" for the top level; none where it names nothing."""
+    """Return the names of settings under the dotted key ``parent``, "" for the top level; none if it does not exist."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("config")
     node = OmegaConf.select(cfg, parent) if parent else cfg

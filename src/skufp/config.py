@@ -1,4 +1,4 @@
-"""Checking a composed configuration, and build() of what it describes."""
+"""Checks of a composed configuration, and build() of the objects that it describes."""
 
 import ast
 import importlib.util
@@ -21,7 +21,7 @@ def plain(node: Any) -> Any:
 
 
 def build(spec: Mapping[str, Any] | DictConfig, **extra: Any) -> Any:
-    """As factory.build, of a spec that may still hold interpolations."""
+    """As factory.build, for a spec that may still hold interpolations."""
     return factory.build(plain(spec), **extra)
 
 
@@ -32,7 +32,7 @@ def locate(export: str) -> Any:
 
 
 def setting(cfg: Config, key: str) -> Any:
-    """Return the setting at a dotted key, as OmegaConf holds it; None where there is none."""
+    """Return OmegaConf's value of the setting at a dotted key; None if there is none."""
     return OmegaConf.select(cast(DictConfig, cfg), key)
 
 
@@ -46,7 +46,7 @@ def of_stage(cfg: Config, name: str) -> Config:
 
 
 def check_keys(cfg: DictConfig, schema: type, where: str = "") -> None:
-    """Refuse keys that the dataclass ``schema`` does not have: Hydra lets `+name=…` and YAML files add them."""
+    """Raise UserError for keys that the dataclass ``schema`` lacks: `+name=…` and YAML files can add them in Hydra."""
     types = typing.get_type_hints(schema)
     for key in cfg:
         name = str(key)
@@ -57,7 +57,7 @@ def check_keys(cfg: DictConfig, schema: type, where: str = "") -> None:
 
 
 def check_targets(node: Any, where: str = "") -> None:
-    """Check every `_target_` under ``node`` as build() does, without importing it (so it stays quick)."""
+    """Check every `_target_` under ``node`` as build() does, without importing it, which would be slow."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             target = node["_target_"]
@@ -82,7 +82,7 @@ def check_stages(stages: Mapping[str, Any]) -> None:
 
 
 def _signature_from_source(target: str) -> set[str] | None:
-    """As factory.accepted_by, read from the source text of one of our modules; None when it cannot be told."""
+    """As factory.accepted_by, from the source text of one of our modules; None if unknown."""
     module, _, name = place_of(target).rpartition(".")
     if not target.startswith("skufp."):
         return None

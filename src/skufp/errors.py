@@ -1,11 +1,11 @@
-"""Errors a user can mend: what is wrong, where, and what to type next."""
+"""Errors that a user can correct: what is wrong, where, and what to type next."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what was asked for, shown as one message without a traceback; exit code 2."""
+    """A mistake in settings or data, shown as one message without a traceback; exit code 2."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""build(): the one place that instantiates a ``_target_``. It knows plain dictionaries, and no OmegaConf."""
+"""build(): the one place that instantiates a ``_target_``. It takes plain dictionaries and no OmegaConf."""
 
 import importlib
 import inspect
@@ -12,8 +12,8 @@ from skufp.targets import BUILT, place_of, refuse_other
 def build(spec: Mapping[str, Any], **extra: Any) -> Any:
     """Instantiate ``spec['_target_']`` with the other keys as arguments; nested specs are built first.
 
-    With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments win over those in
-    ``spec``. Raises UserError for a target that is not in targets.BUILT, and for an argument it does not take.
+    With ``_recursive_: false`` in the spec, nested specs stay plain dicts. ``extra`` arguments replace those in
+    ``spec``. Raises UserError for a target that is not in targets.BUILT, and for an unknown argument.
     """
     values = dict(spec)
     target = values.pop("_target_")
@@ -27,7 +27,7 @@ def build(spec: Mapping[str, Any], **extra: Any) -> Any:
 
 
 def named(name: str) -> Any:
-    """Import the class or function that settings and saved folders call ``name``: a module's name, a dot, its own."""
+    """Import the class or function called ``name``, "<module>.<its name>", in settings and saved folders."""
     module, _, attribute = place_of(name).rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 

@@ -1,7 +1,7 @@
-"""What is printed: data as it is, styles by argument.
+"""Consoles that print data literally; styles are arguments.
 
 Rich reads ``[red]`` in a string as a style and ``:cat:`` as a picture, but folder names, SKU ids and texts hold any
-characters. So consoles are made here alone, with both switched off; a styled part of a line is made by ``styled``.
+characters. So all consoles are made here, with both switched off; ``styled`` makes styled parts of a line.
 """
 
 from typing import Any
@@ -23,5 +23,5 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 def warn(message: str) -> None:
-    """Print a warning on standard error, as one line whatever the width."""
+    """Print a warning on standard error, as one line at any width."""
     PlainConsole(stderr=True).print(styled(("warning:", "yellow"), f" {message}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a stage reads from outside the runs: files by name and content, and never by where they lie."""
+"""Fingerprints of the files that a stage reads from outside the runs: by name and content, not by location."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -16,12 +16,12 @@ from skufp.schema import Config
 
 MARK = "<outside>"
 LEDGER = "ledger.sqlite"
-LONG = 1 << 30  # bytes whose hashing is announced: seconds to a minute
+LONG = 1 << 30  # bytes from which hashing is announced: it takes seconds to a minute
 
 
 @dataclass
 class Outside:
-    """The files that settings of ``cfg`` name, read through one ledger; what was looked at in this plan is kept."""
+    """The files that settings of ``cfg`` name, hashed through one ledger; results are cached for this plan."""
 
     cfg: Config
     ledger: Ledger
@@ -29,15 +29,15 @@ class Outside:
 
     @classmethod
     def of(cls, cfg: Config) -> "Outside":
-        """Return what ``cfg`` reads, with the ledger in its cache folder."""
+        """Return the reader for ``cfg``, with the ledger in its cache folder."""
         cache = setting(cfg, "cache")
         return cls(cfg, Ledger(Path(cache) / LEDGER if cache else None, _announce))
 
     def read(self, keys: Iterable[str], settings: Any) -> tuple[dict[str, str], Any]:
-        """Return the fingerprint of what each setting in ``keys`` names, and ``settings`` without the places.
+        """Return the fingerprint of the files that each setting in ``keys`` names, and ``settings`` without the paths.
 
-        A setting is a path, a list of paths, or the spec of a source, which says itself what it reads. A path of
-        nothing stays in the settings: it may be the name of weights in the hub.
+        A setting is a path, a list of paths, or the spec of a source, whose files() lists its files. A path that does
+        not exist stays in the settings: it may be the name of weights in the hub.
         """
         found: dict[str, str] = {}
         for key in keys:
@@ -76,7 +76,7 @@ def fingerprint(files: Mapping[str, str], ledger: Ledger) -> str:
 
 
 def without_place(settings: Any, name: str, place: Any) -> Any:
-    """Replace ``place`` by a mark wherever a setting called ``name`` holds it, alone or in a list."""
+    """Replace ``place`` by a mark in every setting called ``name``, alone or in a list."""
     if isinstance(settings, list):
         return [without_place(value, name, place) for value in settings]
     if not isinstance(settings, dict):

@@ -1,4 +1,4 @@
-"""The stage graph: what a stage needs, what is already done, and running the rest."""
+"""The stage graph: finds the stages that a stage needs, and runs those that are not finished."""
 
 import hashlib
 import importlib
@@ -26,7 +26,7 @@ from skufp.schema.settings import Settings
 from skufp.stages.fit.process import take_part
 from skufp.version import __version__
 
-# Settings of a stage's own YAML that say how the graph is wired rather than what is computed.
+# Settings of a stage's own YAML that define the graph and not the computation.
 WIRING = ("run", "needs", "uses", "outside", "label", "resume")
 
 
@@ -44,11 +44,11 @@ class Planned:
 
 
 def execute(cfg: Config, console: Console) -> Path:
-    """Run ``cfg.stage`` and whatever upstream of it is missing; return its folder.
+    """Run ``cfg.stage`` and its missing inputs; return its folder.
 
-    With ``export_to``, a stage module's lay_out() puts the result there too. Raises UserError for an unknown stage, for
-    ``export_to`` with a stage that lays nothing out and, with ``upstream=refuse``, for an unfinished input. Where
-    torchrun or SLURM started several processes, the first does this; the others only take part in its fits.
+    With ``export_to``, the stage module's lay_out() copies the result there. Raises UserError for an unknown stage, for
+    ``export_to`` with a stage without lay_out() and, with ``upstream=refuse``, for an unfinished input. If torchrun or
+    SLURM started several processes, the first does this; the others only take part in its fits.
     """
     steps = plan(cfg)
     check_export(cfg)
@@ -79,14 +79,14 @@ def execute(cfg: Config, console: Console) -> Path:
 
 
 def check_export(cfg: Config) -> None:
-    """Refuse ``export_to`` for a stage that lays nothing out, before anything runs."""
+    """Raise UserError for ``export_to`` with a stage without lay_out(), before anything runs."""
     if setting(cfg, "export_to") and not hasattr(stage_module(cfg, cfg.stage), "lay_out"):
         able = [f"stage={name}" for name in cfg.stages if hasattr(stage_module(cfg, name), "lay_out")]
         raise UserError(f"export_to={cfg.export_to}: stage={cfg.stage} lays nothing out; {', '.join(able)} can")
 
 
 def plan(cfg: Config) -> list[Planned]:
-    """Return the stages that ``cfg.stage`` needs, in running order, itself last."""
+    """Return the stages that ``cfg.stage`` needs, in running order, with itself last."""
     if cfg.stage not in cfg.stages:
         raise UserError(f"There is no stage '{cfg.stage}'.{nearest(cfg.stage, list(cfg.stages))}")
     planned: dict[str, Planned] = {}
@@ -122,7 +122,7 @@ def _planned(cfg: Config, name: str, spec: Settings, planned: Mapping[str, Plann
 
 
 def also_uses(module: ModuleType, cfg: Config, spec: Settings) -> list[str]:
-    """Return the settings that change the result of a stage as it is set here, and not always: see its module."""
+    """Return the settings that change a stage's result only under these settings: see its module."""
     return list(module.also_uses(cfg, spec)) if hasattr(module, "also_uses") else []
 
 
@@ -160,13 +160,13 @@ def run_stage(cfg: Config, step: Planned, steps: list[Planned], console: Console
 
 
 def is_finished(step: Planned) -> bool:
-    """Whether the stage's folder is there, whole, and of the stage's key."""
+    """Return whether the stage's folder exists, is complete, and has the stage's key."""
     manifest = Manifest.read(step.folder)
     return manifest is not None and manifest.key == step.key
 
 
 def upstream(step: Planned, steps: list[Planned]) -> set[str]:
-    """Return the names of all stages that ``step`` stands on, those that its needs stand on included."""
+    """Return the names of all stages that ``step`` needs, directly or indirectly."""
     found = set(step.inputs)
     for other in steps:
         if other.name in step.inputs:

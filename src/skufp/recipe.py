@@ -19,9 +19,9 @@ def run(stage: str, overrides: Sequence[str] = ()) -> Path:
     """Run ``stage`` and the stages before it that are not finished; return its folder.
 
     ``overrides`` are settings as on the command line: ``["data=folder", "data.root=photos/", "trainer=cpu"]``. The
-    folders are the command line's too: what one has finished, the other does not repeat. Stages start processes, which
-    import the script that calls run(): keep the call below ``if __name__ == "__main__":``. Raises UserError where that
-    line is missing, and for settings that mean nothing, before anything runs.
+    command line uses the same folders, so that a finished stage is not repeated. Stages start processes, which import
+    the script that calls run(): keep the call below ``if __name__ == "__main__":``. Raises UserError, before anything
+    runs, if that line is missing and for invalid settings.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # this process is still importing the script
         raise UserError('skufp.run() was called while a process of its own started: put the call below\n'

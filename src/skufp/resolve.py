@@ -1,7 +1,7 @@
-"""What ``auto`` and ``-1`` mean in this run: a stage computes with resolved settings, and its key is made of them.
+"""Resolution of ``auto`` and ``-1`` in settings: a stage computes with resolved settings, and its key is made of them.
 
-Importing torch takes seconds, and a finished stage needs none of it. So torch is asked for GPUs only where the settings
-want one and the machine has a driver.
+Importing torch takes seconds, and a finished stage does not need it. So torch is imported only if the settings want a
+GPU and the machine has a driver.
 """
 
 import os
@@ -17,17 +17,17 @@ from skufp.errors import UserError, nearest
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
-SHORT = {"64": "64-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # as Lightning reads them
+SHORT = {"64": "64-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}  # Lightning's short names
 TOWERS = ("full", "frozen", "auto")
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's driver, Windows' own inside WSL, AMD's
 
 
 def resolved(cfg: DictConfig) -> DictConfig:
-    """Return a copy of ``cfg`` in which nothing is left to be found out.
+    """Return a copy of ``cfg`` without ``auto`` and ``-1``.
 
     ``trainer.accelerator`` becomes cpu, cuda or mps; ``trainer.devices`` a number of processes, or a list of GPUs;
     ``trainer.strategy`` and ``trainer.precision`` get one name each; ``training.towers`` of model and judge becomes
-    full or frozen. Raises UserError for values that mean nothing, or nothing on this machine.
+    full or frozen. Raises UserError for invalid values, and for values that this machine does not support.
     """
     trainer, given = cfg.trainer, cfg.copy()
     accelerator = resolve_accelerator(trainer.accelerator)
@@ -45,7 +45,7 @@ def resolved(cfg: DictConfig) -> DictConfig:
     if not cfg.data.gallery:
         raise UserError("data.gallery=[]: name the splits whose products are searched, as in data.gallery=[validation]")
     if trainer.checks < 1:
-        raise UserError(f"trainer.checks={trainer.checks}: give 1 or more, the number of looks at dev queries in a fit")
+        raise UserError(f"trainer.checks={trainer.checks}: give 1 or more, the number of validations in a fit")
     OmegaConf.set_readonly(given, False)
     for key, value in values.items():
         OmegaConf.update(given, key, value)
@@ -53,7 +53,7 @@ def resolved(cfg: DictConfig) -> DictConfig:
 
 
 def resolve_accelerator(wanted: Any) -> str:
-    """Return cpu, cuda or mps; UserError where the machine has no such thing."""
+    """Return cpu, cuda or mps; UserError if the machine does not have it."""
     if wanted not in ACCELERATORS:
         raise UserError(f"trainer.accelerator={wanted}: there is no such choice.{nearest(str(wanted), ACCELERATORS)}"
                         f" Choose {', '.join(ACCELERATORS[:3])}")  # fmt: skip
@@ -72,7 +72,7 @@ def resolve_accelerator(wanted: Any) -> str:
 
 
 def gpu_count() -> int:
-    """Return how many CUDA GPUs torch can use. Without a driver there are none, and torch is not imported."""
+    """Return the number of CUDA GPUs that torch can use; 0 without a driver, without importing torch."""
     if not (sys.platform == "win32" or any(Path(driver).exists() for driver in DRIVERS)):
         return 0
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
@@ -91,7 +91,7 @@ def _has_metal() -> bool:
 
 
 def resolve_devices(wanted: Any, accelerator: str) -> int | list[int]:
-    """Return how many processes share the work, or the numbers of their GPUs; -1 and auto mean all GPUs."""
+    """Return the number of processes, or the numbers of their GPUs; -1 and auto mean all GPUs."""
     here = gpu_count() if accelerator == "cuda" else 1
     if wanted in (-1, "-1", "auto"):
         return here
@@ -142,7 +142,7 @@ def resolve_precision(wanted: Any, accelerator: str) -> str:
 
 
 def resolve_towers(section: str, wanted: Any, accelerator: str) -> str:
-    """Return full or frozen; auto is full where there is a GPU."""
+    """Return full or frozen; auto is full with a GPU."""
     if wanted not in TOWERS:
         raise UserError(f"{section}.training.towers={wanted}: there is no such choice.{nearest(str(wanted), TOWERS)}"
                         f" Choose {', '.join(TOWERS)}")  # fmt: skip

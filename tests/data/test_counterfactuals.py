@@ -113,7 +113,7 @@ def test_what_is_no_views_folder_is_refused(prepared: Any, views: Path, tmp_path
     (unfinished / "manifest.json").unlink()
     for folder in (tmp_path / "nowhere", unfinished, _folder(tmp_path / "other", COUNTS, stage="embed")):
         with pytest.raises(
-            UserError, match=r"model\.training\.negatives=.*is no finished folder of stage=views"
+            UserError, match=r"model\.training\.negatives=.*not a finished folder of stage=views"
         ) as error:
             _data(prepared, folder)
         assert "python -m skufp stage=views" in str(error.value)

@@ -97,9 +97,9 @@ def test_validation_sees_every_ordered_dev_pair_and_the_same_ones_every_time(pre
     views = [r for r in prepared.of("dev") if r.domain == CATALOG]
     expected = [(a.sku_id, a.view_id, b.view_id) for a in views for b in views if a.sku_id == b.sku_id and a != b]
     assert sorted(_rows(first)) == sorted(expected)
-    assert [len(b["action"]) for b in first[:-1]] == [4] * (len(first) - 1)
+    assert [len(b["view_kind"]) for b in first[:-1]] == [4] * (len(first) - 1)
     for a, b in zip(first, again, strict=True):
-        assert all(torch.equal(a[k], b[k]) for k in ("source", "target", "draft", "encoder_pixels", "action"))
+        assert all(torch.equal(a[k], b[k]) for k in ("source", "target", "draft", "encoder_pixels", "view_kind"))
     by_view = {r.view_id: int(r.image_id) for r in views}
     for batch in first:
         assert _numbers(batch["target"]) == [by_view[v] for v in batch["target_view"]]

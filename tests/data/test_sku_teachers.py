@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from skufp.artifacts.teachers import write_query_folds, write_teachers
-from skufp.data.sku_teachers import NOBODY, Teachers
+from skufp.data.sku_teachers import NO_TEACHER, Teachers
 
 
 def _view(sku: str, view: str, fold: int, **changes: Any) -> dict[str, Any]:
@@ -59,10 +59,10 @@ def test_queries_of_two_skus_may_share_a_name() -> None:
 
 
 def test_there_is_nobody_for_fallbacks_other_splits_and_unknown_names(teachers: Teachers) -> None:
-    assert NOBODY[1] == 0
-    assert [teachers.of_sku(sku) for sku in ("b", "c", "nowhere")] == [NOBODY] * 3
+    assert NO_TEACHER[1] == 0
+    assert [teachers.of_sku(sku) for sku in ("b", "c", "nowhere")] == [NO_TEACHER] * 3
     asked = [("b", "q0"), ("a", "q2"), ("a", "learnt"), ("nowhere", "q0")]
-    assert [teachers.of_query(*names) for names in asked] == [NOBODY] * 4
+    assert [teachers.of_query(*names) for names in asked] == [NO_TEACHER] * 4
 
 
 def test_nothing_but_train_is_read(teachers: Teachers) -> None:

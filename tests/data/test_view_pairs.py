@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from skufp.artifacts.records import CATALOG, QUERY, CropRecord
 from skufp.data.image_datamodule import paired_shards
 from skufp.data.shards import write_image_shards
-from skufp.data.view_actions import ViewActions
+from skufp.data.view_kinds import ViewKinds
 from skufp.data.view_pairs import FixedPairs, PairCollate, ViewPair, ViewPairs, spread_pairs
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
@@ -74,14 +74,17 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Cr
 
 
 def _pairs(catalogue: Catalogue, **changes: Any) -> ViewPairs:
-    collate = PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS))
+    collate = PairCollate(Preprocessing(8), ENCODER, ViewKinds(ACTIONS))
     settings: dict[str, Any] = {"shards": catalogue.shards, "collate": collate, "batch_size": 4, "steps": 6, "seed": 0,
                                 "skus": 4}  # fmt: skip
     return ViewPairs(**(settings | changes))
 
 
 def _same(a: Batch, b: Batch) -> bool:
-    tensors, names = ("source", "target", "draft", "encoder_pixels", "action"), ("sku_id", "source_view", "target_view")
+    tensors, names = (
+        ("source", "target", "draft", "encoder_pixels", "view_kind"),
+        ("sku_id", "source_view", "target_view"),
+    )
     return all(torch.equal(a[k], b[k]) for k in tensors) and all(a[k] == b[k] for k in names)
 
 
@@ -100,8 +103,8 @@ def test_batches_have_their_shapes_types_and_range(catalogue: Catalogue) -> None
     for batch in batches:
         assert batch["source"].shape == batch["target"].shape == batch["draft"].shape == (4, 3, 8, 8)
         assert batch["encoder_pixels"].shape == (4, 3, 4, 4)
-        assert batch["action"].shape == (4,)
-        assert batch["action"].dtype == torch.int64
+        assert batch["view_kind"].shape == (4,)
+        assert batch["view_kind"].dtype == torch.int64
         for name in ("source", "target", "draft"):
             assert batch[name].dtype == torch.float32
             assert -1 <= float(batch[name].min()) < float(batch[name].max()) <= 1
@@ -134,7 +137,9 @@ def test_actions_are_those_of_the_target(catalogue: Catalogue) -> None:
     ten = [r.view_id for r in catalogue.skus(least=10).popitem()[1]]
     seen = Counter()
     for batch in _pairs(catalogue, steps=60):
-        for sku_id, view, action in zip(batch["sku_id"], batch["target_view"], batch["action"].tolist(), strict=True):
+        for sku_id, view, action in zip(
+            batch["sku_id"], batch["target_view"], batch["view_kind"].tolist(), strict=True
+        ):
             if view in ten:
                 assert action == KINDS[ten.index(view)], sku_id
                 seen[action] += 1
@@ -161,7 +166,7 @@ def test_balanced_actions_come_as_often(catalogue: Catalogue, balance: bool, low
     actions = [
         action
         for batch in _pairs(catalogue, steps=120, balance_actions=balance)
-        for sku, action in zip(batch["sku_id"], batch["action"].tolist(), strict=True)
+        for sku, action in zip(batch["sku_id"], batch["view_kind"].tolist(), strict=True)
         if sku == ten
     ]
     assert low < np.mean(np.array(actions) == 1) < high  # 1 of 10 views is of kind 1, of 2 kinds
@@ -221,7 +226,7 @@ def test_processes_share_the_batches_of_one(catalogue: Catalogue, world: int) ->
         own = [share[number] for share in shares]
         places = [place for rank in range(world) for place in range(4)[rank::world]]
         assert [sku for o in own for sku in o["sku_id"]] == [batch["sku_id"][place] for place in places]
-        for name in ("source", "target", "draft", "encoder_pixels", "action"):
+        for name in ("source", "target", "draft", "encoder_pixels", "view_kind"):
             assert torch.equal(torch.cat([o[name] for o in own]), batch[name][places])
         assert {o["whole"] for o in own} == {4}
 
@@ -242,7 +247,7 @@ def test_fixed_pairs_read_what_the_shards_hold(catalogue: Catalogue) -> None:
     fixed = FixedPairs(catalogue.root, [(views[2], views[0])])
     assert len(fixed) == 1
     assert isinstance(fixed[0], ViewPair)
-    batch = PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS))([fixed[0]])
+    batch = PairCollate(Preprocessing(8), ENCODER, ViewKinds(ACTIONS))([fixed[0]])
     wanted = [views[2].view_id], [views[0].view_id]
     streamed = next(
         (b, i)
@@ -251,7 +256,7 @@ def test_fixed_pairs_read_what_the_shards_hold(catalogue: Catalogue) -> None:
         if ([b["source_view"][i]], [b["target_view"][i]]) == wanted
     )
     assert (batch["source_view"], batch["target_view"]) == wanted
-    for name in ("source", "target", "draft", "encoder_pixels", "action"):
+    for name in ("source", "target", "draft", "encoder_pixels", "view_kind"):
         assert torch.equal(batch[name][0], streamed[0][name][streamed[1]])
 
 
@@ -300,7 +305,7 @@ def _fixed(masked: Catalogue, collate: PairCollate, flip: float) -> list[Batch]:
 def test_a_draft_is_the_source_s_garment_in_the_target_s_photo(
     masked: Catalogue, read: Callable[..., list[Batch]], flip: float
 ) -> None:
-    batches = read(masked, PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS)), flip)
+    batches = read(masked, PairCollate(Preprocessing(8), ENCODER, ViewKinds(ACTIONS)), flip)
     seen = set()
     for batch in batches:
         ((_, source, target),) = _drawn([batch])
@@ -314,7 +319,7 @@ def test_a_draft_is_the_source_s_garment_in_the_target_s_photo(
 @pytest.mark.parametrize("read", [_streamed, _fixed])
 def test_without_drafts_the_draft_is_the_source(masked: Catalogue, read: Callable[..., list[Batch]]) -> None:
     for flip in (0.0, 1.0):
-        for batch in read(masked, PairCollate(Preprocessing(8), ENCODER, ViewActions(ACTIONS), drafts=False), flip):
+        for batch in read(masked, PairCollate(Preprocessing(8), ENCODER, ViewKinds(ACTIONS), drafts=False), flip):
             assert torch.equal(batch["draft"], batch["source"])
             assert not torch.equal(batch["draft"], batch["target"])
 
@@ -344,7 +349,7 @@ def test_a_large_picture_s_mask_is_made_as_small_as_its_picture(
         Image.fromarray(picture).save(tmp_path / r.image_path, "PNG")
         Image.fromarray(mask).save(tmp_path / r.mask_path)
     preprocessing = Preprocessing(8, resample=4)  # box: areas, as masks are
-    batch = PairCollate(preprocessing, ENCODER, ViewActions(ACTIONS))([FixedPairs(tmp_path, [(views[0], views[1])])[0]])
+    batch = PairCollate(preprocessing, ENCODER, ViewKinds(ACTIONS))([FixedPairs(tmp_path, [(views[0], views[1])])[0]])
     drafted = ((batch["draft"][0] + 1) * 127.5).permute(1, 2, 0).numpy()
     expected = np.full((8, 8, 3), BEHIND, np.float32)
     expected[2:5, 2:6] = (200, 0, 0)

@@ -241,7 +241,7 @@ def test_the_verdict(scripts: SimpleNamespace, arms: Arms) -> None:
         (-0.03, -0.01, 10, "**lowered** Recall@1 of single-view SKUs by -0.020 [-0.030, -0.010] (", "**not met**"),
         (0.0, 0.04, 10, "**did not measurably change** Recall@1 of single-view SKUs: +0.020 [+0.000", "**not met**"),
         (-0.04, 0.0, 10, "**did not measurably change** Recall@1 of single-view SKUs: -0.020 [-0.040", "**not met**"),
-        (0.01, 0.03, 9, "Too few SKUs to tell whether generated views (dit) changed", "**cannot be told**"),
+        (0.01, 0.03, 9, "Too few SKUs to tell whether generated views (dit) changed", "**undecided**"),
     ],
 )  # fmt: skip
 def test_what_an_interval_says(
@@ -254,7 +254,7 @@ def test_what_an_interval_says(
 
 
 def test_without_single_view_skus_the_aim_is_not_judged(scripts: SimpleNamespace) -> None:
-    assert scripts.views_table.aim({"strata": {"all": {}}}, "dit") == "No query asks for a single-view SKU."
+    assert scripts.views_table.aim({"strata": {"all": {}}}, "dit") == "No query is of a single-view SKU."
 
 
 def _row(text: str, start: str) -> list[str]:

@@ -150,7 +150,7 @@ def test_what_else_is_kept(found: dict[str, Any]) -> None:
 def test_without_a_gap_no_share_of_it(scripts: SimpleNamespace, tmp_path: Path) -> None:
     found = scripts.query_policy.joined(_two_seeds(Runs(tmp_path), oracle=["identity"] * 12))
     assert found["choices"]["policy"]["gap_closed"]["mrr"] is None
-    assert "closed: **cannot be told**: n/a." in scripts.policy_table.aims(found)[1]
+    assert "closed: **undecided**: n/a." in scripts.policy_table.aims(found)[1]
     assert " n/a of the gap to the oracle closed" in scripts.policy_table.in_short(found)
 
 
@@ -245,7 +245,7 @@ def test_a_policy_that_never_acts(scripts: SimpleNamespace, tmp_path: Path) -> N
         (0.01, 0.03, 10, 0.40, [0.05], "**is better** than", ["**met**", "**met**", "**met**"]),
         (0.00, 0.04, 10, 0.39, [0.06], "**is not measurably different** from", ["**not met**"] * 3),
         (-0.03, -0.01, 10, -0.2, [0.01, 0.04, 0.9], "**is worse** than", ["**not met**", "**not met**", "**met**"]),
-        (0.01, 0.03, 9, 0.50, [0.01], "Too few SKUs to tell", ["**cannot be told**", "**cannot be told**", "**met**"]),
+        (0.01, 0.03, 9, 0.50, [0.01], "Too few SKUs to tell", ["**undecided**", "**undecided**", "**met**"]),
     ],
 )
 def test_what_figures_say(

@@ -349,14 +349,14 @@ NOT_KEPT = {"queries": 53, "skus": 41, "gain": -0.0313, "standard_error": 0.0126
         ([1] * 6, KEPT, "MRR +0.500 [+0.500, +0.500]: **better**, and 100 % [100, 100] of the gap to multi-vector is"
                         " closed."),
         ([4] * 6, KEPT, "MRR -0.250 [-0.250, -0.250]: **worse**. The trained aggregator was kept (first seed): training"
-                        " changed the reciprocal rank of 893 train and dev queries that it did not learn from by +0.062"
-                        " (standard error 0.011). 33 % of the queries ask for SKUs with one view, whose fingerprint is"
+                        " changed the reciprocal rank of 893 left-out train and dev queries by +0.062"
+                        " (standard error 0.011). 33 % of the queries are of SKUs with one view, whose fingerprint is"
                         " their mean by construction; 2 of 3 train SKUs have a teacher, and the distance from mean to"
                         " multi-vector is +0.500 [+0.500, +0.500]."),
-        ([2] * 6, NOT_KEPT, "MRR +0.000 [+0.000, +0.000]: **no difference that can be told**. The mean was kept (first"
-                            " seed): training changed the reciprocal rank of 53 train and dev queries that it did not"
-                            " learn from by -0.031 (standard error 0.013). 33 %"),
-        ([1, 1, 2, 2, 4, 4], None, "**no difference that can be told**. Nothing was trained. 33 %"),
+        ([2] * 6, NOT_KEPT, "MRR +0.000 [+0.000, +0.000]: **no measurable difference**. The mean was kept (first"
+                            " seed): training changed the reciprocal rank of 53 left-out train and dev queries"
+                            " by -0.031 (standard error 0.013). 33 %"),
+        ([1, 1, 2, 2, 4, 4], None, "**no measurable difference**. Nothing was trained. 33 %"),
     ],
 )  # fmt: skip
 def test_the_verdict(
@@ -458,7 +458,7 @@ def test_the_tables_by_hand(written: SimpleNamespace) -> None:
 
 
 def test_texts_of_labels_have_columns_of_their_own(written: SimpleNamespace) -> None:
-    said = written.said[written.said.index("## Texts to learn from") :]
+    said = written.said[written.said.index("## Training texts") :]
     assert "text by labels: R@1 | MRR [95 % over SKUs] |" in said
     assert _row(said, "text=template")[-3:] == ["0.667", "0.000", "0.250 [0.250, 0.250]"]
     assert _row(said, "text=attributes")[-2] == "0.833"

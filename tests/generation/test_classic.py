@@ -9,7 +9,7 @@ import pytest
 from skufp.data.augment import foreground, squared
 from skufp.errors import UserError
 from skufp.generation.classic import MIXED, STEPS, ClassicViews
-from skufp.generation.request import Action, ViewRequest
+from skufp.generation.request import ViewCondition, ViewRequest
 
 SIZE = 32
 
@@ -26,7 +26,7 @@ MASK[8:24, 10:20] = 1
 
 def _request(name: str, picture: np.ndarray = PHOTO, seed: int = 3, **more: Any) -> ViewRequest:
     about = {k: more.pop(k) for k in ("clean", "toward") if k in more}
-    return ViewRequest(picture, Action(name, **about), "front", 1.0, seed, **more)
+    return ViewRequest(picture, ViewCondition(name, **about), "front", 1.0, seed, **more)
 
 
 def _draw(*arguments: Any, views: ClassicViews | None = None, **more: Any) -> np.ndarray:
@@ -137,13 +137,13 @@ def test_without_strength_the_source_is_left(name: str) -> None:
 
 def test_mixed_takes_each_step_by_chance_and_one_at_least() -> None:
     views = ClassicViews(SIZE)
-    taken = [views._steps(Action(MIXED), np.random.default_rng(seed)) for seed in range(300)]
+    taken = [views._steps(ViewCondition(MIXED), np.random.default_rng(seed)) for seed in range(300)]
     assert min(len(steps) for steps in taken) == 1
     assert max(len(steps) for steps in taken) == len(STEPS)
     for step in STEPS:
         assert 0.4 < np.mean([step in steps for steps in taken]) < 0.6
     rare = ClassicViews(SIZE, chance=0.0)
-    assert {len(rare._steps(Action(MIXED), np.random.default_rng(seed))) for seed in range(20)} == {1}
+    assert {len(rare._steps(ViewCondition(MIXED), np.random.default_rng(seed))) for seed in range(20)} == {1}
 
 
 def test_mixed_moves_the_mask_with_the_picture() -> None:
@@ -161,13 +161,13 @@ def test_mixed_moves_the_mask_with_the_picture() -> None:
         assert green.sum() > 200
 
 
-def test_an_unknown_action_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"no action 'backgroud'.*Did you mean 'background'"):
+def test_an_unknown_condition_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no view condition 'backgroud'.*Did you mean 'background'"):
         _draw("backgroud")
 
 
-def test_an_action_toward_another_sku_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'crop' leads toward another SKU \(sibling\)"):
+def test_a_condition_toward_another_sku_is_refused() -> None:
+    with pytest.raises(UserError, match=r"views\.actions\.crop leads toward another SKU \(sibling\)"):
         _draw("crop", toward="sibling")
 
 

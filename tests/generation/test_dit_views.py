@@ -15,7 +15,7 @@ from skufp.data.augment import foreground, paste, squared
 from skufp.data.drafts import draft
 from skufp.errors import UserError
 from skufp.generation.dit import AUGMENTER_FILE, DiTViews, save_augmenter
-from skufp.generation.request import Action, Photo, ViewRequest
+from skufp.generation.request import Photo, ViewCondition, ViewRequest
 from skufp.models.preprocessing import Preprocessing
 from skufp.models.siglip import tiny_siglip
 from skufp.models.view_sampler import ViewSampler
@@ -79,7 +79,7 @@ def _photo(seed: int, height: int = 50, width: int = 40) -> np.ndarray:
 
 def _request(seed: int = 0, photo: int = 0, like: str = "front", noise: float = 1.0, **more: Any) -> ViewRequest:
     about = {k: more.pop(k) for k in ("keep_garment", "clean") if k in more}
-    return ViewRequest(_photo(photo), Action("any", **about), like, noise, seed, **more)
+    return ViewRequest(_photo(photo), ViewCondition("any", **about), like, noise, seed, **more)
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -90,13 +90,13 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 def test_what_is_saved_draws_as_what_was_trained(folders: Folders, awake: Augmenter, elsewhere: bool) -> None:
     """In the source's own place, and in another layout, whose surroundings are put back."""
     views = DiTViews(*folders, steps=3, guidance=1.5, heun=True, temperature=0.9)
-    assert (views.size, views.actions, views.drafts) == (SIZE, ACTIONS, True)
+    assert (views.size, views.kinds, views.drafts) == (SIZE, ACTIONS, True)
     photo, layout = Photo(_photo(0), _mask(5, 40, 8, 30)), Photo(_photo(6, 60, 30), _mask(20, 55, 3, 20, 60, 30))
     source, around = (_pixels(p.picture, SIZE) for p in (photo, layout if elsewhere else photo))
     masks = [squared(p.mask, SIZE) for p in (photo, layout if elsewhere else photo)]
     drafted = draft(source, masks[0], around, masks[1])
     batch = {"source": source, "draft": drafted, "encoder_pixels": _pixels(photo.picture, 16)}
-    batch = {name: torch.from_numpy(pixels[None]) for name, pixels in batch.items()} | {"action": torch.tensor([2])}
+    batch = {name: torch.from_numpy(pixels[None]) for name, pixels in batch.items()} | {"view_kind": torch.tensor([2])}
     expected = awake.sample(batch, ViewSampler(3, 1.5, True, 0.9), seed=5, start=0.7)[0].permute(1, 2, 0).numpy()
     levels = ((expected + 1) * 127.5).round().astype(np.uint8)
     if elsewhere:
@@ -189,7 +189,7 @@ def test_noise_says_how_far_a_view_strays_from_its_draft(asleep: Callable[..., D
     d t / sqrt((d (1 - t))² + t²) deviations of the noise from it."""
     grey = np.full((40, 40, 3), 128, np.uint8)
     for noise in (0.05, 0.2, 1.0):
-        drawn = asleep(steps=15, heun=True).draw([ViewRequest(grey, Action("any"), "front", noise, 0)])[0]
+        drawn = asleep(steps=15, heun=True).draw([ViewRequest(grey, ViewCondition("any"), "front", noise, 0)])[0]
         expected = 127.5 * 0.4 * noise / np.sqrt((0.4 * (1 - noise)) ** 2 + noise**2)
         assert (drawn.astype(float) - 128).std() == pytest.approx(expected, rel=0.06)
 
@@ -213,7 +213,7 @@ def test_the_garment_goes_where_the_layout_shows_its_own(asleep: Callable[..., D
     assert (held == 1).sum() > 150
     assert (held == 0).sum() > 500
     for temperature, most in ((0.0, 2), (1.0, 255)):
-        request = ViewRequest(source.picture, Action("any"), "front", 1.0, 0, mask=source.mask, layout=layout)
+        request = ViewRequest(source.picture, ViewCondition("any"), "front", 1.0, 0, mask=source.mask, layout=layout)
         drawn = asleep(steps=12, temperature=temperature).draw([request])[0]
         assert np.array_equal(drawn[held == 0], size[held == 0])
         assert np.abs(drawn[held == 1].astype(int) - RED).max() <= most
@@ -223,7 +223,7 @@ def test_the_garment_goes_where_the_layout_shows_its_own(asleep: Callable[..., D
 def test_a_layout_without_mask_is_known_by_its_even_background(asleep: Callable[..., DiTViews]) -> None:
     source, layout = _boxed(RED, LOW, WHITE), _boxed(BLUE, HIGH, WHITE)
     held = squared(foreground(layout.picture), SIZE)
-    request = ViewRequest(source.picture, Action("any"), "front", 1.0, 0, layout=Photo(layout.picture))
+    request = ViewRequest(source.picture, ViewCondition("any"), "front", 1.0, 0, layout=Photo(layout.picture))
     drawn = asleep(steps=2, temperature=0.0).draw([request])[0]
     assert np.array_equal(drawn[held == 0], squared(layout.picture, SIZE)[held == 0])
     assert np.abs(drawn[held == 1].astype(int) - RED).max() <= 2
@@ -233,7 +233,7 @@ def test_a_layout_without_mask_is_known_by_its_even_background(asleep: Callable[
 def test_without_a_layout_all_of_the_picture_is_drawn(folders: Folders) -> None:
     source = _boxed(RED, LOW, STREET)
     drawn = DiTViews(*folders, steps=3).draw([
-        ViewRequest(source.picture, Action("any"), "front", 1.0, 0, mask=source.mask)
+        ViewRequest(source.picture, ViewCondition("any"), "front", 1.0, 0, mask=source.mask)
     ])[0]  # fmt: skip
     outside = squared(source.mask, SIZE) == 0
     assert _difference(drawn[outside], squared(source.picture, SIZE)[outside]) > 10
@@ -241,7 +241,10 @@ def test_without_a_layout_all_of_the_picture_is_drawn(folders: Folders) -> None:
 
 def test_a_layout_changes_neither_what_keeps_its_garment_nor_a_counterfactual(folders: Folders) -> None:
     source, other = _boxed(RED, LOW, STREET), _boxed(BLUE, HIGH, WHITE)
-    for about, toward in ((Action("any", keep_garment=True), None), (Action("any", toward="sibling"), other)):
+    for about, toward in (
+        (ViewCondition("any", keep_garment=True), None),
+        (ViewCondition("any", toward="sibling"), other),
+    ):
         plain, given = DiTViews(*folders, steps=2).draw([
             ViewRequest(source.picture, about, "front", 0.7, 0, mask=source.mask, toward=toward, layout=layout)
             for layout in (None, _boxed(BLUE, HIGH, WHITE))
@@ -253,8 +256,8 @@ def test_a_layout_changes_neither_what_keeps_its_garment_nor_a_counterfactual(fo
 def test_a_kept_garment_starts_from_it_before_another_background(asleep: Callable[..., DiTViews], clean: bool) -> None:
     """Without noise: another photo's colour behind the garment, or of a clean studio its even grey."""
     source = _boxed(RED, LOW, STREET)
-    action, others = Action("any", keep_garment=True, clean=clean), (np.full((30, 20, 3), 70, np.uint8),)
-    request = ViewRequest(source.picture, action, "front", 1.0, 0, mask=source.mask, others=others)
+    condition, others = ViewCondition("any", keep_garment=True, clean=clean), (np.full((30, 20, 3), 70, np.uint8),)
+    request = ViewRequest(source.picture, condition, "front", 1.0, 0, mask=source.mask, others=others)
     drawn = asleep(steps=2, temperature=0.0).draw([request])[0]
     held = squared(source.mask, SIZE)
     assert np.array_equal(drawn[held == 1], squared(source.picture, SIZE)[held == 1])
@@ -264,9 +267,13 @@ def test_a_kept_garment_starts_from_it_before_another_background(asleep: Callabl
 
 def test_a_counterfactual_is_the_other_sku_s_garment_in_the_source_s_place(asleep: Callable[..., DiTViews]) -> None:
     source, other = _boxed(RED, LOW, STREET), _boxed(BLUE, HIGH, WHITE)
-    action, picture, held = Action("any", toward="sibling"), squared(source.picture, SIZE), squared(source.mask, SIZE)
+    condition, picture, held = (
+        ViewCondition("any", toward="sibling"),
+        squared(source.picture, SIZE),
+        squared(source.mask, SIZE),
+    )
     for noise in (0.2, 1.0):
-        request = ViewRequest(source.picture, action, "front", noise, 0, mask=source.mask, toward=other)
+        request = ViewRequest(source.picture, condition, "front", noise, 0, mask=source.mask, toward=other)
         drawn = asleep(steps=4, temperature=0.0).draw([request])[0]
         assert np.array_equal(drawn[held == 0], picture[held == 0])
         assert np.abs(drawn[held == 1].astype(int) - BLUE).max() <= 2
@@ -279,11 +286,11 @@ def test_without_drafts_layouts_are_ignored_and_the_path_starts_from_the_source(
     views = asleep(drafts=False, steps=4, temperature=0.0)
     assert views.drafts is False
     requests = [
-        ViewRequest(source.picture, action, "front", 0.5, 0, mask=source.mask, **more)
-        for action, more in (
-            (Action("any"), {}),
-            (Action("any"), {"layout": layout}),
-            (Action("any", toward="nearest"), {"toward": layout}),
+        ViewRequest(source.picture, condition, "front", 0.5, 0, mask=source.mask, **more)
+        for condition, more in (
+            (ViewCondition("any"), {}),
+            (ViewCondition("any"), {"layout": layout}),
+            (ViewCondition("any", toward="nearest"), {"toward": layout}),
         )
     ]  # fmt: skip
     pixels = (_pixels(source.picture, SIZE).transpose(1, 2, 0) + 1) * 127.5  # as it was trained on

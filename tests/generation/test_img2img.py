@@ -14,7 +14,7 @@ import torch
 
 from skufp.errors import UserError
 from skufp.generation.img2img import Img2ImgViews, _settings, _strength
-from skufp.generation.request import Action, Photo, ViewRequest
+from skufp.generation.request import Photo, ViewCondition, ViewRequest
 
 SIZE = 16
 PROMPTS = {"front": "a {category} from the front", "background": "a photo in a street", "sibling": "blue"}
@@ -90,9 +90,9 @@ def _photo(seed: int) -> np.ndarray:
     return cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-def _request(seed: int, noise: float = 0.5, action: Action | None = None, **more: Any) -> ViewRequest:
+def _request(seed: int, noise: float = 0.5, condition: ViewCondition | None = None, **more: Any) -> ViewRequest:
     picture = more.pop("picture", _photo(seed))
-    return ViewRequest(picture, action or Action("front"), "front", noise, seed, **more)
+    return ViewRequest(picture, condition or ViewCondition("front"), "front", noise, seed, **more)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -130,17 +130,17 @@ def test_a_sampled_latent_is_the_requests_own(pipeline: Path) -> None:
     assert not np.array_equal(views.draw([_request(8, picture=_photo(7))])[0], alone)
 
 
-def test_seed_category_and_action_each_change_the_picture(views: Img2ImgViews) -> None:
+def test_seed_category_and_condition_each_change_the_picture(views: Img2ImgViews) -> None:
     picture = _photo(0)
-    base, other_seed, other_category, other_action = views.draw([
+    base, other_seed, other_category, other_condition = views.draw([
         _request(1, 1.0, picture=picture),
         _request(2, 1.0, picture=picture),
         _request(1, 1.0, picture=picture, category="skirt"),
-        _request(1, 1.0, Action("background"), picture=picture),
+        _request(1, 1.0, ViewCondition("background"), picture=picture),
     ])  # fmt: skip
     assert _distance(base, other_seed) > 1
     assert not np.array_equal(base, other_category)
-    assert not np.array_equal(base, other_action)
+    assert not np.array_equal(base, other_condition)
 
 
 def test_no_category_reads_as_garment(views: Img2ImgViews) -> None:
@@ -174,7 +174,7 @@ def test_strength_means_the_asked_number_of_steps(of: int) -> None:
 def test_keep_garment_leaves_the_garments_pixels(views: Img2ImgViews) -> None:
     mask = np.zeros((SIZE, SIZE), np.float32)
     mask[4:12, 5:11] = 1
-    request = _request(3, 0.8, Action("background", keep_garment=True), mask=mask)
+    request = _request(3, 0.8, ViewCondition("background", keep_garment=True), mask=mask)
     out = views.draw([request])[0]
     assert np.array_equal(out[mask == 1], request.picture[mask == 1])
     assert _distance(out[mask == 0], request.picture[mask == 0]) > 5
@@ -183,7 +183,7 @@ def test_keep_garment_leaves_the_garments_pixels(views: Img2ImgViews) -> None:
 def test_a_clean_background_is_even_and_needs_no_prompt(views: Img2ImgViews) -> None:
     mask = np.zeros((SIZE, SIZE), np.float32)
     mask[4:12, 5:11] = 1
-    request = _request(3, 0.8, Action("clean", keep_garment=True, clean=True), mask=mask)
+    request = _request(3, 0.8, ViewCondition("clean", keep_garment=True, clean=True), mask=mask)
     out = views.draw([request])[0]
     assert np.array_equal(out[mask == 1], request.picture[mask == 1])
     assert len(np.unique(out[mask == 0], axis=0)) == 1
@@ -191,8 +191,8 @@ def test_a_clean_background_is_even_and_needs_no_prompt(views: Img2ImgViews) -> 
 
 def test_a_counterfactual_starts_from_its_source(views: Img2ImgViews) -> None:
     source, other = _photo(1), 255 - _photo(1)
-    action = Action("sibling", toward="sibling")
-    out = views.draw([ViewRequest(source, action, "front", 0.1, 0, toward=Photo(other))])[0]
+    condition = ViewCondition("sibling", toward="sibling")
+    out = views.draw([ViewRequest(source, condition, "front", 0.1, 0, toward=Photo(other))])[0]
     assert _distance(out, source) < _distance(out, other)
 
 
@@ -208,15 +208,17 @@ def test_a_missing_pipeline_says_what_to_type(tmp_path: Path) -> None:
         _views(tmp_path)
 
 
-def test_an_action_without_a_prompt_names_the_nearest(views: Img2ImgViews) -> None:
-    expected = r"no prompt for action 'frnt'. Did you mean 'front'\? Give views\.generator\.prompts\.frnt=<text>"
+def test_a_condition_without_a_prompt_names_the_nearest(views: Img2ImgViews) -> None:
+    expected = (
+        r"no prompt for the view condition 'frnt'. Did you mean 'front'\? Give views\.generator\.prompts\.frnt=<text>"
+    )
     with pytest.raises(UserError, match=expected):
-        views.draw([_request(1, action=Action("frnt"))])
+        views.draw([_request(1, condition=ViewCondition("frnt"))])
 
 
 @pytest.mark.parametrize("prompt", ["a {colour} top", "a {} top", "a {category top"])
 def test_a_prompt_with_another_name_in_it_is_refused_before_anything_loads(prompt: str) -> None:
-    with pytest.raises(UserError, match=r"action 'front' cannot be filled in.*\{category\} is the only name"):
+    with pytest.raises(UserError, match=r"prompt of 'front' cannot be filled in.*\{category\} is the only name"):
         Img2ImgViews("nowhere", {"front": prompt})
 
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from skufp.artifacts.records import CATALOG, CropRecord
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
-from skufp.data.view_actions import ViewActions
+from skufp.data.view_kinds import ViewKinds
 from skufp.data.view_mix import choose_views, room
 from skufp.generation.filter import FilterSettings, RealViews, Thresholds
 from skufp.generation.judge import Looks, colour_histogram
 from skufp.generation.maker import LEAST_NOISE, OTHERS, Catalogue, ViewMaker, stable_seed
-from skufp.generation.request import Action, ViewRequest
+from skufp.generation.request import ViewCondition, ViewRequest
 from skufp.generation.verdicts import COPY, UNLIKE_SKU
 
 SIZE = 8
@@ -85,8 +85,8 @@ def stray(request: ViewRequest) -> Colour:
     return 120, 0, 120
 
 
-def by_action(**paints: Drawn) -> Painter:
-    return Painter(lambda request: paints[request.action.name](request))
+def by_condition(**paints: Drawn) -> Painter:
+    return Painter(lambda request: paints[request.condition.name](request))
 
 
 def _record(split: str, sku: str, number: int, viewpoint: int, mask: bool) -> CropRecord:
@@ -125,11 +125,11 @@ def _catalogue(prepared: Path, split: str = "train", skus: Sequence[str] = tuple
     return Catalogue(split, records, real, list(skus), rows)
 
 
-def _maker(prepared: Path, generator: Painter, *actions: Action, **changes: Any) -> ViewMaker:
+def _maker(prepared: Path, generator: Painter, *conditions: ViewCondition, **changes: Any) -> ViewMaker:
     settings = {"mix": MIX, "rounds": 2, "noise_step": 0.15, "seed": 7, "control": Painter(good)} | changes
     return ViewMaker(
         prepared, generator, judge=Eye(), thresholds=THRESHOLDS, settings=FilterSettings(),  # type: ignore[arg-type]
-        actions=list(actions), kinds=ViewActions(KINDS), **settings,
+        conditions=list(conditions), kinds=ViewKinds(KINDS), **settings,
     )  # fmt: skip
 
 
@@ -141,12 +141,15 @@ def _of(rows: list[ViewRow], kind: str, sku: str | None = None) -> list[ViewRow]
     return [r for r in rows if r.kind == kind and sku in (None, r.sku_id)]
 
 
-FRONT, BACK = Action("front", "front", 0.8, viewpoint=2, zoom_in=1), Action("back", "back", 0.8, viewpoint=3)
-SIBLING, NEAREST = (Action(toward, noise=0.6, toward=toward) for toward in ("sibling", "nearest"))
+FRONT, BACK = (
+    ViewCondition("front", "front", 0.8, viewpoint=2, zoom_in=1),
+    ViewCondition("back", "back", 0.8, viewpoint=3),
+)
+SIBLING, NEAREST = (ViewCondition(toward, noise=0.6, toward=toward) for toward in ("sibling", "nearest"))
 
 
 def test_every_sku_with_room_is_tried_and_no_other(prepared: Path) -> None:
-    generator = by_action(front=good, back=good)
+    generator = by_condition(front=good, back=good)
     rows = _make(_maker(prepared, generator, FRONT, BACK), _catalogue(prepared))
     assert room(6, **MIX) == 0  # blue has six views
     expected = Counter({sku: 2 for sku in SKUS if sku != "blue"})
@@ -156,8 +159,8 @@ def test_every_sku_with_room_is_tried_and_no_other(prepared: Path) -> None:
 
 
 def test_only_what_failed_is_tried_again_and_only_while_there_is_room(prepared: Path) -> None:
-    third = Action("third", noise=0.5)
-    generator = by_action(front=good, back=stray, third=good)
+    third = ViewCondition("third", noise=0.5)
+    generator = by_condition(front=good, back=stray, third=good)
     rows = _of(_make(_maker(prepared, generator, FRONT, BACK, third, rounds=3), _catalogue(prepared)), VIEW)
     tried = {sku: [(r.action, r.round) for r in rows if r.sku_id == sku] for sku in SKUS}
     first = [("front", 0), ("back", 0), ("third", 0)]
@@ -170,9 +173,9 @@ def test_only_what_failed_is_tried_again_and_only_while_there_is_room(prepared: 
 
 
 def test_a_sku_gets_at_most_its_room_however_many_are_kept(prepared: Path) -> None:
-    actions = [Action(f"a{i}", noise=0.5) for i in range(5)]
+    conditions = [ViewCondition(f"a{i}", noise=0.5) for i in range(5)]
     catalogue = _catalogue(prepared)
-    rows = _make(_maker(prepared, Painter(good), *actions), catalogue)
+    rows = _make(_maker(prepared, Painter(good), *conditions), catalogue)
     assert len(_of(rows, VIEW, "red")) == 5
     real = {("train", sku): len(own) for sku, own in catalogue.rows.items()}
     for take in ("generated", "control"):
@@ -194,7 +197,7 @@ def test_noise_falls_where_a_view_strayed_and_rises_where_it_copied(
 ) -> None:
     generator = Painter(paint)
     rows = _make(
-        _maker(prepared, generator, Action("any", noise=start), rounds=6), _catalogue(prepared, "dev"), ["red"]
+        _maker(prepared, generator, ViewCondition("any", noise=start), rounds=6), _catalogue(prepared, "dev"), ["red"]
     )
     assert [r.noise for r in rows] == pytest.approx(expected)
     assert [r.noise for r in generator.asked] == pytest.approx(expected)
@@ -215,7 +218,7 @@ def test_views_that_show_most_are_the_first_sources(prepared: Path) -> None:
 
 
 def test_a_row_says_what_was_asked_and_what_the_new_view_is(prepared: Path) -> None:
-    generator = by_action(front=good, back=good)
+    generator = by_condition(front=good, back=good)
     rows = _make(_maker(prepared, generator, FRONT, BACK), _catalogue(prepared, "dev"), ["green"], part=3)
     front, back = _of(rows, VIEW)
     assert (front.split, front.sku_id, front.pair_id, front.category_name) == ("dev", "green", 4, "category 2")
@@ -229,7 +232,7 @@ def test_a_row_says_what_was_asked_and_what_the_new_view_is(prepared: Path) -> N
 
 
 def test_scores_are_those_of_a_naive_search(prepared: Path) -> None:
-    maker, catalogue = _maker(prepared, by_action(front=good, back=stray), FRONT, BACK), _catalogue(prepared)
+    maker, catalogue = _maker(prepared, by_condition(front=good, back=stray), FRONT, BACK), _catalogue(prepared)
     for row, picture in maker.part(catalogue, catalogue.skus, 0):
         looks = Eye().look([picture])
         vector = looks.vectors[0].astype(float)
@@ -249,18 +252,18 @@ def test_scores_are_those_of_a_naive_search(prepared: Path) -> None:
 
 def test_the_kind_source_is_that_of_the_source_view(prepared: Path) -> None:
     generator = Painter(stray)
-    _make(_maker(prepared, generator, Action("same"), rounds=3), _catalogue(prepared, "dev"), ["pink"])
+    _make(_maker(prepared, generator, ViewCondition("same"), rounds=3), _catalogue(prepared, "dev"), ["pink"])
     assert [r.like for r in generator.asked] == ["front", "flat", "back"]
 
 
 def test_backgrounds_come_with_the_garment_s_mask_and_other_skus_photos(prepared: Path) -> None:
-    background = Action("background", keep_garment=True)
-    generator = by_action(front=good, background=good)
+    background = ViewCondition("background", keep_garment=True)
+    generator = by_condition(front=good, background=good)
     _make(_maker(prepared, generator, FRONT, background), _catalogue(prepared, "dev"), ["red", "pink", "green"])
     for request in generator.asked:
         own = request.picture[0, 0].tolist()
         assert (request.mask is not None) is (own == [200, 30, 30])  # always where the record has one
-        if request.action.name == "front":
+        if request.condition.name == "front":
             assert request.others == ()
             continue
         colours = [photo[0, 0].tolist() for photo in request.others]
@@ -284,7 +287,7 @@ def _layouts(prepared: Path, kind: str, seeds: int, skus: Sequence[str] = tuple(
     found = []
     for seed in range(seeds):
         generator = Painter(good)
-        _make(_maker(prepared, generator, Action("any", kind), seed=seed), _catalogue(prepared, "dev", skus))
+        _make(_maker(prepared, generator, ViewCondition("any", kind), seed=seed), _catalogue(prepared, "dev", skus))
         found.append({_shown(r).split("-")[0]: r for r in generator.asked})
     return found
 
@@ -332,7 +335,7 @@ def test_the_same_seed_gives_the_same_layout_however_skus_are_dealt_into_parts(p
 
 def test_splits_lend_each_other_no_layouts(prepared: Path) -> None:
     generator = Painter(good)
-    maker = _maker(prepared, generator, Action("any", "flat"))
+    maker = _maker(prepared, generator, ViewCondition("any", "flat"))
     _make(maker, _catalogue(prepared, "train", ["red", "pink"]))
     _make(maker, _catalogue(prepared, "dev", ["red", "green"]))
     train, dev = generator.asked[:2], generator.asked[2:]
@@ -342,9 +345,9 @@ def test_splits_lend_each_other_no_layouts(prepared: Path) -> None:
 
 def test_what_keeps_its_garment_leads_elsewhere_or_is_a_control_has_no_layout(prepared: Path) -> None:
     generator, control = Painter(good), Painter(good)
-    maker = _maker(prepared, generator, FRONT, Action("kept", keep_garment=True), SIBLING, control=control)
+    maker = _maker(prepared, generator, FRONT, ViewCondition("kept", keep_garment=True), SIBLING, control=control)
     _make(maker, _catalogue(prepared))
-    layouts = {name: {r.layout is not None for r in generator.asked if r.action.name == name}
+    layouts = {name: {r.layout is not None for r in generator.asked if r.condition.name == name}
                for name in ("front", "kept", "sibling")}  # fmt: skip
     assert layouts == {"front": {True}, "kept": {False}, "sibling": {False}}
     assert control.asked
@@ -353,7 +356,9 @@ def test_what_keeps_its_garment_leads_elsewhere_or_is_a_control_has_no_layout(pr
 
 def test_every_kept_view_has_one_control_of_the_same_source(prepared: Path) -> None:
     control = Painter(stray)
-    maker = _maker(prepared, by_action(front=good, back=stray, same=good), FRONT, BACK, Action("same"), control=control)
+    maker = _maker(
+        prepared, by_condition(front=good, back=stray, same=good), FRONT, BACK, ViewCondition("same"), control=control
+    )
     rows = _make(maker, _catalogue(prepared))
     kept, controls = [r for r in _of(rows, VIEW) if r.kept], _of(rows, CONTROL)
     assert Counter((r.sku_id, r.source_view) for r in kept) == Counter((r.sku_id, r.source_view) for r in controls)
@@ -368,8 +373,8 @@ def test_every_kept_view_has_one_control_of_the_same_source(prepared: Path) -> N
 
 
 def test_a_control_s_picture_is_no_classic_view_s(prepared: Path) -> None:
-    """With views=classic the action mixed is a view, too: another seed, or it would be its own control."""
-    rows = _make(_maker(prepared, Painter(good), Action("mixed")), _catalogue(prepared, "dev"))
+    """With views=classic the condition mixed is a view, too: another seed, or it would be its own control."""
+    rows = _make(_maker(prepared, Painter(good), ViewCondition("mixed")), _catalogue(prepared, "dev"))
     assert len(rows) == len({r.seed for r in rows}) == 8
 
 
@@ -404,7 +409,7 @@ def test_counterfactuals_lead_to_a_sibling_or_else_to_the_nearest_other_sku(prep
 
 def test_a_counterfactual_that_is_still_its_own_sku_is_rejected(prepared: Path) -> None:
     """One painted as the SKU that it leads to is kept: nearer to it than to its own."""
-    generator = by_action(sibling=lambda r: 0.7 * r.toward.picture[0, 0] + 0.3 * r.picture[0, 0], nearest=copy)
+    generator = by_condition(sibling=lambda r: 0.7 * r.toward.picture[0, 0] + 0.3 * r.picture[0, 0], nearest=copy)
     rows = _of(_make(_maker(prepared, generator, SIBLING, NEAREST), _catalogue(prepared)), COUNTERFACTUAL)
     verdict = {(r.sku_id, r.action): (r.kept, r.reason) for r in rows}
     assert verdict["red", "sibling"] == (True, "")
@@ -419,7 +424,7 @@ def test_one_sku_alone_leads_nowhere(prepared: Path) -> None:
 
 def test_ids_are_unique_and_nothing_depends_on_how_skus_are_dealt_into_parts(prepared: Path) -> None:
     def make(*parts: list[str]) -> dict[str, tuple[Any, ...]]:
-        maker = _maker(prepared, by_action(front=good, back=stray, sibling=good), FRONT, BACK, SIBLING)
+        maker = _maker(prepared, by_condition(front=good, back=stray, sibling=good), FRONT, BACK, SIBLING)
         rows = [row for skus in parts for row in _make(maker, _catalogue(prepared), skus)]
         found = {r.view_id: (r.seed, r.noise, r.source_view, r.kept, r.reason, r.toward_sku) for r in rows}
         assert len(found) == len(rows) == len({r.seed for r in rows})

@@ -7,13 +7,13 @@ import pytest
 
 from skufp.data.augment import squared
 from skufp.generation.pictures import SHIFT, STUDIO, backdrop, garment, hold_garment
-from skufp.generation.request import Action, ViewRequest
+from skufp.generation.request import ViewCondition, ViewRequest
 
 RED, WHITE = (200, 20, 30), (250, 250, 250)
 
 
 def _request(picture: np.ndarray, seed: int = 0, keep: bool = True, clean: bool = False, **more: Any) -> ViewRequest:
-    return ViewRequest(picture, Action("any", keep_garment=keep, clean=clean), "front", 1.0, seed, **more)
+    return ViewRequest(picture, ViewCondition("any", keep_garment=keep, clean=clean), "front", 1.0, seed, **more)
 
 
 def _studio() -> np.ndarray:

@@ -20,16 +20,16 @@ SMALL = (
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory, skufp, only) -> SimpleNamespace:
+def chain(tmp_path_factory, command, only) -> SimpleNamespace:
     """The finished default chain on a small generated catalogue: folder, settings, output, and each stage's folder.
 
     Tests may run further stages in the same folder; ``folders`` are always those of the default chain.
     """
     folder = tmp_path_factory.mktemp("chain")
-    result = skufp(*SMALL, cwd=folder)
-    assert result.returncode == 0, result.stdout + result.stderr
+    result = command(folder, *SMALL)
+    assert result.code == 0, result.out + result.err
     folders = {path.name: only(folder, path.name) for path in (folder / "runs").iterdir() if any(path.glob("*"))}
-    return SimpleNamespace(folder=folder, settings=SMALL, output=result.stdout, folders=folders)
+    return SimpleNamespace(folder=folder, settings=SMALL, output=result.out, folders=folders)
 
 
 @pytest.fixture(scope="session")

@@ -16,14 +16,14 @@ UPSTREAM = ("prepare", "retriever", "embed", "teacher", "fingerprint")
 
 
 @pytest.fixture(scope="module")
-def labelled(chain: Any, beside: Any, skufp: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def labelled(chain: Any, beside: Any, command: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The finished stage=actions with two processes: folder, settings, output."""
     folder = tmp_path_factory.mktemp("actions")
     beside(folder, *UPSTREAM)
     settings = (*chain.settings, "stage=actions", "stages.actions.folds=2", "upstream=refuse")
-    result = skufp(*settings, "workers=2", cwd=folder)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return SimpleNamespace(folder=folder, settings=settings, output=result.stdout)
+    result = command(folder, *settings, "workers=2")
+    assert result.code == 0, result.out + result.err
+    return SimpleNamespace(folder=folder, settings=settings, output=result.out)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,8 @@ def test_the_table_names_every_action(labelled: Any, labels: ActionLabels) -> No
     assert "GPU available" not in labelled.output
 
 
-def test_queries_to_report_on_are_no_queries_to_learn_from(chain: Any, skufp: Any) -> None:
-    result = skufp(*chain.settings, "stage=actions", "data.queries=train", cwd=chain.folder)
-    assert result.returncode == 2
-    assert "error: data.queries=train: the policy learns from train and dev" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_queries_to_report_on_are_no_queries_to_learn_from(chain: Any, command: Any) -> None:
+    result = command(chain.folder, *chain.settings, "stage=actions", "data.queries=train")
+    assert result.code == 2
+    assert "error: data.queries=train: the policy learns from train and dev" in result.err
+    assert "Traceback" not in result.err

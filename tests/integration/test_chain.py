@@ -98,19 +98,19 @@ def test_teachers_come_from_train_queries_alone(chain):
     assert set(table["split"].to_pylist()) == {"train"}
 
 
-def test_a_done_stage_is_not_done_again(chain, skufp):
+def test_a_done_stage_is_not_done_again(chain, command):
     before = {stage: (chain.folders[stage] / "manifest.json").stat().st_mtime_ns for stage in STAGES}
-    result = skufp(*chain.settings, cwd=chain.folder)
-    assert result.returncode == 0
-    assert "to run" not in result.stdout
+    result = command(chain.folder, *chain.settings)
+    assert result.code == 0
+    assert "to run" not in result.out
     assert before == {stage: (chain.folders[stage] / "manifest.json").stat().st_mtime_ns for stage in STAGES}
 
 
-def test_upstream_refuse_names_the_command(chain, skufp):
-    result = skufp(*chain.settings, "seed=5", "upstream=refuse", cwd=chain.folder)
-    assert result.returncode == 2
-    assert "stage=evaluate needs stage=retriever" in result.stderr
-    assert "python -m skufp stage=index" in result.stderr
+def test_upstream_refuse_names_the_command(chain, command):
+    result = command(chain.folder, *chain.settings, "seed=5", "upstream=refuse")
+    assert result.code == 2
+    assert "stage=evaluate needs stage=retriever" in result.err
+    assert "python -m skufp stage=index" in result.err
 
 
 def test_every_photo_carries_what_its_sku_was_drawn_with(chain):
@@ -137,7 +137,7 @@ def test_both_kinds_of_text_ask_for_the_same_skus(chain, read):
     assert metrics["relevance"]["style"]["skus"] <= metrics["relevance"]["category"]["skus"]
 
 
-def test_photo_search_with_awkward_names(chain, skufp, read):
+def test_photo_search_with_awkward_names(chain, command, read):
     crop = next((chain.folders["prepare"] / "validation" / "query").rglob("*.jpg"))
     names = ["photo.jpg", 'photo (1), men\'s "best".jpg', "back\\slash.jpg", "a=b [c] {d}.png", "${oc.env:HOME}.jpg"]
     photos = [str(chain.folder / "queries" / name) for name in names]
@@ -145,8 +145,8 @@ def test_photo_search_with_awkward_names(chain, skufp, read):
     for photo in photos:
         Image.open(crop).save(photo)
     flags = [word for photo in photos for word in ("--image", photo)]
-    result = skufp(*chain.settings, "stage=search", *flags, cwd=chain.folder)
-    assert result.returncode == 0, result.stderr
+    result = command(chain.folder, *chain.settings, "stage=search", *flags)
+    assert result.code == 0, result.err
     newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
     answers = read(newest / "results.json")
     assert [answer["image"] for answer in answers] == photos
@@ -156,9 +156,9 @@ def test_photo_search_with_awkward_names(chain, skufp, read):
     assert Image.open(newest / "contact_sheet.png").width > 1000
 
 
-def test_text_search_answers_with_the_best_view(chain, skufp, read):
-    result = skufp(*chain.settings, "--text", "men's tee, navy", "--text", "x=[1], ${a}", cwd=chain.folder)
-    assert result.returncode == 0, result.stderr
+def test_text_search_answers_with_the_best_view(chain, command, read):
+    result = command(chain.folder, *chain.settings, "--text", "men's tee, navy", "--text", "x=[1], ${a}")
+    assert result.code == 0, result.err
     newest = max((chain.folder / "runs" / "search").iterdir(), key=lambda p: p.stat().st_mtime_ns)
     answers = read(newest / "results.json")
     assert [a["text"] for a in answers] == ["men's tee, navy", "x=[1], ${a}"]
@@ -166,16 +166,16 @@ def test_text_search_answers_with_the_best_view(chain, skufp, read):
     assert scores == sorted(scores, reverse=True)
 
 
-def test_an_index_of_another_encoder_is_refused(chain, skufp, beside, tmp_path):
+def test_an_index_of_another_encoder_is_refused(chain, command, beside, tmp_path):
     """Where the bundle is made of it; what a bundle holds is checked in tests/serve."""
     beside(tmp_path, *(stage for stage in chain.folders if stage not in ("index", "bundle")))
     index = tmp_path / "runs" / "index" / chain.folders["index"].name
     shutil.copytree(chain.folders["index"], index)
     marks = (index / "encoder.json").read_text()
     (index / "encoder.json").write_text(marks.replace('"fingerprint": "', '"fingerprint": "0'))
-    result = skufp(*chain.settings, "--text", "anything else", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "another encoder" in result.stderr
+    result = command(tmp_path, *chain.settings, "--text", "anything else")
+    assert result.code == 2
+    assert "another encoder" in result.err
 
 
 @pytest.mark.slow

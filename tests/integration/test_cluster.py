@@ -10,13 +10,13 @@ from skufp.artifacts.vectors import VectorTable
 
 
 @pytest.fixture(scope="module")
-def clustered(chain, beside, skufp, only, tmp_path_factory):
+def clustered(chain, beside, command, only, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clustered")
     beside(folder, "prepare", "retriever", "embed", "teacher", "fingerprint")
     settings = ["stage=cluster", *chain.settings, "data.gallery=[train,dev,validation]", "export_to=groups"]
-    result = skufp(*settings, cwd=folder)
-    assert result.returncode == 0, result.stderr
-    return only(folder, "cluster"), result.stdout, folder / "groups"
+    result = command(folder, *settings)
+    assert result.code == 0, result.err
+    return only(folder, "cluster"), result.out, folder / "groups"
 
 
 def test_every_product_is_in_one_group(clustered, chain, read):

@@ -4,10 +4,10 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def prepared(luma, skufp, tmp_path_factory, only):
+def prepared(luma, command, tmp_path_factory, only):
     folder = tmp_path_factory.mktemp("luma")
-    result = skufp("stage=prepare", "data=deepfashion2", f"data.root={luma}", "progress=false", cwd=folder)
-    assert result.returncode == 0, result.stderr
+    result = command(folder, "stage=prepare", "data=deepfashion2", f"data.root={luma}", "progress=false")
+    assert result.code == 0, result.err
     return only(folder, "prepare")
 
 

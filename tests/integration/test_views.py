@@ -179,7 +179,7 @@ def test_generated_and_classic_views_join_in_equal_numbers(
 def test_views_none_have_nothing_to_draw(command: Any, drawn: SimpleNamespace) -> None:
     result = command(drawn.folder, "stage=views", "views=none", *drawn.settings)
     assert result.code == 2
-    assert "error: stage=views draws nothing with views=none: say views=dit, classic or img2img" in result.err
+    assert "error: stage=views draws nothing with views=none: write views=dit, classic or img2img" in result.err
     assert "Traceback" not in result.err
 
 

@@ -38,7 +38,7 @@ def _inputs(network: ViewDiT, count: int = 2, seed: int = 0) -> Inputs:
         "draft": torch.randn(shape, generator=generator),
         "tokens": torch.randn(count, 5, config.token_dim, generator=generator),
         "pooled": torch.randn(count, config.encoder_dim, generator=generator),
-        "action": torch.randint(0, config.actions, (count,), generator=generator),
+        "view_kind": torch.randint(0, config.actions, (count,), generator=generator),
     }
 
 
@@ -53,9 +53,14 @@ def test_untrained_blocks_change_nothing() -> None:
     assert all(torch.equal(block(x, tokens, condition), x) for block in network.blocks)
 
 
+def _argument(condition: str) -> str:
+    """Return forward's argument for one of CONDITIONS."""
+    return "view_kind" if condition == "action" else condition
+
+
 def _drawn(network: ViewDiT, given: Inputs, **more: Any) -> Tensor:
     """Follow the path from ``noisy``, taken as noise, to its end."""
-    conditions = {k: given[k] for k in CONDITIONS} | more
+    conditions = {_argument(k): given[_argument(k)] for k in CONDITIONS} | more
     with torch.no_grad():
         return integrate(lambda x, t: network(x, t, **conditions), given["noisy"], torch.ones(2), 30, heun=True)
 
@@ -128,11 +133,12 @@ def test_shapes(side: int, patch: int, channels: int, predicts: str) -> None:
 def test_a_condition_is_seen_by_the_samples_that_may_see_it_alone(name: str, predicts: str) -> None:
     network = _network(predicts=predicts)
     given = _inputs(network)
-    changed = (given["action"] + 1) % 4 if name == "action" else given[name].flip(0) + 1
+    argument = _argument(name)
+    changed = (given[argument] + 1) % 4 if name == "action" else given[argument].flip(0) + 1
     keep = torch.ones(2, len(CONDITIONS), dtype=torch.bool)
     keep[0, CONDITIONS.index(name)] = False
     with torch.no_grad():
-        before, after = network(**given, keep=keep), network(**given | {name: changed}, keep=keep)
+        before, after = network(**given, keep=keep), network(**given | {argument: changed}, keep=keep)
         free = network(**given)
     assert float(before.abs().mean()) > 1e-2
     assert torch.equal(before[0], after[0])

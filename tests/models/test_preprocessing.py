@@ -79,7 +79,7 @@ def test_other_ways_to_prepare_pictures_are_refused(tmp_path: Path, change: dict
               "crop_size": {"height": 32, "width": 32}}  # fmt: skip
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config | change))
     processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
-    with pytest.raises(UserError, match=r"'a/model' prepares pictures in a way that is not known here"):
+    with pytest.raises(UserError, match=r"'a/model' prepares pictures in a way that is not supported"):
         preprocessing_of(processor, "a/model")
 
 

@@ -75,24 +75,24 @@ def make(encoder: Path) -> Make:
 
 
 def _batch() -> Batch:
-    """Pairs of coloured pictures; the target is the draft a little darker, with a bar across for action 1.
+    """Pairs of coloured pictures; the target is the draft a little darker, with a bar across for kind 1.
 
     The draft is the source with a black corner.
     """
     generator = torch.Generator().manual_seed(1)
     source = (torch.rand(PAIRS, 3, 1, 1, generator=generator) * 1.6 - 0.8).expand(-1, 3, SIDE, SIDE).clone()
-    action = torch.arange(PAIRS) % 2
+    kind = torch.arange(PAIRS) % 2
     draft = source.clone()
     draft[:, :, :4, :4] = -1.0
     target = draft - 0.2
-    target[action == 1, :, 6:10] = 0.9
-    return {"source": source, "draft": draft, "target": target, "encoder_pixels": source, "action": action}
+    target[kind == 1, :, 6:10] = 0.9
+    return {"source": source, "draft": draft, "target": target, "encoder_pixels": source, "view_kind": kind}
 
 
 def _fixed(module: Augmenter, batch: Batch) -> tuple[Tensor, Tensor]:
     """Times and noise that do not change from call to call."""
     shape = module.latents.encode(batch["target"]).shape
-    return torch.linspace(0.1, 0.9, len(batch["action"])), torch.randn(
+    return torch.linspace(0.1, 0.9, len(batch["view_kind"])), torch.randn(
         shape, generator=torch.Generator().manual_seed(2)
     )
 
@@ -252,7 +252,7 @@ def test_samples_are_decided_by_their_seed_and_what_is_given(make: Make) -> None
     assert float(first.abs().max()) <= 1
     assert torch.equal(first, again)
     assert not torch.equal(first, reseeded)
-    for name in ("source", "draft", "encoder_pixels", "action"):
+    for name in ("source", "draft", "encoder_pixels", "view_kind"):
         other = module.sample(batch | {name: batch[name].flip(0)}, ViewSampler(3), 0)
         assert not torch.equal(first, other), name
     assert torch.equal(first, module.sample(batch | {"target": -batch["target"]}, ViewSampler(3), 0))
@@ -376,7 +376,7 @@ def test_the_real_size_takes_a_training_step(real_size: Augmenter, luma: Path) -
         "draft": pixels[0].flip(-1),
         "target": pixels[0].flip(0),
         "encoder_pixels": pixels[1],
-        "action": torch.tensor([0, 1]),
+        "view_kind": torch.tensor([0, 1]),
     }
     before = real_size.network.out.weight.clone()
     _trainer(1).fit(real_size, DataLoader([batch], batch_size=None))  # type: ignore[arg-type]

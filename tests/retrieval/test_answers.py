@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skufp.models.adapter import Adapter
-from skufp.retrieval.answers import Asked, adapt, answer, choose_ridge, fit_across, fit_all
+from skufp.retrieval.answers import QueriedGallery, adapt, answer, choose_ridge, fit_across, fit_all
 
 DIM = 8
 
@@ -13,11 +13,11 @@ def unit(x: np.ndarray) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def world(seed: int = 0, folds: int = 3, skus: int = 12, others: int = 0) -> tuple[list[Asked], np.ndarray]:
+def world(seed: int = 0, folds: int = 3, skus: int = 12, others: int = 0) -> tuple[list[QueriedGallery], np.ndarray]:
     """``folds`` galleries of the same SKUs, 10 queries each, rows dealt at random; ``others`` rows are in none."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(10 * folds + others)[: 10 * folds].reshape(folds, 10)
-    asked = [Asked(unit(rng.normal(size=(skus, DIM))), own, rng.integers(0, skus, 10)) for own in rows]
+    asked = [QueriedGallery(unit(rng.normal(size=(skus, DIM))), own, rng.integers(0, skus, 10)) for own in rows]
     return asked, unit(rng.normal(size=(10 * folds + others, DIM)))
 
 
@@ -37,8 +37,8 @@ def test_answers_against_a_naive_loop(block: int) -> None:
 
 def test_a_tie_is_lost_and_a_lone_sku_has_nobody_to_lose_to() -> None:
     vectors = unit(np.ones((2, DIM)))
-    twice = Asked(np.repeat(vectors[:1], 3, axis=0), np.array([0]), np.array([1]))
-    alone = Asked(vectors[:1], np.array([1]), np.array([0]))
+    twice = QueriedGallery(np.repeat(vectors[:1], 3, axis=0), np.array([0]), np.array([1]))
+    alone = QueriedGallery(vectors[:1], np.array([1]), np.array([0]))
     found = answer([twice, alone], vectors)
     assert found.rank.tolist() == [3, 1]
     assert found.margin[1] == np.inf
@@ -83,10 +83,10 @@ def test_an_adapter_is_fitted_to_the_gallery_made_without_its_fold() -> None:
 def test_what_only_a_query_itself_could_teach_does_not_help_it() -> None:
     """Queries lie where chance put them: in sample a weak ridge fits them all, across folds it cannot."""
     asked, vectors = world(seed=1, folds=4, skus=40)
-    one = Asked(
+    one = QueriedGallery(
         asked[0].vectors, np.concatenate([a.rows for a in asked]), np.concatenate([a.own for a in asked])
     )  # all queries in one gallery
-    folds = [Asked(one.vectors, a.rows, a.own) for a in asked]
+    folds = [QueriedGallery(one.vectors, a.rows, a.own) for a in asked]
     in_sample = 1 / answer([one], fit_all([one], one, vectors, 1e-6)(vectors)).rank
     unchanged = 1 / answer([one], vectors).rank
     found = choose_ridge(folds, vectors, [1e-6])[1]
@@ -102,7 +102,7 @@ def test_a_planted_shift_is_found_and_noise_is_left_alone() -> None:
     shift = unit(rng.normal(size=DIM))
     rows = np.arange(120).reshape(4, 30)
     shifted = unit(gallery[own] + 1.5 * shift + 0.1 * rng.normal(size=(120, DIM)))
-    folds = [Asked(gallery, r, own[r]) for r in rows]
+    folds = [QueriedGallery(gallery, r, own[r]) for r in rows]
     ridge, found = choose_ridge(folds, shifted, [0.1, 1, 10, 100])
     assert ridge is not None
     assert found[ridge] > found[None] + 0.1
@@ -112,7 +112,7 @@ def test_a_planted_shift_is_found_and_noise_is_left_alone() -> None:
 
 def test_of_equal_ridges_the_strongest_wins() -> None:
     gallery = np.eye(DIM, dtype=np.float32)
-    folds = [Asked(gallery, np.array([i]), np.array([i])) for i in range(3)]
+    folds = [QueriedGallery(gallery, np.array([i]), np.array([i])) for i in range(3)]
     ridge, found = choose_ridge(folds, gallery[:3], [1, 100])
     assert ridge is None
     assert list(found) == [None, 100, 1]

@@ -213,12 +213,12 @@ def test_without_held_out_train_queries_the_error_says_what_to_do(inputs: dict[s
     ):
         table.take(np.flatnonzero([keep(row) for row in table.rows.to_pylist()])).save(tmp_path)
         with pytest.raises(UserError, match=message):
-            actions_photos.ask(_settings(), tmp_path)
+            actions_photos.select_queries(_settings(), tmp_path)
 
 
 def test_queries_without_a_sku_in_the_gallery_are_told(inputs: dict[str, Path], tmp_path: Path) -> None:
     cfg = _settings(data__gallery=["test"])
-    queries = actions_photos.ask(cfg, inputs["embed"])
+    queries = actions_photos.select_queries(cfg, inputs["embed"])
     with pytest.raises(UserError, match=r"20 queries of split validation have no SKU in the gallery, test"):
         actions_galleries.galleries(cfg, inputs, queries, tmp_path)
 
@@ -227,7 +227,7 @@ def test_queries_without_a_sku_in_the_gallery_are_told(inputs: dict[str, Path], 
 
 
 def test_asked_are_held_out_train_queries_then_dev_and_validation_with_their_twins(inputs: dict[str, Path]) -> None:
-    rows = actions_photos.ask(_settings(), inputs["embed"]).to_pylist()
+    rows = actions_photos.select_queries(_settings(), inputs["embed"]).to_pylist()
     expected = [(r["view_id"], fold_of_pair(r["pair_id"], 3, 0), False) for r in _rows() if r["pool"] == "held_out"]
     for split in ("dev", "validation"):
         own = [r["view_id"] for r in _rows() if r["split"] == split and r["domain"] == "query"]
@@ -363,7 +363,7 @@ def test_fingerprints_that_no_query_helped_to_build_serve_every_fold(inputs: dic
         if proof is not None:
             write_json(tmp_path / "proof.json", {"trained_is_kept": proof})
         assert actions_galleries.learnt(tmp_path) is expected
-    queries = actions_photos.ask(_settings(), inputs["embed"])
+    queries = actions_photos.select_queries(_settings(), inputs["embed"])
     folds, (dev, _) = actions_galleries.galleries(_settings(), inputs, queries, tmp_path)
     assert all(np.array_equal(fold.vectors, dev.vectors) for fold in folds)
     assert not list(tmp_path.glob("parts/*"))
@@ -410,7 +410,7 @@ def test_train_is_ranked_in_its_folds_fingerprints_and_dev_in_the_kept_ones(
     cfg, out = _settings(), tmp_path / "out"
     tables = _folds(trained, out)
     stamps = {path: path.stat().st_mtime_ns for path in out.glob("parts/fold-*/*")}
-    queries = actions_photos.ask(cfg, trained["embed"])
+    queries = actions_photos.select_queries(cfg, trained["embed"])
     folds, (dev, validation) = actions_galleries.galleries(cfg, trained, queries, out)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "what was trained is trained again"
     rows, kept = queries.to_pylist(), VectorTable.load(trained["fingerprint"], "fingerprints.npy", "skus.parquet")
@@ -449,7 +449,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     """A photo in the fourth part cannot be read; later the photos of the first three are gone, and nobody asks."""
     prepared, out = tmp_path / "prepare", tmp_path / "out"
     shutil.copytree(inputs["prepare"], prepared)
-    paths = actions_photos.ask(_settings(), inputs["embed"])["image_path"].to_pylist()
+    paths = actions_photos.select_queries(_settings(), inputs["embed"])["image_path"].to_pylist()
     broken = prepared / paths[26]
     photo = broken.read_bytes()
     broken.unlink()

@@ -236,7 +236,7 @@ def test_a_mix_that_adds_nothing_is_told(
 ) -> None:
     table = _run(tmp_path / "embed", inputs, cap=0.2)
     assert table.rows.equals(VectorTable.load(plain).rows)
-    assert "no made view joins" in capsys.readouterr().err
+    assert "no generated view joins" in capsys.readouterr().err
 
 
 def test_a_picture_that_is_missing_from_the_shards_is_no_silent_loss(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_few_skus_to_train_on_are_told(
     said = " ".join(capfd.readouterr().err.split())
     assert said == (
         "warning: index=pq learns its centroids from 40 vectors, where 624 are advised: recall may suffer."
-        " index=flat, index=int8 and index=rabitq learn none"
+        " index=flat, index=int8 and index=rabitq have none"
     )
     stage.run(_settings("int8"), inputs, tmp_path)
     assert capfd.readouterr().err == ""

@@ -124,7 +124,7 @@ def test_settings_that_mean_nothing_are_refused(name: str, value: Any, message: 
 
 
 def test_no_views_are_refused() -> None:
-    with pytest.raises(UserError, match="draws nothing with views=none: say views=dit, classic or img2img"):
+    with pytest.raises(UserError, match="draws nothing with views=none: write views=dit, classic or img2img"):
         views.check(_composed("views=none"))
 
 

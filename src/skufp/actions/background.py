@@ -1,4 +1,4 @@
-"""Take the background away."""
+"""Remove the background."""
 
 from typing import ClassVar, Protocol
 
@@ -19,16 +19,15 @@ class Cutout(Protocol):
     """Finds the foreground of an RGB photo."""
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return [h, w] float32 in 0 (background) to 1, of any size: it is stretched over the photo."""
+        """Return [h, w] float32 in 0 (background) to 1, of any size; it is resized to the photo."""
         ...
 
 
 class Background:
     """Keeps the foreground that ``method`` finds; the rest becomes white or blurred (``fill``).
 
-    ``method``: grabcut (colours; any garment) or selfie (a network that knows people; its file is ``weights``).
-    Left alone: a picture whose foreground is less than ``min_area`` of it or nearly all of it, and one whose
-    foreground leaves the middle out.
+    ``method``: grabcut (colours; any garment) or selfie (a network that segments people; its file is ``weights``).
+    Unchanged: a picture whose foreground covers less than ``min_area`` or nearly all of it, or not its middle.
     """
 
     name: ClassVar[str] = "background"
@@ -47,13 +46,13 @@ class Background:
         self.cutout: Cutout = GrabCut() if method == "grabcut" else Selfie(weights)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return the photo with nothing, or little, behind the garment."""
+        """Return the photo with a white or blurred background."""
         height, width = image.shape[:2]
         share = self.cutout(image)
         if not self.min_area <= share.mean() < 0.97 or not in_the_middle(share):
             return image
         share = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
-        share = np.clip(2 * share - 0.5, 0, 1)  # half as wide an edge: less of the background shines through
+        share = np.clip(2 * share - 0.5, 0, 1)  # halve the soft edge: less of the background shows through
         if self.fill == "white":
             behind = np.full_like(image, 255)
         else:

@@ -1,4 +1,4 @@
-"""Smooth away sensor noise, keep edges."""
+"""Remove sensor noise, keep edges."""
 
 from typing import ClassVar
 
@@ -10,11 +10,11 @@ from skufp.actions.noise import noise_level
 
 
 class Denoise:
-    """A bilateral filter (Tomasi & Manduchi, ICCV 1998) of the brightness, as strong as the noise that it finds.
+    """A bilateral filter (Tomasi & Manduchi, ICCV 1998) of the brightness, scaled to the measured noise.
 
-    Brightness steps under ``strength`` times the noise level are smoothed away, larger ones are edges; colour, in
-    which the eye and the towers see less detail, is averaged over 5 x 5 px. Left alone: noise under ``floor`` grey
-    levels. Noise above 20 levels is treated as 20: so much is texture.
+    Brightness steps below ``strength`` times the noise level are smoothed, larger steps are kept as edges; colour,
+    whose detail matters less to the eye and the towers, is averaged over 5 x 5 px. Unchanged: noise under ``floor``
+    grey levels. Noise above 20 levels is treated as 20, since more is texture.
     """
 
     name: ClassVar[str] = "denoise"

@@ -10,10 +10,10 @@ from skufp.actions.tilt import tilt
 
 
 class Deskew:
-    """Turns the photo about its centre by the tilt of its edges; its size stays, and what comes in is its mirror image.
+    """Rotates the photo about its centre by the tilt of its edges; keeps its size, and fills corners by reflection.
 
-    Left alone: a tilt under ``min_degrees`` or over ``max_degrees``, which is more likely cut or print than camera, and
-    edges that agree less than ``min_confidence`` (0 to 1).
+    Unchanged: a tilt under ``min_degrees`` or over ``max_degrees`` (more likely the garment's cut or print than the
+    camera), and edges whose agreement is below ``min_confidence`` (0 to 1).
     """
 
     name: ClassVar[str] = "deskew"

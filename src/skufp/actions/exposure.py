@@ -15,10 +15,10 @@ from skufp.errors import UserError
 class Exposure:
     """Stretches the darkest and the brightest per cent towards black and white, then moves the median into ``middle``.
 
-    One curve for all three channels, so that hues stay. The stretch moves black by at most ``black`` and white by at
-    most ``white`` (of the whole range): a photo without either is no fault by itself, and colours must not glow. The
-    median (0 to 1) goes towards the nearer end of ``middle`` by a gamma within 1 / ``max_gamma`` to ``max_gamma``: a
-    black dress is not made grey. Left alone: a picture with nothing to move, and one of a single brightness.
+    One curve for all three channels keeps hues. The stretch moves black by at most ``black`` and white by at most
+    ``white`` (of the whole range), since a photo may have neither black nor white, and colours must not glow. A gamma
+    within 1 / ``max_gamma`` to ``max_gamma`` moves the median (0 to 1) towards the nearer end of ``middle``; the limit
+    keeps a black dress black. Unchanged: a picture within these limits, and one of a single brightness.
     """
 
     name: ClassVar[str] = "exposure"
@@ -35,7 +35,7 @@ class Exposure:
         self.max_gamma = in_range("exposure.max_gamma", max_gamma, 1, 5)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return the photo, neither dark nor washed out."""
+        """Return the photo with corrected exposure."""
         dark, median, bright = luma_percentiles(image, (0.01, 0.5, 0.99)) / 255
         if bright - dark < 0.02:
             return image

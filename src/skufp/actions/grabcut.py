@@ -1,4 +1,4 @@
-"""Foreground by colour: GrabCut started from what is salient."""
+"""Foreground by colour: GrabCut initialised by salience."""
 
 import cv2
 import numpy as np
@@ -6,15 +6,15 @@ import numpy as np
 from skufp.actions.action import glance
 from skufp.actions.salience import mask_of, salience
 
-ROUNDS = 1  # from a good start the first moves nearly all
-SOFT = 1.0  # pixels of the small copy: smooths its stairs
+ROUNDS = 1  # with a good initialisation later rounds change little
+SOFT = 1.0  # pixels of the small copy: smooths the mask's edges
 
 
 class GrabCut:
     """GrabCut (Rother, Kolmogorov & Blake, SIGGRAPH 2004) on a copy of at most GLANCE px."""
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return [h, w] float32, 1 on the foreground; all 0 where nothing stands out."""
+        """Return [h, w] float32, 1 on the foreground; all 0 if nothing is salient."""
         small = glance(image)
         likely = mask_of(salience(image))
         share = float(likely.mean())

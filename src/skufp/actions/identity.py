@@ -1,4 +1,4 @@
-"""Leave the photo as it is."""
+"""Leave the photo unchanged."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Identity:
-    """The action that is most often right."""
+    """The identity, which is most often the best action."""
 
     name: ClassVar[str] = "identity"
 

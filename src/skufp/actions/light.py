@@ -6,8 +6,8 @@ import numpy as np
 from skufp.actions.action import glance, thumbnail
 
 POWER = 6  # Shades of Grey's best Minkowski norm
-DARK, BRIGHT = 8, 247  # grey levels beyond which a pixel says nothing of the light
-FEW = 0.03  # of the picture: with fewer pixels that could be grey the cast is unknown
+DARK, BRIGHT = 8, 247  # grey levels beyond which a pixel carries no information on the light
+FEW = 0.03  # share of the picture: with fewer candidate grey pixels the cast is unknown
 _LEVELS = np.arange(256, dtype=np.float32) / 255
 _LOG = np.log(np.maximum(_LEVELS, 1 / 255))
 _POWERS = _LEVELS**POWER
@@ -17,8 +17,8 @@ _CENTRE = np.eye(3, dtype=np.float32) - np.float32(1 / 3)
 def cast(image: np.ndarray, limit: float) -> np.ndarray:
     """Return [3] float32: the log of the light's red, green and blue, their sum 0; zeros where it cannot be estimated.
 
-    Shades of Grey (Finlayson & Trezzi, CIC 2004) on a small copy, over the pixels that could be grey: those that some
-    light within ``limit`` (log units a channel) would make of a grey thing. So a red dress is no red light.
+    Shades of Grey (Finlayson & Trezzi, CIC 2004) on a small copy, over candidate grey pixels: those that a grey surface
+    could have under some light within ``limit`` (log units per channel). So a red dress is not taken for red light.
     """
     small = glance(image)
     log_cast = cv2.transform(cv2.LUT(small, _LOG), _CENTRE)

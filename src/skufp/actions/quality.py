@@ -1,4 +1,4 @@
-"""Cheap features of a query photo: what the policy looks at beside the embedding."""
+"""Cheap features of a query photo: the policy's inputs besides the embedding."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,12 @@ from skufp.actions.salience import salient_box
 from skufp.actions.tilt import tilt
 
 SHARPNESS_SIDE = 256
-LIMIT = 0.3  # of the lights that are believed, as in white_balance
+LIMIT = 0.3  # limit of the light's cast, as in white_balance
 
 FEATURES: tuple[str, ...] = (
     "sharpness",        # log of the Laplacian's variance, at most 256 px a side
     "noise",            # standard deviation, grey levels / 10
-    "brightness",       # mean grey level, 0 to 1, like all that follow where nothing else is said
+    "brightness",       # mean grey level, 0 to 1; so are all that follow unless noted
     "contrast",         # standard deviation of the grey levels
     "dark",             # grey level below which the darkest per cent lies
     "median",
@@ -25,12 +25,12 @@ FEATURES: tuple[str, ...] = (
     "saturation",       # mean of HSV's
     "a",                # mean of Lab's a* / 100: green to red
     "b",                # mean of Lab's b* / 100: blue to yellow
-    "cast_red",         # log of the light's colour that white_balance sees
+    "cast_red",         # log of the light's colour as white_balance estimates it
     "cast_green",
     "cast_blue",
     "tilt",             # degrees / 45, clockwise
     "tilt_confidence",
-    "box_left",         # what smart_crop sees
+    "box_left",         # the salient box of smart_crop
     "box_top",
     "box_right",
     "box_bottom",
@@ -44,8 +44,7 @@ FEATURES: tuple[str, ...] = (
 def quality(image: np.ndarray) -> np.ndarray:
     """Return [len(FEATURES)] float32 of an RGB photo [H, W, 3] uint8; every value is finite for any picture.
 
-    All but sharpness, noise and shape are read on the small copies that the actions judge by, so that the numbers are
-    theirs.
+    All but sharpness, noise and shape are measured on the same small copies as in the actions, and so equal theirs.
     """
     height, width = image.shape[:2]
     middle = thumbnail(image, SHARPNESS_SIDE)

@@ -1,4 +1,4 @@
-"""Where the garment is: what differs from the picture's borders."""
+"""Salience: the garment is the part of a picture that differs from its borders."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ import numpy as np
 
 from skufp.actions.action import glance
 
-BORDER = 0.08  # of a side: the strips that stand for the background
+BORDER = 0.08  # of a side: width of the strips that represent the background
 NOISE = 16.0  # Lab variance of a plain background, added to that of every strip
-MIDDLE = 0.3  # of the middle third: a garment covers as much of it
-_OF_STRIP = np.kron(np.eye(4, dtype=np.float32), np.ones((1, 3), np.float32))  # [4, 12]: adds up each strip's three
+MIDDLE = 0.3  # share of the middle third that a garment covers at least
+_OF_STRIP = np.kron(np.eye(4, dtype=np.float32), np.ones((1, 3), np.float32))  # [4, 12]: sums each strip's three rows
 
 
 class Box(NamedTuple):
@@ -32,10 +32,10 @@ WHOLE = Box(0.0, 0.0, 1.0, 1.0, 0.0)
 
 
 def salience(image: np.ndarray) -> np.ndarray:
-    """Return [h, w] float32 in 0 to 1 on a copy of at most GLANCE px: how unlike the picture's borders a place is.
+    """Return [h, w] float32 in 0 to 1 on a copy of at most GLANCE px: each pixel's distance to the picture's borders.
 
     The backgroundness cue of Zhang et al., Minimum Barrier Salient Object Detection at 80 FPS (ICCV 2015), eq. 9: the
-    Mahalanobis distance in Lab to each of the four border strips, summed but for the largest, so that a garment may
+    Mahalanobis distance in Lab to each of the four border strips, summed without the largest, so that a garment may
     touch one side.
     """
     lab = cv2.cvtColor(glance(image), cv2.COLOR_RGB2LAB).astype(np.float32)
@@ -59,7 +59,7 @@ def _distances(lab: np.ndarray) -> np.ndarray:
     white = roots.reshape(12, 3) @ np.stack(cv2.split(lab)).reshape(3, -1) - shift  # [12, h w]: three rows a strip
     distances = np.sqrt(_OF_STRIP @ (white * white)).reshape(4, *lab.shape[:2])
     largest = distances.max(axis=(1, 2), keepdims=True)
-    return distances / np.maximum(largest, np.float32(3))  # three deviations: less is noise
+    return distances / np.maximum(largest, np.float32(3))  # below three deviations is noise
 
 
 def mask_of(salient: np.ndarray) -> np.ndarray:
@@ -75,14 +75,14 @@ def mask_of(salient: np.ndarray) -> np.ndarray:
 
 
 def in_the_middle(mask: np.ndarray) -> bool:
-    """Say whether ``mask`` [h, w] (0 to 1) covers enough of the picture's middle third to be what was photographed."""
+    """Return whether ``mask`` [h, w] (0 to 1) covers enough of the picture's middle third to be the subject."""
     height, width = mask.shape
     middle = mask[height // 3 : height - height // 3, width // 3 : width - width // 3]
     return float(middle.mean()) >= MIDDLE
 
 
 def salient_box(image: np.ndarray) -> Box:
-    """Return the box around what is salient; WHOLE where nothing is."""
+    """Return the box around the salient pixels; WHOLE if there are none."""
     salient = salience(image)
     mask = mask_of(salient)
     x, y, width, height = cv2.boundingRect(mask)

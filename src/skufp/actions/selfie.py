@@ -1,4 +1,4 @@
-"""Foreground by a network that knows people: MediaPipe's selfie segmenter, run by OpenCV."""
+"""Foreground by a network that segments people: MediaPipe's selfie segmenter, run by OpenCV."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -12,11 +12,11 @@ from skufp.errors import UserError
 
 SIDE = 256
 WHERE = "npm pack @mediapipe/selfie_segmentation, and unpack package/selfie_segmentation.tflite (Apache-2.0, 250 KB)"
-_LOCK = Lock()  # a network answers one caller at a time
+_LOCK = Lock()  # a network is not thread-safe
 
 
 class Selfie:
-    """The people of a photo, by the file selfie_segmentation.tflite (MediaPipe, Google, Apache-2.0).
+    """The people in a photo, by the file selfie_segmentation.tflite (MediaPipe, Google, Apache-2.0).
 
     UserError where ``weights`` is missing or is not that network.
     """
@@ -44,5 +44,5 @@ class Selfie:
 
 @lru_cache(maxsize=1)
 def _network(weights: str) -> Any:
-    """Read once a process; kept out of the object, so that actions can be sent to workers."""
+    """Read the network once per process, outside the object, so that actions can be pickled."""
     return cv2.dnn.readNetFromTFLite(weights)

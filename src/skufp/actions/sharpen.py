@@ -1,4 +1,4 @@
-"""Bring out edges that focus or motion softened."""
+"""Sharpen edges that focus or motion blurred."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from skufp.actions.action import in_range
 
 
 class Sharpen:
-    """Unsharp masking: adds ``amount`` times what a Gaussian blur of ``radius`` (of the longer side) takes away."""
+    """Unsharp masking: adds ``amount`` times the detail removed by a blur of ``radius`` (of the longer side)."""
 
     name: ClassVar[str] = "sharpen"
 

@@ -1,4 +1,4 @@
-"""Cut out the garment's box."""
+"""Crop to the garment's box."""
 
 from typing import ClassVar
 
@@ -9,10 +9,10 @@ from skufp.actions.salience import salient_box
 
 
 class SmartCrop:
-    """Cuts the salient box out, with ``margin`` of its sides around it.
+    """Crops to the salient box, with ``margin`` of its sides around it.
 
-    Left alone: a picture whose box, margin included, has less than ``min_area`` of it (a button, not a garment) or
-    nearly all of it, and one whose box has less than ``min_contrast`` (0 to 1) to the rest.
+    Unchanged: a picture whose box, with margin, covers less than ``min_area`` (a button, not a garment) or nearly all
+    of it, and one whose box has a contrast below ``min_contrast`` (0 to 1) to the rest.
     """
 
     name: ClassVar[str] = "smart_crop"

@@ -1,4 +1,4 @@
-"""How far a photo is turned: the common direction of its edges."""
+"""The tilt of a photo: the common direction of its edges."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Take the colour of the light out."""
+"""Remove the colour cast of the light."""
 
 from typing import ClassVar
 
@@ -10,11 +10,11 @@ from skufp.actions.light import cast
 
 
 class WhiteBalance:
-    """Divides by the light's colour, damped: ``strength`` of it, found among what a light within ``limit`` may colour.
+    """Divides by a share ``strength`` of the light's estimated cast, which is at most ``limit``.
 
-    ``limit`` is in log units a channel: 0.3 means that lights up to 35 % too strong in a channel are believed, and
-    that more colourful pixels keep out of the estimate. Brightness stays. Left alone: pictures with next to no pixels
-    that could be grey, and casts under 1 %.
+    ``limit`` is in log units per channel: with 0.3 a cast of up to 35 % in a channel is accepted, and more colourful
+    pixels are left out of the estimate. Brightness is kept. Unchanged: pictures with hardly any candidate grey pixels,
+    and casts under 1 %.
     """
 
     name: ClassVar[str] = "white_balance"

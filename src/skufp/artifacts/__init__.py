@@ -1,1 +1,1 @@
-"""Typed records on disk, each owning its own reader and writer."""
+"""Typed records on disk, each with its reader and writer."""

@@ -1,4 +1,4 @@
-"""The actions stage's tables: what became of every query's rank under every action.
+"""The actions stage's tables: every query's rank under every action.
 
 Legend: N queries and twins, A actions (identity first, adapt last), D dim, F features.
 """
@@ -18,8 +18,8 @@ from skufp.artifacts.folder import read_json, write_json
 QUERY_FILE, FILE, ABOUT_FILE = "queries.parquet", "actions.parquet", "actions.json"
 VECTORS, QUALITY = "vectors.npy", "quality.npy"
 IDENTITY, ADAPT = "identity", "adapt"
-CLIP = math.log(10)  # a utility's bound: from rank 10 to 1 is as good as it gets, and ties at the top teach nothing
-# One row per query or noisy twin. Of a split come the queries, then their twins in the same order.
+CLIP = math.log(10)  # bound of a utility: the gain from rank 10 to rank 1
+# One row per query or noisy twin: for each split the queries, then their twins in the same order.
 QUERY_SCHEMA = pa.schema(
     [
         ("number", pa.int64()),  # the row's own number
@@ -28,7 +28,7 @@ QUERY_SCHEMA = pa.schema(
         ("pair_id", pa.int64()),
         ("view_id", pa.string()),  # the query photo's own id; a twin has its original's
         ("image_path", pa.string()),  # in the prepare stage's folder
-        ("fold", pa.int64()),  # its pair's, where fingerprints and adapter were fitted without it; -1 outside train
+        ("fold", pa.int64()),  # its pair's fold, left out when fitting fingerprints and adapter; -1 outside train
         ("twin", pa.bool_()),
     ]
 )
@@ -47,10 +47,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ActionNames:
-    """What actions.json says: the order of actions, and what made the labels.
+    """The content of actions.json: the order of actions, and the settings of the labels.
 
-    ``specs`` are the resolved settings of the image actions; ``encoder`` is the mark of the encoder; ``ridge`` the
-    adapter's, None where adapt is no change.
+    ``specs`` are the resolved settings of the image actions; ``encoder`` is the encoder's hash; ``ridge`` is the
+    adapter's, None where adapt is the identity.
     """
 
     actions: list[str]
@@ -92,14 +92,14 @@ class ActionLabels:
 
     @classmethod
     def load(cls, folder: Path) -> "ActionLabels":
-        """Read what save wrote; vectors stay on the disk until used."""
+        """Read the files that save wrote; vectors stay on the disk until used."""
         values = read_json(folder / ABOUT_FILE)
         about = ActionNames(**{f.name: values[f.name] for f in fields(ActionNames) if f.name in values})
         vectors, quality = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (VECTORS, QUALITY))
         return cls(pq.read_table(folder / QUERY_FILE), vectors, quality, pq.read_table(folder / FILE), about)
 
     def where(self, split: str | None = None, twin: bool | None = None) -> "ActionLabels":
-        """Return the rows of a split, of originals or of twins, in order; None leaves open."""
+        """Return the rows of a split, of originals or of twins, in order; None selects all."""
         mask = np.ones(self.queries.num_rows, bool)
         for name, value in (("split", split), ("twin", twin)):
             if value is not None:
@@ -127,7 +127,7 @@ class ActionLabels:
         return self.wide("rank")
 
     def utilities(self) -> np.ndarray:
-        """Return [N, A]: what an action changes in log rank, up is positive, within -CLIP and CLIP; identity's is 0."""
+        """Return [N, A]: an action's gain in log rank, clipped to -CLIP and CLIP; identity's is 0."""
         logs = np.log(self.ranks())
         return np.clip(logs[:, :1] - logs, -CLIP, CLIP)
 

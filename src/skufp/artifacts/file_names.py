@@ -15,9 +15,8 @@ def files_under(root: Path, leave_out: Iterable[str | Path] = ()) -> list[str]:
 def scan(root: Path, leave_out: Iterable[str | Path] = ()) -> tuple[list[str], dict[str, str]]:
     """Return every file under ``root``, and the folders that were not entered with the reason.
 
-    Names are relative to ``root``, their parts joined by "/", sorted part by part. Links are followed, one that leads
-    back to a folder above it excepted; one that leads nowhere counts as a file. The folders in ``leave_out`` are passed
-    over, unless one of them is ``root`` itself.
+    Names are relative to ``root``, their parts joined by "/", sorted part by part. Links are followed, except a link to
+    a folder above it; a broken link counts as a file. The folders in ``leave_out`` are skipped, except ``root`` itself.
     """
     top = os.path.realpath(root)
     passed_over = {os.path.relpath(os.path.realpath(folder), top).replace(os.sep, "/") for folder in leave_out}
@@ -48,7 +47,7 @@ def scan(root: Path, leave_out: Iterable[str | Path] = ()) -> tuple[list[str], d
 
 
 def _follow(root: Path, inside: str, link: str, entered: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the real folders that a walk through ``link`` stands in, or None where it would go round in a circle."""
+    """Return the real folders on the path of a walk through ``link``, or None if the walk would be circular."""
     chain = (*entered, os.path.realpath(os.path.join(root, inside)))
     target = os.path.realpath(link)
     if any(folder == target or folder.startswith(target.rstrip(os.sep) + os.sep) for folder in chain):

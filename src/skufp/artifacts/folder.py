@@ -1,4 +1,4 @@
-"""Stage folders: a manifest written last, an atomic rename into place, and journals that survive a kill."""
+"""Stage folders: a manifest written last, an atomic rename, and journals that survive a kill."""
 
 import json
 import os
@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 
 @dataclass
 class Manifest:
-    """What a finished folder was made from."""
+    """The record of a finished folder's inputs."""
 
     stage: str
     key: str
@@ -34,7 +34,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
-        """Return the manifest of a finished folder, or None where there is none that can be read."""
+        """Return the manifest of a finished folder, or None if it is absent or unreadable."""
         try:
             return cls(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -54,8 +54,8 @@ def work_folder(final: Path) -> Path:
 def building(final: Path, manifest: Manifest, resume: bool) -> Iterator[Path]:
     """Yield a working folder beside ``final``; on success write the manifest and rename it into place.
 
-    After a failure or a kill the working folder stays. The next attempt finds it as it was when ``resume``
-    is set (the stage then continues from its journal), else it starts empty.
+    After a failure or a kill the working folder stays. With ``resume`` the next attempt reuses it (the stage then
+    continues from its journal); otherwise the next attempt starts empty.
     """
     work = work_folder(final)
     if work.exists() and not resume:
@@ -73,9 +73,9 @@ def building(final: Path, manifest: Manifest, resume: bool) -> Iterator[Path]:
 
 
 def find_folder(place: Path, label: str, key: str) -> Path:
-    """Return the stage folder of ``key`` in ``place``, finished or begun, whatever its label; else ``<label>-<key>``.
+    """Return the stage folder of ``key`` in ``place``, finished or begun, with any label; else ``<label>-<key>``.
 
-    The label is for people: another name of the same content is no reason to compute it again.
+    The label is for people: a stage is not computed again because its label changed.
     """
     named = place / f"{label}-{key}"
     finished = [named, *sorted(place.glob(f"*-{key}"))]

@@ -1,8 +1,8 @@
-"""The ledger: what files contain, remembered by path, size, times and inode, so that no content is hashed twice.
+"""The ledger: hashes of files, stored by path, size, times and inode, so that no file is hashed twice.
 
-A copied, moved or touched file is the same content. A file that was overwritten by one of equal size whose time was set
-back is not: the inode's own change time (ctime) tells it. A file that changed within two seconds of being hashed is not
-remembered, since a later change could leave the same times (git's "racy" files).
+A copied, moved or touched file keeps its hash. A file that was overwritten with equal size and reset time is detected
+by its inode's change time (ctime). A file that changed within two seconds before it was hashed is not stored, since a
+later change could leave the same times (git's "racy" files).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from skufp.compute.parts import LocalThreads
 MISSING, UNREADABLE = "missing", "unreadable"  # in place of a hash
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use: FAT's two seconds
 TABLE = "CREATE TABLE IF NOT EXISTS content (path BLOB PRIMARY KEY, state TEXT, hash TEXT) WITHOUT ROWID"
-QUERY_SIZE = 500  # paths a query; SQLite takes 999 at the least
+QUERY_SIZE = 500  # paths per query; SQLite allows at least 999
 THREADS = 8
 PORTION = 64  # files that a thread hashes at a time
 
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class Ledger:
-    """Hashes of files, kept in the SQLite database ``file``; with None, or where it cannot be written, in no file.
+    """Hashes of files, stored in the SQLite database ``file``; not stored if it is None or cannot be written.
 
     Several runs may share the file, and it may be deleted at any time. ``announce`` is called with the number of files
-    and of bytes before they are hashed. ``files_hashed`` and ``bytes_hashed`` count what was read.
+    and of bytes before they are hashed. ``files_hashed`` and ``bytes_hashed`` count the hashed files and bytes.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Ledger:
         return dict(zip(paths, values, strict=True))
 
     def _known(self, paths: list[str]) -> dict[str, tuple[str, str]]:
-        """Return state and hash of the paths that the database remembers."""
+        """Return state and hash of the paths in the database."""
 
         def read(database: sqlite3.Connection) -> dict[str, tuple[str, str]]:
             found: dict[str, tuple[str, str]] = {}
@@ -93,7 +93,7 @@ class Ledger:
             self._in_database(write, None)
 
     def _in_database(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """Return work(database), or ``otherwise`` where there is none; a damaged file is deleted, to be made anew."""
+        """Return work(database), or ``otherwise`` without a database; a damaged file is deleted and made again."""
         if self.file is None:
             return otherwise
         try:
@@ -110,7 +110,7 @@ class Ledger:
 
 
 def _state(path: str) -> str:
-    """Return size, times, inode and device of the file that ``path`` names or links to; "" where there is none."""
+    """Return size, times, inode and device of the file that ``path`` names or links to; "" if there is none."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):  # ValueError: a name that no file can have
@@ -121,7 +121,7 @@ def _state(path: str) -> str:
 
 
 def _settled(state: str, began: int) -> bool:
-    """Say whether a file's last change lies so far before ``began`` that a later one must show in its times."""
+    """Return whether a file last changed so long before ``began`` that any later change would alter its times."""
     _, modified, changed, *_ = map(int, state.split())
     return began - max(modified, changed) > SETTLED_NS
 

@@ -16,7 +16,7 @@ FORMAT, VERSION = "skufp-bundle", 1
 
 @dataclass(frozen=True)
 class PartFile:
-    """What a file must be: ``size`` in bytes and ``sha256``, in hexadecimal digits."""
+    """A file's expected ``size`` in bytes and ``sha256`` in hexadecimal digits."""
 
     size: int
     sha256: str
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PartList:
-    """The parts by name, and ``about``: what the bundle says of itself (skufp's version, numbers of SKUs and views)."""
+    """The parts by name, and ``about``: the bundle's metadata (skufp's version, numbers of SKUs and views)."""
 
     parts: dict[str, Part]
     about: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One row per SKU: what its source says of it in words, as every later stage reads it (`products.jsonl`)."""
+"""One row per SKU with its source's text columns, for every later stage (`products.jsonl`)."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from typing import Any
 from skufp.errors import UserError
 
 FILE = "products.jsonl"
-KEYS = ("split", "sku_id")  # what joins a row to its photos; everything else is a field
+KEYS = ("split", "sku_id")  # join a row to its photos; all other columns are fields
 
 
 @dataclass(frozen=True)
 class Product:
-    """A SKU and its source's own columns: title, brand, price, colour, …, none of them empty; {} where it has none."""
+    """A SKU and its source's non-empty columns: title, brand, price, colour, …; {} if it has none."""
 
     split: str
     sku_id: str
@@ -41,10 +41,10 @@ def read_products(folder: Path) -> list[Product]:
 
 
 def read_fields(path: Path, split: str) -> dict[str, dict[str, str]]:
-    """Return the fields of every SKU of ``split`` in a JSONL that people or programs wrote; {} where there is no file.
+    """Return the fields of every SKU of ``split`` in a JSONL written by people or programs; {} if there is no file.
 
-    Every line is an object with split and sku_id, and maybe ``fields`` (as write_products writes it); all else is a
-    field itself. Raises UserError with the line that is not, and for two lines of one SKU.
+    Every line is an object with split, sku_id and optionally ``fields`` (the form of write_products); all other keys
+    are fields. Raises UserError with the line that is invalid, and for two lines of one SKU.
     """
     found: dict[str, dict[str, str]] = {}
     if not path.is_file():
@@ -65,7 +65,7 @@ def read_fields(path: Path, split: str) -> dict[str, dict[str, str]]:
 
 
 def fields_of(row: Mapping[str, Any], without: Iterable[str] = ()) -> dict[str, str]:
-    """Return the non-empty cells of ``row`` as text, but those named in ``without``.
+    """Return the non-empty cells of ``row`` as text, except those named in ``without``.
 
     Lists are joined with commas, true and false are yes and no; a nested object is kept as JSON.
     """
@@ -75,7 +75,7 @@ def fields_of(row: Mapping[str, Any], without: Iterable[str] = ()) -> dict[str, 
 
 
 def same(text: str) -> str:
-    """Return ``text`` as names and values are compared: capitals, _ and further spaces make no difference."""
+    """Return ``text`` normalised for comparison: lower case, _ and runs of spaces as one space."""
     return " ".join(re.sub(r"[\s_]+", " ", text).casefold().split())
 
 
@@ -90,5 +90,5 @@ def _text(value: Any) -> str:
 
 
 def sound(text: str) -> str:
-    """Return ``text`` with "?" for half an emoji (a lone surrogate), which JSON may hold and UTF-8 may not."""
+    """Return ``text`` with "?" for a lone surrogate (half an emoji), which is legal in JSON but not in UTF-8."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""One row per crop: the record every later stage reads, as JSONL and as WebDataset metadata."""
+"""One record per crop, for every later stage, as JSONL and as WebDataset metadata."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ CATALOG, QUERY = "catalog", "query"
 class CropRecord:
     """One product photo: a crop by its box, or a whole image.
 
-    ``sku_id`` means nothing without ``split``: pair ids restart in every split. ``pool`` is where a train
-    query is used: ``learn`` (by the retriever), ``held_out`` (to choose how much of the
-    retriever's training is kept, to pick teachers and to label actions).
-    ``text`` says what kind of thing is seen and how; ``rich_text`` is what the SKU's labels say, the same for all its
-    photos and read off none of them, "" where it has none.
+    ``sku_id`` is unique only within ``split``: pair ids restart in every split. ``pool`` is the use of a train query:
+    ``learn`` (trains the retriever) or ``held_out`` (selects the retriever's weight average and the teachers, and
+    labels actions).
+    ``text`` names the category and the view; ``rich_text`` lists the SKU's labels, the same for all its photos, ""
+    without labels.
     ``bbox`` is [x1, y1, x2, y2] in pixels of the original image, None for a whole image. ``mask_path`` is the
-    garment's mask in the crop's frame, "" where there is none. ``outline`` is where the mask comes from, and is not
-    written: polygons in pixels of the original image, or the file (a Path) of its mask; None where there is neither.
+    garment's mask in the crop's frame, "" if there is none. ``outline`` is the source of the mask, and is not written:
+    polygons in pixels of the original image, or the file (a Path) of its mask; None if there is neither.
     """
 
     split: str
@@ -59,7 +59,7 @@ class CropRecord:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "CropRecord":
-        """Make a record from a JSON row; keys it does not know are ignored."""
+        """Make a record from a JSON row; unknown keys are ignored."""
         return cls(**{f.name: row[f.name] for f in fields(cls) if f.name in row})
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class CropRecord:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was left out, and why.
+    """A part of the source that was left out, and the reason.
 
-    ``count`` is how many rows of the source it stands for: a split that nobody asked for is one entry. ``sku_id`` is
-    set where a whole product may be lost with it, in a split of no known name.
+    ``count`` is the number of rows of the source in this entry: a split that is not requested is one entry. ``sku_id``
+    is set for rows of an unknown split, where a whole product may be left out.
     """
 
     split: str
@@ -110,6 +110,6 @@ def sku_metadata(records: Iterable[CropRecord]) -> dict[str, dict[str, Any]]:
 
 
 def safe_name(name: str) -> str:
-    """Return ``name`` as a file and WebDataset key part: no dots, spaces or separators, never ambiguous."""
+    """Return ``name`` as part of a file name and WebDataset key: injective, without dots, spaces and separators."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:80] or "item"
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 def public_ids(keys: Sequence[tuple[str, str]]) -> list[str]:
     """Return the public id of every SKU of ``keys``, (split, sku_id), in their order.
 
-    It is the ``sku_id`` where no other split has the same one, else ``<split>/<sku_id>``. Where an own id looks like
-    such a pair ("test/a" beside "a" of two splits), every SKU gets its split: split names hold no "/", so those ids
-    are unique. The ids depend on the set of keys alone. Raises ValueError for a key that comes twice.
+    It is the ``sku_id`` if no other split has the same id, else ``<split>/<sku_id>``. If some ``sku_id`` equals such an
+    id ("test/a" beside "a" of two splits), every SKU gets its split; split names hold no "/", so those ids are unique.
+    The ids depend only on the set of keys. Raises ValueError for a repeated key.
     """
     if len(set(keys)) < len(keys):
         raise ValueError("a SKU comes twice: split and sku_id together must be unique")

@@ -1,4 +1,4 @@
-"""What the name of a split means, as people write it, and the split of a product whose table names none."""
+"""Common spellings of split names, and the split of a product whose table names none."""
 
 import hashlib
 import re
@@ -38,11 +38,11 @@ def refuse_other_splits(setting: str, names: Iterable[str], known: Sequence[str]
 
 
 def splits_of(rows: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the split of every row of a table, UNKNOWN for a name that means none.
+    """Return the split of every row of a table, UNKNOWN for an unknown name.
 
-    ``rows`` are SKUs and the split's name; where the name is empty, a hash of the SKU decides. ``dev`` next to
-    ``validation`` is our dev, the part of train that checkpoints are chosen on. In a table without ``validation`` it is
-    what others call the validation split: train/dev/test.
+    ``rows`` are SKUs and the split's name; for an empty name, a hash of the SKU decides. In a table with
+    ``validation``, ``dev`` is our dev, the part of train on which checkpoints are selected. In a table without
+    ``validation``, as in train/dev/test, ``dev`` is the validation split.
     """
     found = [meaning(name) if name else split_of(sku) for sku, name in rows]
     named = {split for split, (_, name) in zip(found, rows, strict=True) if name}
@@ -63,10 +63,10 @@ def split_of(sku: str) -> str:
 
 
 def not_asked(split: str) -> str:
-    """Return the reason for what lies in a split that ``data.splits`` does not name."""
+    """Return the reason to leave out a row of a split that ``data.splits`` does not name."""
     return f"split {split} is not in data.splits"
 
 
 def unknown(name: str) -> str:
-    """Return the reason for what lies in a split whose name means none."""
+    """Return the reason to leave out a row of an unknown split."""
     return f"unknown split '{name[:40]}': use {TRAIN}, {VALIDATION} or {TEST}"

@@ -1,4 +1,4 @@
-"""The teacher stage's tables: how well each catalogue view represents its SKU, and which queries said so."""
+"""The teacher stage's tables: how well each catalogue view represents its SKU, and the queries that measured it."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),  # the view's row number in the embed stage's vectors.npy and rows.parquet
         ("fold", pa.int64()),  # queries of this fold are left out; -1: none is
         ("queries", pa.int64()),  # held-out queries of the SKU that the view was ranked with
-        ("rank", pa.float64()),  # mean over those queries, as the next five; 1 is best
+        ("rank", pa.float64()),  # mean over those queries, like the next five columns; 1 is best
         ("reciprocal_rank", pa.float64()),
         ("recall@1", pa.float64()),
         ("recall@5", pa.float64()),
@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
         ("margin", pa.float64()),  # this view's score - the best wrong SKU's
         ("is_teacher", pa.bool_()),  # the view chosen for its SKU in this fold
         ("weight", pa.float64()),  # of the teacher: max(margin, 0), or 1 for a random teacher; 0 for every other row
-        ("fallback", pa.bool_()),  # the SKU has no query in this fold: no teacher, the mean of views stands in
+        ("fallback", pa.bool_()),  # the SKU has no query in this fold: the mean of views replaces the teacher
     ]
 )
 # One row per held-out query that was used.

@@ -49,7 +49,7 @@ class VectorTable:
         return self.rows[name].to_numpy(zero_copy_only=False)
 
     def sku_keys(self) -> list[tuple[str, str]]:
-        """Return every row's SKU: (split, sku_id), since an id means nothing without its split."""
+        """Return every row's SKU: (split, sku_id), since an id is unique only within its split."""
         return list(zip(self.rows["split"].to_pylist(), self.rows["sku_id"].to_pylist(), strict=True))
 
     def __len__(self) -> int:

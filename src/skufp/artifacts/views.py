@@ -15,15 +15,15 @@ SEPARATOR = "; "  # between the reasons of one row
 
 @dataclass
 class ViewRow:
-    """One picture that no camera took, in plain Python values.
+    """One generated picture, in plain Python values.
 
     ``view_id`` is unique within ``split``. ``kind``: a ``view`` is a candidate for its SKU; a ``control`` is a classic
-    augmentation of a kept candidate's source; a ``counterfactual`` leads to ``toward_sku`` and is never a view.
-    ``noise`` is where the path from noise to picture started (1: noise alone). Similarities are cosines in the judge's
-    space: to the own SKU, to the source view, to it with both blurred (``structure_similarity``) and to the nearest
-    other SKU; ``margin`` is the first less the last.
-    ``reason`` is empty where ``kept``, else says why not. ``part`` numbers the shard that holds the picture. Parquet
-    holds whole numbers as int64, so ``seed`` is below 2^63.
+    augmentation of a kept candidate's source; a ``counterfactual`` leads toward ``toward_sku`` and is never a view.
+    ``action`` is the name of the view condition. ``noise`` is the start of the path from noise to picture (1: noise
+    alone). Similarities are cosines in the judge's space: to the own SKU, to the source view, to the source view with
+    both blurred (``structure_similarity``) and to the nearest other SKU; ``margin`` is the first less the last.
+    ``reason`` is empty where ``kept``, else the reasons for rejection. ``part`` numbers the shard that holds the
+    picture. Parquet holds whole numbers as int64, so ``seed`` is below 2^63.
     """
 
     split: str
@@ -63,22 +63,22 @@ class ViewRow:
 
     @property
     def distance(self) -> float:
-        """How far the picture is from its source: 1 - cosine similarity."""
+        """The distance to the source: 1 - cosine similarity."""
         return 1 - self.source_similarity
 
     @property
     def structure_distance(self) -> float:
-        """How far it is from its source when both are blurred: 1 - cosine similarity. Softness alone is not far."""
+        """The distance to the source with both blurred: 1 - cosine similarity. A merely blurred copy is near."""
         return 1 - self.structure_similarity
 
     @property
     def reasons(self) -> list[str]:
-        """Why the picture was not kept; empty where it was."""
+        """The reasons for rejection; empty where it was kept."""
         return self.reason.split(SEPARATOR) if self.reason else []
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "ViewRow":
-        """Make a row from a JSON or Parquet row; keys it does not know are ignored."""
+        """Make a row from a JSON or Parquet row; unknown keys are ignored."""
         return cls(**{f.name: row[f.name] for f in fields(cls) if f.name in row})
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(ViewRow)])
 
 
 def write_views(path: Path, rows: Iterable[ViewRow]) -> None:
-    """Write rows as Parquet with the columns of SCHEMA, also where there is no row."""
+    """Write rows as Parquet with the columns of SCHEMA, even without rows."""
     pq.write_table(pa.Table.from_pylist([row.to_dict() for row in rows], schema=SCHEMA), path)
 
 

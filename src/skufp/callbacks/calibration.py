@@ -1,4 +1,4 @@
-"""The policy's strength and threshold, after training: act only where acting has been seen to pay."""
+"""Calibration of the policy's strength and threshold after training, so that it acts only with a proven gain."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -14,15 +14,16 @@ from skufp.errors import UserError
 from skufp.retrieval.bootstrap import standard_error
 
 FILE = "calibration.json"
-FEWEST = 10  # SKUs: the spread of fewer is no measure of error
+FEWEST = 10  # SKUs needed to estimate an error
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The best threshold of predicted gains, what it realises, and whether that is enough to act.
+    """The best threshold of predicted gains, its realised gain, and the threshold to use.
 
     ``best_threshold`` realises ``gain``, a mean over all queries, acting on a share of ``act_rate``. ``threshold`` is
-    the same, or infinite where the gain does not exceed ``caution`` standard errors, or too few SKUs say so.
+    the same, or infinite where the gain does not exceed ``caution`` standard errors, or there are fewer than FEWEST
+    SKUs.
     """
 
     threshold: float
@@ -35,16 +36,16 @@ class Calibration:
 
 
 def calibrate(predicted: np.ndarray, realised: np.ndarray, sku: np.ndarray, caution: float) -> Calibration:
-    """Choose the threshold for queries whose best action promises ``predicted`` [N] and brings ``realised`` [N].
+    """Choose the threshold for queries whose best action has gains ``predicted`` [N] and ``realised`` [N].
 
-    Thresholds are 0 and every predicted gain above it, the one of the largest realised sum wins, of equal ones the
-    largest. As the best of many, it looks good by luck: where predictions know nothing, sums along the order of
-    predictions are a random walk, whose height at its highest point exceeds ``caution`` standard errors with
-    probability exp(-caution² / 2) at most (the end of a Brownian meander has a Rayleigh law; Denisov 1984): 61 % at 1,
-    14 % at 2, 5 % at 2.45; less where actions hurt on the whole. Errors are over SKUs ``sku`` [N]. The law is one of
-    many small effects: where an action hurts a few SKUs much and helps most a little, chance acts more often.
+    Candidates are 0 and every predicted gain above it. The candidate with the largest realised sum is chosen, of ties
+    the largest. As the best of many candidates its gain is biased upwards. For uninformative predictions the sums in
+    order of prediction are a random walk, whose maximum exceeds ``caution`` standard errors with probability
+    exp(-caution² / 2) at most (the end of a Brownian meander has a Rayleigh distribution; Denisov 1984): 61 % at 1,
+    14 % at 2, 5 % at 2.45; less where actions hurt on the whole. Errors are over SKUs ``sku`` [N]. The bound assumes
+    many small effects: where an action hurts a few SKUs much and helps most a little, it is exceeded more often.
     """
-    usable = np.where(predicted > 0, predicted, 0.0)  # what is no number promises nothing
+    usable = np.where(predicted > 0, predicted, 0.0)  # NaN counts as no gain
     candidates = np.unique(np.append(usable, 0.0))[::-1]
     order = np.argsort(-usable, kind="stable")
     total = np.append(0.0, np.cumsum(realised[order]))
@@ -62,11 +63,11 @@ def calibrate(predicted: np.ndarray, realised: np.ndarray, sku: np.ndarray, caut
 
 
 class PolicyCalibration(pl.Callback):
-    """Sets ``strength`` and ``threshold`` of ``module.network`` from queries that did not teach what predicts them.
+    """Sets ``strength`` and ``threshold`` of ``module.network`` from out-of-fold predictions.
 
-    They are those of the DataModule's ``evidence``: train queries, each predicted by the member that was trained
-    without its fold, and dev queries. Of policies that know nothing at most a share ``false_positive_rate`` acts: the
-    gain must exceed √(-2 ln rate) standard errors (see calibrate). Writes calibration.json into the stage's folder.
+    The queries are the DataModule's ``evidence``: training queries, each predicted by the member that was trained
+    without its fold, and dev queries. At most a share ``false_positive_rate`` of uninformative policies acts: the gain
+    must exceed √(-2 ln rate) standard errors (see calibrate). Writes calibration.json into the stage's folder.
     """
 
     def __init__(self, false_positive_rate: float = 0.05) -> None:
@@ -79,7 +80,7 @@ class PolicyCalibration(pl.Callback):
 
     @torch.no_grad()
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Calibrate; unlike on_train_end this also comes where a finished run is resumed, and after averaging."""
+        """Calibrate; unlike on_train_end this also runs when a finished run is resumed, and after averaging."""
         module: Any = pl_module
         network, was_training = module.network, module.training
         network.eval()

@@ -1,4 +1,4 @@
-"""Torch's random numbers in the checkpoint: a killed and resumed run is the same run, dropout included."""
+"""Torch's random states in the checkpoint, so that a resumed run equals an uninterrupted run, dropout included."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import torch
 
 
 class RandomState(pl.Callback):
-    """Keeps the states of torch's generators, the CPU's and, where CUDA is in use, this device's, with checkpoints.
+    """Saves the states of torch's generators, of the CPU and, with CUDA, of this device, in checkpoints.
 
-    Validations leave no trace in them: a run is the same however often it is validated, and whether it was killed
-    before or after. What is kept after training (weights alone) has no states.
+    Validations do not change the states: a run does not depend on how often it is validated, or on when it was killed.
+    The final weights have no states.
     """
 
     def __init__(self) -> None:
@@ -18,27 +18,27 @@ class RandomState(pl.Callback):
         self.trained: dict[str, torch.Tensor] = {}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the states as they are when the checkpoint is written."""
+        """Return the states at the time of the checkpoint."""
         state = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_initialized():
             state["cuda"] = torch.cuda.get_rng_state()
         return state
 
     def load_state_dict(self, state_dict: dict[str, torch.Tensor]) -> None:
-        """Take the states back; they hold from the first step on, after whatever the loaders draw as they start."""
+        """Restore the states; they are set before the first step, after the loaders' own draws."""
         self.resumed = state_dict
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Go on with the random numbers of the run that is resumed."""
+        """Set the states of the resumed run."""
         _set(self.resumed)
         self.resumed = {}
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Remember the states; a validation's loader draws before any of its hooks."""
+        """Store the states; a validation's loader draws before any of its hooks."""
         self.trained = self.state_dict()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with training's random numbers."""
+        """Restore the states of training."""
         if trainer.state.fn == "fit":
             _set(self.trained)
 

@@ -19,7 +19,7 @@ from skufp.retrieval.representations import mean_of_views, normalise
 
 
 class Seen(NamedTuple):
-    """What a validation saw: vectors [N, D], SKU ids [N], is_query [N], and the views [V, D] of each gallery SKU."""
+    """A validation's results: vectors [N, D], SKU ids [N], is_query [N], and the views [V, D] of each gallery SKU."""
 
     vectors: np.ndarray
     skus: np.ndarray
@@ -28,11 +28,11 @@ class Seen(NamedTuple):
 
 
 class FaissRetrieval(pl.Callback):
-    """Collects what validation_step returns: ``vectors`` [N, D], ``sku`` (N ids), ``is_query`` [N].
+    """Collects the outputs of validation_step: ``vectors`` [N, D], ``sku`` (N ids), ``is_query`` [N].
 
     Optional: ``row`` [N], each vector's number in its split, and the gallery's ``views`` [B, V, D] with ``mask``
-    [B, V] for the teacher agreement. Where several processes validate, each has a share of the rows, maybe an empty
-    one; the first ranks them all and the others log its figures.
+    [B, V] for the teacher agreement. With several processes each has a share of the rows, possibly empty; the first
+    process ranks all rows and the others log its metrics.
     """
 
     def __init__(self, latency_queries: int = 100) -> None:
@@ -47,14 +47,14 @@ class FaissRetrieval(pl.Callback):
         self.views: dict[str, np.ndarray] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget the last validation."""
+        """Clear the last validation."""
         self._reset()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Keep the batch's vectors."""
+        """Store the batch's vectors."""
         self.vectors.append(outputs["vectors"].detach().float().cpu().numpy())
         self.skus += outputs["sku"]
         self.is_query += outputs["is_query"].tolist()
@@ -65,7 +65,7 @@ class FaissRetrieval(pl.Callback):
                 self.views[sku] = views[mask].float().cpu().numpy()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Join what all processes saw, rank, and log. Every process takes part in every exchange."""
+        """Join the results of all processes, rank, and log. Every process takes part in every exchange."""
         if trainer.sanity_checking:
             return
         seen = self._gathered(trainer)
@@ -78,7 +78,7 @@ class FaissRetrieval(pl.Callback):
         pl_module.log_dict({f"val/{k}": v for k, v in metrics.items()}, batch_size=1)
 
     def _gathered(self, trainer: pl.Trainer) -> Seen:
-        """Join all processes' rows: by their numbers, where they have any, each once."""
+        """Join all processes' rows; rows with numbers are joined by number, each once."""
         mine = (self.vectors, self.skus, self.is_query, self.rows, self.views)
         parts: list[Any] = [mine]
         if trainer.world_size > 1:
@@ -95,7 +95,7 @@ class FaissRetrieval(pl.Callback):
 
     @staticmethod
     def _miscount(trainer: pl.Trainer, seen: Seen) -> str:
-        """Say where rows are missing or were seen twice; "" where all is right."""
+        """Return a message where rows are missing or repeated; "" if all are there."""
         expected = getattr(trainer.datamodule, "expected", {})  # type: ignore[attr-defined]
         for part, count in (("gallery", int((~seen.is_query).sum())), ("query", int(seen.is_query.sum()))):
             if part in expected and expected[part] != count:
@@ -103,7 +103,7 @@ class FaissRetrieval(pl.Callback):
         return ""
 
     def _metrics(self, seen: Seen) -> dict[str, float]:
-        """Return the figures of all queries whose SKU is in the gallery; none where there is no such query."""
+        """Return the metrics of all queries whose SKU is in the gallery; empty without such queries."""
         names, number = np.unique(seen.skus[~seen.is_query], return_inverse=True)
         place = {sku: i for i, sku in enumerate(names)}
         target = np.array([place.get(sku, -1) for sku in seen.skus[seen.is_query]], dtype=np.int64)
@@ -131,7 +131,7 @@ class FaissRetrieval(pl.Callback):
 def teacher_agreement(
     gallery: np.ndarray, queries: np.ndarray, target: np.ndarray, views: Sequence[np.ndarray]
 ) -> float:
-    """Return the share of queried SKUs whose fingerprint lies nearest to the view that answers their queries best.
+    """Return the share of queried SKUs whose fingerprint is nearest to the view that ranks best for their queries.
 
     gallery [S, D]; queries [Q, D] with the SKU of each, target [Q]; views [V, D] of each of the S SKUs. NaN where no
     queried SKU has two views.

@@ -1,4 +1,4 @@
-"""Sample pictures: at every validation of the augmenter, what it makes of the same few source views."""
+"""Sample pictures: at every validation the augmenter draws views of the same few sources."""
 
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ GAP = 2  # white pixels between pictures
 
 
 class SampleGrid(pl.Callback):
-    """Draws a grid, a column per pair: the source, its draft, what is drawn of it, and the real other view.
+    """Draws a grid with a column per pair: the source, the draft, the generated view, and the real target.
 
-    Written as `samples/step-000100.png` into the stage's folder, and given to loggers that take pictures.
+    Written as `samples/step-000100.png` into the stage's folder, and sent to loggers that accept pictures.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ def grid(rows: list[torch.Tensor]) -> np.ndarray:
 
 
 def log_picture(logger: Any, picture: np.ndarray, step: int) -> None:
-    """Give a picture to wandb's or TensorBoard's logger; others take none."""
+    """Log a picture with wandb's or TensorBoard's logger; other loggers accept none."""
     if hasattr(logger, "log_image"):
         logger.log_image("samples", [picture], step=step)
     elif hasattr(logger.experiment, "add_image"):

@@ -1,14 +1,14 @@
-"""An evaluation on Weights & Biases: tables, curves, example queries, and figures that runs of a sweep share.
+"""An evaluation on Weights & Biases: tables, curves, example queries, and metrics to compare the runs of a sweep.
 
 The one file that imports wandb; training logs through Lightning's own logger (conf/logger/wandb.yaml). The keys:
 
-- eval/<method>/<figure>: a single number of a photo search, eval_text/… of a text search,
-  eval_rich_text/… of one by labels, by which the UI compares
-  runs; ``minus_mean/mrr/low`` is a figure too. Other numbers of metrics.json keep their path: latency/encode/p50_ms.
+- eval/<method>/<figure>: a single number of a photo search, by which the UI compares runs; eval_text/… of a text
+  search, eval_rich_text/… of a search by labels. ``minus_mean/mrr/low`` is a figure too. Other numbers of metrics.json
+  keep their path: latency/encode/p50_ms.
 - table/image, table/text, table/rich_text: a row per method. table/strata/<by what>: a row per stratum and method.
-- table/sizes: a row per form of index, measured or, in ``skipped``, why not.
+- table/sizes: a row per form of index, with its measurements or, in ``skipped``, the reason for none.
 - curve/…: recall@k by k, recall@1 by bytes per SKU.
-- examples: pictures of a query, its true SKU, and what was answered.
+- examples: pictures of a query, its true SKU, and the results.
 """
 
 import base64
@@ -49,9 +49,9 @@ def log_evaluation(
 ) -> None:  # fmt: skip
     """Log ``metrics`` (as in metrics.json) and ``examples`` (as stage=evaluate shows them) as one wandb run.
 
-    ``run_id`` is the evaluation's key, so that logging it again replaces what was logged. ``folder`` gets wandb's
-    files; offline they stay there until ``wandb sync``. Parts that ``metrics`` lacks are left out.
-    Raises UserError where wandb cannot be reached or nobody is logged in.
+    ``run_id`` is the evaluation's key, so that logging it again replaces the run. ``folder`` gets wandb's files;
+    offline they stay there until ``wandb sync``. Parts that ``metrics`` lacks are left out. Raises UserError where
+    wandb cannot be reached or there is no login.
     """
     import wandb
 
@@ -59,7 +59,7 @@ def log_evaluation(
         shutil.rmtree(earlier)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        # create_new: whatever run a training stage of this process has open stays out of it.
+        # create_new: do not reuse the run that a training stage of this process may have open.
         with wandb.init(
             project=project, entity=entity, group=group, name=name, id=run_id, config=dict(config), job_type="evaluate",
             dir=str(folder.resolve()), mode="offline" if offline else "online", resume="allow", reinit="create_new",
@@ -85,7 +85,7 @@ def flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return every single number of ``metrics`` under its key, those of strata and sizes aside."""
+    """Return every single number of ``metrics`` under its key, except those of strata and sizes."""
     found = flat({part: value for part, value in metrics.items() if part not in (*IN_TABLES, "run")})
     for kind in KINDS:
         for method, row in metrics.get(kind, {}).items():
@@ -103,7 +103,7 @@ def rows(metrics: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _stratum(stratum: str, results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row per method; what is no method's (the number of queries) stands in each."""
+    """Return one row per method; values common to all methods (the number of queries) are in each row."""
     shared = {key: value for key, value in results.items() if not isinstance(value, Mapping)}
     methods = {key: value for key, value in results.items() if isinstance(value, Mapping)}
     return [{"stratum": stratum, "method": name} | shared | flat(row) for name, row in methods.items()]
@@ -127,7 +127,7 @@ def _tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def curves(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the charts that the UI draws from their own small tables, over all selected runs."""
+    """Return charts with their tables, which the UI draws over all selected runs."""
     import wandb
 
     by_cutoff = [
@@ -156,13 +156,13 @@ def _pictures(examples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def caption(example: Mapping[str, Any]) -> str:
-    """Say which SKU was asked for, at what rank it came, and what was answered."""
+    """Return the true SKU, its rank and the results in words."""
     answers = ", ".join(answer["sku"] for answer in example["answers"])
     return f"rank {example['rank']}: {example['truth']['sku']}; answered {answers}"
 
 
 def sheet(example: Mapping[str, Any]) -> Image.Image:
-    """Draw the query, its true SKU, and the answers in order; a right answer has a green frame."""
+    """Draw the query, its true SKU, and the results in order; a correct result has a green frame."""
     tiles = [("query", example["query"], PLAIN), ("true SKU", example["truth"]["picture"], PLAIN)]
     for place, answer in enumerate(example["answers"], 1):
         tiles.append((f"answer {place}", answer["picture"], RIGHT if answer["right"] else PLAIN))

@@ -1,4 +1,4 @@
-"""What stage=attributes leaves, and how others read it."""
+"""The files of stage=attributes, and their readers."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def read_facts(folder: Path) -> "dict[tuple[str, str], Facts]":
 
 
 def write_table(path: Path, facts: "list[Facts]") -> None:
-    """Write attributes.csv: sku, attribute, value, and what each rests on; safe to open in a spreadsheet."""
+    """Write attributes.csv: sku, attribute, value, confidence and source; safe to open in a spreadsheet."""
     from skufp.catalogue.exports.cells import Table
 
     table = Table(("sku", "attribute", "value", "confidence", "source"), "sku")

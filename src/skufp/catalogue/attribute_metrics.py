@@ -1,4 +1,4 @@
-"""How good attributes are against labels, and how much of the products' schema they fill."""
+"""Metrics of attributes against labels, and the completeness of the products' schema."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,9 @@ from skufp.catalogue.vocabulary import Vocabulary
 class Scores:
     """One attribute against the labels of ``labelled`` products.
 
-    ``coverage``: the share that got a value. ``precision``: the share of these that is right (0 where none got one).
-    ``accuracy``: the share of all that is right. ``macro_f1``: the mean F1 of the values that occur among the labels.
+    ``coverage``: the share with a predicted value. ``precision``: the share of predicted values that is right (0 if
+    there are none). ``accuracy``: the share of all products that is right. ``macro_f1``: the mean F1 of the values that
+    occur among the labels.
     """
 
     labelled: int
@@ -24,18 +25,17 @@ class Scores:
 
 
 def score(predicted: Sequence[str | None], labels: Sequence[Sequence[str]]) -> Scores:
-    """Score ``predicted`` values [N], None where it was abstained, against ``labels`` [N].
+    """Score ``predicted`` values [N], None for an abstention, against ``labels`` [N].
 
-    Each label is a list of the values that are true of the product, the main one first: a prediction among them is
-    right, and counts for that value; a wrong one, or none, is a miss of the main one. Products without a label are left
-    out.
+    Each label is a list of the product's true values, the main value first. A prediction among them is a hit of that
+    value; a wrong prediction, or none, is a miss of the main value. Products without a label are left out.
     """
     rows = [(p, list(true)) for p, true in zip(predicted, labels, strict=True) if true]
     expected = [p if p in true else true[0] for p, true in rows]
     hits = Counter(p for (p, _), e in zip(rows, expected, strict=True) if p == e)
-    said, true_of = Counter(p for p, _ in rows if p is not None), Counter(expected)
-    f1 = [2 * hits[value] / (said[value] + true_of[value]) for value in true_of]
-    right, answered = hits.total(), said.total()
+    predictions, true_of = Counter(p for p, _ in rows if p is not None), Counter(expected)
+    f1 = [2 * hits[value] / (predictions[value] + true_of[value]) for value in true_of]
+    right, answered = hits.total(), predictions.total()
     return Scores(
         len(rows),
         answered / len(rows) if rows else 0.0,
@@ -46,7 +46,7 @@ def score(predicted: Sequence[str | None], labels: Sequence[Sequence[str]]) -> S
 
 
 def majority(train: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) -> tuple[str | None, Scores]:
-    """Return the most frequent main value of ``train`` labels and its scores when it is said of every product."""
+    """Return the most frequent main value of ``train`` labels and its scores as the prediction for every product."""
     counts = Counter(true[0] for true in train if true)
     value = min(counts, key=lambda v: (-counts[v], v)) if counts else None
     return value, score([value] * len(labels), labels)
@@ -54,10 +54,10 @@ def majority(train: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) ->
 
 @dataclass(frozen=True)
 class Completeness:
-    """Shares of schema fields that are filled, over ``fields`` of all ``products``, and what filled them.
+    """Shares of schema fields that are filled, over ``fields`` of all ``products``, and their sources.
 
-    ``before``: what the manifest had; ``after``: with attributes and copy. ``filled`` counts the fields that are filled
-    after, by what fills them: the manifest, an override, evidence (probe, prompt or pixels), or copy.
+    ``before``: by the manifest alone; ``after``: with attributes and copy. ``filled`` counts the fields filled after,
+    by source: the manifest, an override, evidence (probe, prompt or pixels), or copy.
     """
 
     products: int
@@ -76,7 +76,7 @@ def completeness(
     """Measure how much of the products' schema is filled, before and after.
 
     A product's schema is ``own_fields`` (title, brand, price, …), ``copy_fields`` that were written for every product,
-    and the attributes of its category. A manifest's column fills the attribute that it names, whatever its spelling.
+    and the attributes of its category. A manifest's column fills the attribute that it names, in any known spelling.
     """
     filled: Counter[str] = Counter()
     schema = {*own_fields, *copy_fields}

@@ -1,7 +1,7 @@
-"""From scores to accepted attributes: one reader per attribute, calibrated on labels, and the order of who wins.
+"""From scores to accepted attributes: one reader per attribute, calibrated on labels, and the order of sources.
 
-An override wins over the manifest, the manifest over a probe, a probe over prompts and pixels. What evidence says
-counts from the reader's threshold on; below it nothing is said.
+An override takes precedence over the manifest, the manifest over a probe, a probe over prompts and pixels. A reader
+abstains below its threshold.
 
 Legend: N products, K values of the attribute, D dim of embeddings.
 """
@@ -17,16 +17,16 @@ from skufp.catalogue.probe import Probe, fit_probe
 from skufp.catalogue.scoring import choose_threshold, combine, fit_temperature, fit_weight, log_softmax
 from skufp.catalogue.vocabulary import Attribute, Category
 
-TEMPERATURE = 0.01  # of cosines where there are no labels: what CLIP and SigLIP are trained to, about
+TEMPERATURE = 0.01  # of cosines where there are no labels: about the trained temperature of CLIP and SigLIP
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How one attribute's evidence becomes a probability and when it is believed.
+    """Turns one attribute's evidence into probabilities, and accepts or abstains.
 
-    ``temperature`` is that of the prompts' mean cosines; ``pixel_weight`` that of the pixels' log probabilities in the
-    product of both; ``sharpness`` an exponent on the whole; ``threshold`` the least confidence that is accepted;
-    ``labels`` how many products it was calibrated on. With a ``probe``, prompts and pixels are not asked.
+    ``temperature`` scales the prompts' mean cosines; ``pixel_weight`` is the weight of the pixels' log probabilities in
+    the product of both; ``sharpness`` is an exponent on the product; ``threshold`` is the lowest accepted confidence;
+    ``labels`` is the number of products it was calibrated on. With a ``probe``, prompts and pixels are not used.
     """
 
     temperature: float = TEMPERATURE
@@ -45,8 +45,8 @@ class Reader:
     ) -> np.ndarray:
         """Return log probabilities [N, K] from prompt ``scores`` and ``pixels`` [N, K], or from ``embeddings`` [N, D].
 
-        ``pixels`` are log probabilities; they may be left out. A reader with a probe needs ``embeddings``, one without
-        it ``scores``; ValueError else.
+        ``pixels`` are log probabilities, and optional. A reader with a probe needs ``embeddings``, a reader without a
+        probe ``scores``; ValueError otherwise.
         """
         if self.probe is not None:
             if embeddings is None:
@@ -54,10 +54,10 @@ class Reader:
             return log_softmax(self.probe.scores(embeddings, attribute.values), 1 / self.sharpness)
         if scores is None:
             raise ValueError(f"{attribute.key}: it has no probe, and needs prompt scores")
-        said = log_softmax(scores, self.temperature)
+        read = log_softmax(scores, self.temperature)
         if pixels is not None:
-            said = combine(said, pixels, self.pixel_weight)
-        return log_softmax(said, 1 / self.sharpness)
+            read = combine(read, pixels, self.pixel_weight)
+        return log_softmax(read, 1 / self.sharpness)
 
     def accept(
         self,
@@ -65,9 +65,9 @@ class Reader:
         log_probabilities: np.ndarray,
         pixels: np.ndarray | None = None,
     ) -> list[Value | None]:
-        """Return each row's most probable value, None where it is below the threshold or not a number.
+        """Return each row's most probable value, None where its confidence is below the threshold or NaN.
 
-        Its source is the probe, else the prompt; the pixels, where these by themselves say the same.
+        Its source is the probe, else the prompt; or the pixels, where these alone give the same value.
         """
         accepted: list[Value | None] = []
         for row, log_p in enumerate(log_probabilities):
@@ -89,7 +89,7 @@ class Reader:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Reader":
-        """Make a reader from what to_dict gave."""
+        """Make a reader from to_dict's result."""
         threshold = float("inf") if row["threshold"] is None else row["threshold"]
         probe = Probe.from_dict(row["probe"]) if row["probe"] else None
         return cls(**{**row, "threshold": threshold, "probe": probe})
@@ -102,16 +102,16 @@ def calibrate(
     precision: float,
     pixels: np.ndarray | None = None,
 ) -> Reader:
-    """Fit temperature, the pixels' weight and the threshold on labelled products; NLL decides, and ``precision``.
+    """Fit temperature and pixel weight by NLL, and the threshold by ``precision``, on labelled products.
 
     scores [N, K] of prompts, pixels [N, K] log probabilities, labels [N] values of the attribute. Raises UserError for
-    no labels or an unknown one.
+    no labels or an unknown label.
     """
     target = _targets(attribute, labels)
     temperature = fit_temperature(scores, target)
-    said = log_softmax(scores, temperature)
-    weight = fit_weight(said, pixels, target) if pixels is not None else 0.0
-    both = combine(said, pixels, weight) if pixels is not None else said
+    prompted = log_softmax(scores, temperature)
+    weight = fit_weight(prompted, pixels, target) if pixels is not None else 0.0
+    both = combine(prompted, pixels, weight) if pixels is not None else prompted
     sharpness = 1 / fit_temperature(both, target) if weight else 1.0
     final = log_softmax(both, 1 / sharpness)
     return Reader(temperature, weight, sharpness, _threshold(final, target, precision), len(labels))
@@ -120,10 +120,10 @@ def calibrate(
 def calibrate_probe(
     attribute: Attribute, embeddings: np.ndarray, labels: Sequence[str], groups: Sequence[str], precision: float
 ) -> tuple[Reader, np.ndarray]:
-    """Fit a probe, and temperature and threshold on products that it did not see; return also their log probabilities.
+    """Fit a probe, and temperature and threshold on its left-out scores; return also their log probabilities.
 
-    embeddings [N, D], labels and groups [N]; see fit_probe, also for what is raised. Returned [N, K]: what the probe
-    says of each labelled product without having seen its group.
+    embeddings [N, D], labels and groups [N]; see fit_probe, also for its errors. The returned log probabilities [N, K]
+    of a labelled product are by a probe trained without its group.
     """
     target = _targets(attribute, labels)
     fitted = fit_probe(embeddings, labels, groups, attribute.values)
@@ -134,9 +134,9 @@ def calibrate_probe(
 
 
 def manifest_labels(fields: Mapping[str, str], category: Category) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return all values of each attribute that a manifest's columns name, the main one first, and what is no value.
+    """Return the values of each attribute in a manifest's columns, main value first, and the unknown texts.
 
-    A column may hold a list (with , ; / or |). The second dict has the columns whose text is no value.
+    A column may hold a list (with , ; / or |). The second dict has the columns whose text is not a known value.
     """
     found: dict[str, list[str]] = {}
     unknown: dict[str, str] = {}
@@ -154,7 +154,7 @@ def manifest_labels(fields: Mapping[str, str], category: Category) -> tuple[dict
 
 
 def from_manifest(fields: Mapping[str, str], category: Category) -> tuple[dict[str, Value], dict[str, str]]:
-    """Return the main value of each attribute that a manifest's columns name, and what is no value; see above."""
+    """Return the main value of each attribute in a manifest's columns, and the unknown texts; see above."""
     found, unknown = manifest_labels(fields, category)
     return {name: Value(values[0], 1.0, MANIFEST) for name, values in found.items()}, unknown
 
@@ -162,7 +162,7 @@ def from_manifest(fields: Mapping[str, str], category: Category) -> tuple[dict[s
 def settle(
     evidence: Mapping[str, Value | None], manifest: Mapping[str, Value], overrides: Mapping[str, str]
 ) -> dict[str, Value]:
-    """Return a product's accepted attributes: an override wins over the manifest, and that over the evidence.
+    """Return a product's accepted attributes: by an override, else the manifest, else the evidence.
 
     An empty override leaves the attribute out.
     """

@@ -1,8 +1,8 @@
-"""Every product of a catalogue, described: a reader, a mapper and a writer with bounded look-ahead.
+"""Bulk description of a catalogue's products: a reader, a mapper and a writer with bounded look-ahead.
 
-The reader hashes a product's photos and looks whether it is done; the mapper describes what is not; the writer takes
-the results in the order of the products, whatever finishes first, and journals them in batches. A killed run goes on
-where it was and ends with the same bytes. The shape (reader, mapper, writer) is that of clip-retrieval's inference.
+The reader hashes a product's photos and checks whether it is done; the mapper describes the products that are not; the
+writer journals the results in batches, in the order of the products. A killed run resumes and ends with the same bytes.
+The pattern (reader, mapper, writer) is that of clip-retrieval's inference.
 """
 
 import re
@@ -18,13 +18,13 @@ from skufp.catalogue.journal import ContentCache, ProductJournal, content_key
 from skufp.compute.parts import LocalThreads
 from skufp.errors import UserError
 
-JOURNAL, CACHE, DESCRIBED, FAILED = "journal", "cache", "described", "failed"  # where a product of a run comes from
+JOURNAL, CACHE, DESCRIBED, FAILED = "journal", "cache", "described", "failed"  # the sources of a run's products
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One product to describe: its photos, main photo first, and what else shapes its row (JSON)."""
+    """One product to describe: its photos, main photo first, and the other inputs of its row (JSON)."""
 
     sku_id: str
     photos: Sequence[Path]
@@ -32,7 +32,7 @@ class Item:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what went wrong, in one line that is the same in every run (no memory addresses)."""
+    """Return an error in one line that is the same in every run (without memory addresses)."""
     text = _ADDRESS.sub("", " ".join(str(error).split()))
     return text if isinstance(error, UserError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
@@ -40,8 +40,8 @@ def reason_of(error: Exception) -> str:
 class Bulk:
     """Describes products and keeps a journal of them.
 
-    ``describe`` may be called from ``concurrency`` threads at once. What it raises becomes the error row of that
-    product; only Ctrl-C ends the run. ``settings`` and ``encoder`` are part of every product's key (see content_key).
+    ``describe`` may be called from ``concurrency`` threads at once. Its exceptions become error rows of their products;
+    only Ctrl-C ends the run. ``settings`` and ``encoder`` are part of every product's key (see content_key).
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Bulk:
         self.products: list[Described] = []
 
     def run(self, items: Sequence[Item], advance: Callable[[int], None] = lambda count: None) -> list[Described]:
-        """Describe ``items`` and return the products in their order; ``advance`` hears of each that is done.
+        """Describe ``items`` and return the products in their order; ``advance`` is called after each product.
 
-        ``products`` and ``tally`` (of JOURNAL, CACHE, DESCRIBED and FAILED) grow as the run goes, so that a run cut
-        short has something to write. Raises UserError where two items are the same product.
+        ``products`` and ``tally`` (of JOURNAL, CACHE, DESCRIBED and FAILED) are updated during the run, so that an
+        interrupted run can write its results. Raises UserError where two items are the same product.
         """
         if twice := [sku for sku, count in Counter(item.sku_id for item in items).items() if count > 1]:
             raise UserError(
@@ -97,7 +97,7 @@ class Bulk:
             pending.clear()
 
     def _one(self, item: Item) -> tuple[str, str, Described]:
-        """Return where the product comes from (JOURNAL, CACHE, DESCRIBED or FAILED), its key, and the product."""
+        """Return the product's source (JOURNAL, CACHE, DESCRIBED or FAILED), its key, and the product."""
         key = ""
         try:
             key = content_key(item.sku_id, item.photos, item.inputs, self.settings, self.encoder)
@@ -110,5 +110,5 @@ class Bulk:
                 raise ValueError(f"described '{product.sku_id}' instead of '{item.sku_id}'")
             self.cache.put(key, product)
             return (FAILED if product.error else DESCRIBED), key, product
-        except Exception as error:  # one bad product is a row with its reason, not a dead batch
+        except Exception as error:  # a bad product becomes an error row; the batch goes on
             return FAILED, key, Described.failed(item.sku_id, reason_of(error))

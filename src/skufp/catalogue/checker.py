@@ -1,4 +1,4 @@
-"""The fact checker: copy may say what the facts hold, and words that claim nothing; everything else is refused."""
+"""The fact checker: copy may use words from the facts, and words that make no claim; all others are refused."""
 
 import re
 import unicodedata
@@ -12,19 +12,19 @@ from skufp.catalogue.facts import Facts
 from skufp.catalogue.lexicon import HERE, Lexicon, Unit, fingerprint, load_lexicon
 from skufp.catalogue.metadata import valid_field
 
-STRICT = ("title", "seo_tags")  # fields where any unknown word is refused, not only guarded and capitalised ones
+STRICT = ("title", "seo_tags")  # fields where every unknown word is refused, not only guarded and capitalised words
 NAMED = ("title", "description")  # fields that have to name the product
 _PARTS = {"bullet_points": "bullet", "seo_tags": "tag"}
 _PARTS_OF_A_GARMENT = ("neck", "sleeve", "collar", "length", "fit", "rise", "closure")  # each has a value of its own
 _LINK = re.compile(r"https?:|www\.|\S+@\S+|\.com\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?]+")
 _AFTER_SENTENCE = re.compile(r"(?<=[.!?])\s+")
-VERSION = 2  # raise it when it judges the same words otherwise
+VERSION = 2  # raise it when the verdict on any text changes
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a field must not say: where, of which kind, the words themselves."""
+    """A refused part of a field: the field, the kind of problem and the words."""
 
     field: str
     where: str
@@ -44,10 +44,10 @@ class Problem:
 class Checker:
     """Checks copy against facts, word by word.
 
-    Brands, materials, colours, claims, features, kinds of product and numbers (the lexicon lists them) must stand in
-    the facts, phrases as phrases: `short sleeve` is not borne out by a short skirt with sleeves. So must capitalised
-    words that the lexicon does not know (invented names), and in ``strict`` fields all unknown words. Known limit: a
-    single word is allowed wherever the facts hold it, whatever it is said of there (denim as a colour's name).
+    Brands, materials, colours, claims, features, kinds of product and numbers (listed in the lexicon) must occur in the
+    facts, phrases as phrases: a short skirt with sleeves does not support `short sleeve`. So must capitalised words
+    that are not in the lexicon (invented names), and in ``strict`` fields all unknown words. Known limit: a single word
+    is allowed if the facts have it, whatever it describes there (denim as a colour's name).
     """
 
     def __init__(self, language: str = "en", strict: Sequence[str] = STRICT) -> None:
@@ -61,7 +61,7 @@ class Checker:
         }
 
     def check(self, name: str, value: str | list[str], facts: Facts) -> list[Problem]:
-        """Return what is wrong with the field ``name``, in reading order; nothing where it is all right."""
+        """Return the problems of the field ``name``, in reading order; none if it passes."""
         known = _Known(facts, self.lexicon)
         texts = _texts(value)
         part = _PARTS.get(name)
@@ -77,7 +77,7 @@ class Checker:
     def spared(self, name: str, value: Any, facts: Facts) -> Any:
         """Return a list without its refused items, or a description without its refused sentences.
 
-        None where that leaves too little, and for other fields: there is no part of a title to leave out.
+        None where too little is left, and for other fields: a title has no parts to leave out.
         """
         if isinstance(value, str) and name != "description":
             return None
@@ -109,7 +109,7 @@ class Checker:
                 if not known.holds(part):
                     yield "number", unit.spelt
             elif unit.name in known.parts and at and not known.holds((before := units[at - 1], unit)):
-                if (before.name,) in self.lexicon.terms:  # a hooded neckline does not bear out a cotton neckline
+                if (before.name,) in self.lexicon.terms:  # a hooded neckline does not support a cotton neckline
                     yield "attribute", f"{before.spelt} {unit.spelt}"
             elif unit.name not in self.lexicon.plain and not known.holds(part):
                 if unit.capital or not unit.name.isascii():
@@ -133,7 +133,7 @@ class _Known:
     def __init__(self, facts: Facts, lexicon: Lexicon) -> None:
         values = [f"{value.value} {name.replace('_', ' ')}" for name, value in facts.attributes.items()]
         self.text = "\n".join([facts.category, *facts.fields.values(), *values])
-        # A slash between facts keeps phrases from running over their ends.
+        # A slash between facts keeps phrases from spanning two facts.
         lines = [[unit.name for unit in lexicon.units(line)] for line in self.text.splitlines()]
         self.runs = " / ".join(" ".join(line) for line in lines)
         names = [lexicon.units(name.replace("_", " "))[-1].name for name in facts.attributes]
@@ -146,18 +146,18 @@ class _Known:
         self.heads = (garments or set(category[-1:])) | (set(title) - lexicon.plain)
 
     def holds(self, part: Sequence[Unit]) -> bool:
-        """Whether the facts hold the unit, or these units in this order."""
+        """Return whether the facts hold these units in this order."""
         if len(part) == 1:
             return part[0].name in self.single
         return f" {' '.join(unit.name for unit in part)} " in f" {self.runs} "
 
     def named_in(self, units: Iterable[Unit]) -> bool:
-        """Whether the category's noun or a word of the manifest's title occurs; true where neither is known."""
+        """Return whether the category's noun or a word of the manifest's title occurs; True if neither is known."""
         return not self.heads or any(unit.name in self.heads for unit in units)
 
 
 def _markup(text: str, known: _Known) -> Iterable[tuple[str, str]]:
-    """Yield links, markup, signs of money and percent, emoji and control characters that the facts do not hold."""
+    """Yield links, markup, currency and percent signs, emoji and control characters that the facts do not hold."""
     yield from (("markup", match.group()) for match in _LINK.finditer(text))
     for sign in dict.fromkeys(text):
         kind = unicodedata.category(sign)
@@ -166,7 +166,7 @@ def _markup(text: str, known: _Known) -> Iterable[tuple[str, str]]:
 
 
 def _repetition(text: str, lexicon: Lexicon, known: _Known) -> Iterable[tuple[str, str]]:
-    """Yield sentences said twice, words said twice running, and runs of four units said three times."""
+    """Yield repeated sentences, immediately repeated words, and runs of four units that occur three times."""
     sentences = [tuple(u.name for u in lexicon.units(s)) for s in _SENTENCE.findall(text)]
     for sentence, times in Counter(s for s in sentences if s).items():
         if times > 1:
@@ -185,7 +185,7 @@ def _texts(value: str | list[str]) -> list[str]:
 
 
 def _twins(texts: list[str], lexicon: Lexicon) -> list[str]:
-    """Return the texts that say with the same words, in whatever order, what one before them said."""
+    """Return the texts that have the same words, in any order, as an earlier text."""
     seen: set[frozenset[str]] = set()
     twins = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""A garment's colour from its pixels: shares of named colours, to be weighed with what the prompts say.
+"""A garment's colour from its pixels: shares of named colours, to be combined with prompt scores.
 
 Legend: H, W picture, K values of the attribute colour, A sRGB examples of colours.
 """
@@ -11,17 +11,17 @@ from skufp.actions.salience import in_the_middle, mask_of, salience
 from skufp.catalogue.scoring import log_softmax
 from skufp.catalogue.vocabulary import Attribute
 
-SOFTNESS = 8.0  # Lab units: pixels this much nearer to one colour than to another are mostly of that one
-LIGHTNESS = 0.6  # what a difference in lightness weighs beside one in hue: folds and shade change lightness
-FLOOR = 0.01  # the least share of a colour: no expert may rule out what the other sees
-MIDDLE = 0.25  # of each side, left out where nothing tells garment from background
+SOFTNESS = 8.0  # Lab units: width of the soft assignment of pixels to colours
+LIGHTNESS = 0.6  # weight of lightness relative to hue: folds and shade change lightness
+FLOOR = 0.01  # lowest share of a colour: pixels alone may not exclude a colour
+MIDDLE = 0.25  # of each side, left out where the garment cannot be separated from the background
 
 
 def garment_mask(image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Return [h, w] bool on ``glance(image)``: the garment's pixels.
 
-    ``image`` [H, W, 3] uint8 RGB. They are those of ``mask`` [H, W] where there is one (not 0: garment), else what
-    stands out from the picture's borders where that fills its middle, else the middle.
+    ``image`` [H, W, 3] uint8 RGB. The garment is ``mask`` [H, W] (not 0) if given; else the pixels that differ from
+    the picture's borders, if these fill its middle; else the middle.
     """
     height, width = glance(image).shape[:2]
     if mask is not None:
@@ -38,11 +38,11 @@ def garment_mask(image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarra
 
 
 def colour_shares(image: np.ndarray, attribute: Attribute, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return [K] shares of the garment's pixels, by named colour; they add up to 1.
+    """Return [K] shares of the garment's pixels, by named colour; they sum to 1.
 
-    ``image`` [H, W, 3] uint8 RGB, ``mask`` as for garment_mask. A pixel belongs to the colour of the nearest sRGB
-    example in CIE Lab, softly. A value without examples (multicolour) takes the share outside the two largest colours:
-    it leads from four equal colours on.
+    ``image`` [H, W, 3] uint8 RGB, ``mask`` as for garment_mask. A pixel is assigned softly to the colour of the nearest
+    sRGB example in CIE Lab. A value without examples (multicolour) gets the share outside the two largest colours: it
+    has the largest share from four equal colours on.
     """
     anchors, value = _anchors(attribute)
     pixels = _lab(glance(image)[garment_mask(image, mask)])  # [M, 3]
@@ -58,13 +58,13 @@ def colour_shares(image: np.ndarray, attribute: Attribute, mask: np.ndarray | No
 
 
 def colour_evidence(shares: np.ndarray) -> np.ndarray:
-    """Return log probabilities [K] of the colours of a product from its views' ``shares`` [V, K]: of their mean."""
+    """Return log probabilities [K] of a product's colours, from the mean of its views' ``shares`` [V, K]."""
     mean = np.maximum(np.asarray(shares).mean(axis=0), FLOOR)
     return np.log(mean / mean.sum())
 
 
 def _anchors(attribute: Attribute) -> tuple[np.ndarray, np.ndarray]:
-    """Examples in Lab [A, 3] and the value [A] each is of."""
+    """Return examples in Lab [A, 3] and the value [A] of each."""
     rgb = [(colour, k) for k, term in enumerate(attribute.terms.values()) for colour in term.rgb]
     return _lab(np.array([colour for colour, _ in rgb], np.uint8)), np.array([k for _, k in rgb])
 

@@ -12,12 +12,12 @@ MODEL, TEMPLATE = "model", "template"
 
 @dataclass(frozen=True)
 class Described:
-    """What is known and said of one product, never of one photo.
+    """The facts and the copy of one product.
 
-    ``copy`` is None exactly where ``error`` says why the product could not be described. ``written_by`` tells for each
-    field of the copy whether a language ``model`` or the ``template`` wrote it; a field that is not in it is the shop's
-    own words; ``notes`` say of a field why the template had to write it. ``similar`` holds {"sku_id": …, "score": …},
-    best first. ``images`` are the product's photos, main photo first: paths below the data root, or URLs.
+    ``copy`` is None exactly where ``error`` holds the reason why the product could not be described. ``written_by`` has
+    the writer of each field of the copy, a language ``model`` or the ``template``; the shop wrote the other fields.
+    ``notes`` has the reasons why the template wrote a field. ``similar`` holds {"sku_id": …, "score": …}, best first.
+    ``images`` are the product's photos, main photo first: paths below the data root, or URLs.
     """
 
     facts: Facts
@@ -58,9 +58,9 @@ class Described:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Described":
-        """Make a product from what to_dict gave; keys it does not know are ignored.
+        """Make a product from to_dict's result; unknown keys are ignored.
 
-        Raises ValueError, KeyError or TypeError where the row is not one.
+        Raises ValueError, KeyError or TypeError where the row is invalid.
         """
         copy = row["copy"]
         return cls(

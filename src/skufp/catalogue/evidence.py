@@ -1,4 +1,4 @@
-"""What pictures say of products: prompt scores and pixels, attribute by attribute, and the readers that believe them.
+"""Evidence from pictures: prompt scores and pixels of every attribute, and the readers fitted to it.
 
 Legend: R views, N products, n of them whose category has the attribute, K values, D dim of embeddings.
 """
@@ -16,10 +16,10 @@ from skufp.catalogue.overrides import Values
 from skufp.catalogue.scoring import FEWEST, HOTTEST, nll, scores_by_product, value_vectors
 from skufp.catalogue.vocabulary import CATEGORY, Attribute, Category, Term, Vocabulary, ensemble
 
-COLOUR = "colour"  # the attribute that pixels speak of, too
-PIXELS = 2.0  # their weight where no label says: on real shop photos they are then about as sure as they are right
-UNLIKELY = -30.0  # log probability: a value that no label had, so that one of them does not decide everything
-UNKNOWN = "garment"  # the category of what could be any; a vocabulary may have it, and no prompt asks for it
+COLOUR = "colour"  # the attribute with evidence from pixels too
+PIXELS = 2.0  # weight of pixels without labels: on real shop photos they are then about calibrated
+UNLIKELY = -30.0  # floor of log probabilities: a single unseen value must not dominate the NLL
+UNKNOWN = "garment"  # the catch-all category; a vocabulary may have it, and it has no prompt
 
 
 class PromptVectors:
@@ -35,7 +35,7 @@ class PromptVectors:
         return self._vectors((CATEGORY, ""), {name: prompts[name] for name in askable(self.vocabulary)})
 
     def values(self, attribute: Attribute, category: Category) -> np.ndarray:
-        """Return [K, D] of the attribute's values, said of a garment of ``category``."""
+        """Return [K, D] of the attribute's values for a garment of ``category``."""
         return self._vectors((attribute.key, category.name), ensemble(attribute, category))
 
     def _vectors(self, key: tuple[str, str], prompts: Mapping[str, list[str]]) -> np.ndarray:
@@ -47,19 +47,19 @@ class PromptVectors:
 
 
 def askable(vocabulary: Vocabulary) -> list[str]:
-    """Return the categories that a picture can be asked for: all but UNKNOWN."""
+    """Return the categories that have prompts: all but UNKNOWN."""
     return [name for name in vocabulary.categories if name != UNKNOWN]
 
 
 def category_attribute(vocabulary: Vocabulary) -> Attribute:
-    """Return the category as an attribute, so that it is read, calibrated and scored as any other."""
+    """Return the category as an attribute, so that it is read, calibrated and scored like the others."""
     terms = {name: Term(name, vocabulary.categories[name].words) for name in askable(vocabulary)}
     return Attribute(CATEGORY, CATEGORY, terms, vocabulary.category_prompts)
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Views of N products: unit vectors ``views`` [R, D], whose each is, and their colours' shares [R, K] by pixels."""
+    """Views of N products: unit vectors ``views`` [R, D], each view's product, and shares of colours [R, K]."""
 
     views: np.ndarray
     product_of_view: np.ndarray
@@ -74,7 +74,7 @@ class Pictures:
         return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
     def of(self, rows: np.ndarray) -> "Pictures":
-        """Return the pictures of the products ``rows`` [n] alone, which are then numbered in that order."""
+        """Return the pictures of the products ``rows`` [n], renumbered in that order."""
         place = np.full(self.products, -1)
         place[rows] = np.arange(len(rows))
         own = place[self.product_of_view]
@@ -95,7 +95,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the pictures of ``rows`` [n] say of one attribute: prompt scores and pixels [n, K], embeddings [n, D]."""
+    """Evidence of one attribute for the products ``rows`` [n]: prompt scores and pixels [n, K], embeddings [n, D]."""
 
     attribute: Attribute
     rows: np.ndarray
@@ -109,14 +109,14 @@ class Evidence:
 
 
 def category_evidence(prompts: PromptVectors, pictures: Pictures) -> Evidence:
-    """Return what the pictures say of every product's category."""
+    """Return the evidence of every product's category."""
     rows = np.arange(pictures.products)
     scores = pictures.scores(prompts.categories())
     return Evidence(category_attribute(prompts.vocabulary), rows, scores, None, pictures.embeddings)
 
 
 def gather(prompts: PromptVectors, pictures: Pictures, categories: Sequence[Category]) -> dict[str, Evidence]:
-    """Return the evidence of every attribute, by key, for the products whose category [N] has it."""
+    """Return the evidence of every attribute, by key, for the products whose category [N] has the attribute."""
     names = np.array([category.name for category in categories])
     parts = {name: pictures.of(np.flatnonzero(names == name)) for name in dict.fromkeys(names.tolist())}
     rows_of: dict[str, list[int]] = {}
@@ -137,11 +137,11 @@ def gather(prompts: PromptVectors, pictures: Pictures, categories: Sequence[Cate
 
 @dataclass(frozen=True)
 class Teaching:
-    """How readers are fitted.
+    """The settings for fitting readers.
 
-    ``precision`` is what the accepted values of labelled products must reach; ``threshold`` is the least confidence
-    where there are no labels. ``zero_shot``: the encoder understands any words; else prompts are asked only where
-    labels say what they are worth.
+    ``precision`` is the required precision of accepted values on labelled products; ``threshold`` is the lowest
+    accepted confidence where there are no labels. ``zero_shot``: the encoder understands any words; otherwise prompts
+    are used only if calibrated on labels.
     """
 
     precision: float = 0.8
@@ -149,7 +149,7 @@ class Teaching:
     zero_shot: bool = True
 
     def untaught(self, evidence: Evidence) -> Reader:
-        """Return the reader of an attribute without labels; its values come from prompts or pixels alone."""
+        """Return the uncalibrated reader of an attribute without labels, from prompts or pixels alone."""
         pixels = PIXELS if evidence.pixels is not None else 0.0
         if self.zero_shot:
             return Reader(pixel_weight=pixels, threshold=self.threshold)
@@ -163,10 +163,10 @@ def fit_reader(
     teaching: Teaching,
     must_probe: bool = False,
 ) -> tuple[Reader, np.ndarray]:
-    """Return an attribute's reader and its log probabilities [n, K]; labels [n] (None: not known) and groups [n].
+    """Return an attribute's reader and its log probabilities [n, K]; labels [n] (None: unknown) and groups [n].
 
-    From FEWEST labels on, prompts and pixels are calibrated and a probe is fitted, and what gives the labels the least
-    NLL is kept; the probe's is that of left-out groups, and so are its log probabilities of what it learned from.
+    With FEWEST labels or more, two readers are fitted: calibrated prompts and pixels, and a probe. The reader with the
+    lower NLL is kept. The probe's NLL, and its log probabilities of labelled products, are those of left-out groups.
     """
     seen = ~np.isnan(evidence.scores).any(axis=1)
     labelled = np.array([i for i, label in enumerate(labels) if label is not None and seen[i]], np.int64)
@@ -176,23 +176,23 @@ def fit_reader(
         return reader, evidence.read(reader)
     pixels = None if evidence.pixels is None else evidence.pixels[labelled]
     prompted = calibrate(evidence.attribute, evidence.scores[labelled], own, teaching.precision, pixels)
-    said = evidence.read(prompted)
+    by_prompts = evidence.read(prompted)
     of_label = {int(i): groups[i] for i in labelled}
     if not must_probe and (len(set(own)) < 2 or len(set(of_label.values())) < 2):
-        return prompted, said
+        return prompted, by_prompts
     probed, left_out = calibrate_probe(
         evidence.attribute, evidence.embeddings[labelled], own, list(of_label.values()), teaching.precision
     )
     target = np.array([evidence.attribute.values.index(label) for label in own])
-    if not must_probe and nll(said[labelled], target) <= nll(np.maximum(left_out, UNLIKELY), target):
-        return prompted, said
+    if not must_probe and nll(by_prompts[labelled], target) <= nll(np.maximum(left_out, UNLIKELY), target):
+        return prompted, by_prompts
     learnt = evidence.read(probed)
     learnt[labelled] = left_out
     return probed, learnt
 
 
 def accepted(evidence: Evidence, reader: Reader, log_probabilities: np.ndarray) -> dict[int, Value | None]:
-    """Return the value that each product gets, by its row; None where the reader abstains."""
+    """Return each product's accepted value, by its row; None where the reader abstains."""
     values = reader.accept(evidence.attribute, log_probabilities, evidence.pixels)
     return dict(zip(evidence.rows.tolist(), values, strict=True))
 
@@ -200,7 +200,7 @@ def accepted(evidence: Evidence, reader: Reader, log_probabilities: np.ndarray) 
 def choose_category(
     vocabulary: Vocabulary, evidence: Evidence, reader: Reader, log_probabilities: np.ndarray
 ) -> list[Value]:
-    """Return every product's category; where the reader abstains UNKNOWN, or the best guess if there is no such one."""
+    """Return every product's category; where the reader abstains UNKNOWN, or the most probable if UNKNOWN is absent."""
     chosen = []
     for row, value in accepted(evidence, reader, log_probabilities).items():
         best = int(np.nan_to_num(log_probabilities[row], nan=-np.inf).argmax())
@@ -214,5 +214,5 @@ def choose_category(
 
 
 def labels_of(values: Values, ids: Sequence[str], name: str) -> list[str | None]:
-    """Return the attribute ``name`` of each product in a table that people wrote; None where it says nothing."""
+    """Return the attribute ``name`` of each product in a table written by people; None where it is absent."""
     return [values.get(sku, {}).get(name) or None for sku in ids]

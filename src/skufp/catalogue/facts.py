@@ -1,4 +1,4 @@
-"""What is known of a product: accepted attributes and the manifest's own fields; nothing else may be said of it."""
+"""The facts of a product: accepted attributes and the manifest's own fields. Copy may use nothing else."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "
 
 @dataclass(frozen=True)
 class Value:
-    """An accepted value, how sure we are of it (0 to 1), and what it rests on (one of SOURCES)."""
+    """An accepted value, its confidence (0 to 1), and its source (one of SOURCES)."""
 
     value: str
     confidence: float
@@ -33,7 +33,7 @@ class Facts:
     """One product's facts.
 
     ``attributes`` are the accepted ones only; ``fields`` are the manifest's own non-empty columns (title, brand, price,
-    currency, gtin, material, …). ``category_value`` says what the category rests on, and how surely, where known.
+    currency, gtin, material, …). ``category_value`` has the category's source and confidence, where known.
     """
 
     sku_id: str
@@ -43,14 +43,14 @@ class Facts:
     category_value: Value | None = None
 
     def words(self) -> set[str]:
-        """Return every word that may be said of the product, as words_of cuts them.
+        """Return every word that copy may use of the product, as words_of splits them.
 
-        They are those of the category, of the attributes' names and values, and of the manifest's fields.
+        They are the words of the category, of the attributes' names and values, and of the manifest's fields.
         """
-        said = [self.category, *self.fields.values()]
+        texts = [self.category, *self.fields.values()]
         for name, value in self.attributes.items():
-            said += [name.replace("_", " "), value.value]
-        return {word for text in said for word in words_of(text)}
+            texts += [name.replace("_", " "), value.value]
+        return {word for text in texts for word in words_of(text)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as a JSON row."""
@@ -58,17 +58,17 @@ class Facts:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> "Facts":
-        """Make facts from what to_dict gave."""
+        """Make facts from to_dict's result."""
         attributes = {name: Value(**value) for name, value in row["attributes"].items()}
         category = Value(**row["category_value"]) if row.get("category_value") else None
         return cls(row["sku_id"], row["category"], attributes, dict(row["fields"]), category)
 
 
 def words_of(text: str) -> list[str]:
-    """Cut ``text`` into lower-case words, in order.
+    """Split ``text`` into lower-case words, in order.
 
-    A word with a hyphen or an apostrophe comes whole and then in its parts ("crew-neck", "crew", "neck"); a number
-    keeps its decimals ("29.90"). Typographic apostrophes and hyphens count as plain ones.
+    A word with a hyphen or an apostrophe gives itself and its parts ("crew-neck", "crew", "neck"); a number keeps its
+    decimals ("29.90"). Typographic apostrophes and hyphens are treated as plain ones.
     """
     found = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).translate(_MARKS).casefold()):

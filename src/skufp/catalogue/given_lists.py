@@ -1,4 +1,4 @@
-"""A vocabulary's lists as they are given: reading names and texts, and refusing with their place what is neither."""
+"""Validation of a vocabulary's lists: names and texts are read, and mistakes refused with their place."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ def named(spec: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
 
 
 def check_keys(spec: Any, known: Iterable[str], where: str) -> None:
-    """Refuse what is no settings, and settings that are not ``known``."""
+    """Raise UserError for anything but a mapping of ``known`` settings."""
     if not isinstance(spec, Mapping):
         raise UserError(f"{where}: give settings such as {{{', '.join(known)}}}, not '{spec}'")
     for key in spec:
@@ -31,7 +31,7 @@ def check_keys(spec: Any, known: Iterable[str], where: str) -> None:
 
 
 def text(spec: Mapping[str, Any], key: str, where: str) -> str | None:
-    """Return the text under ``key``; None where it is left out."""
+    """Return the text under ``key``; None if it is absent."""
     value = spec.get(key)
     if value is not None and not (isinstance(value, str) and value.strip()):
         raise UserError(f"{where}.{key}: give text or null, not '{value}'")
@@ -39,7 +39,7 @@ def text(spec: Mapping[str, Any], key: str, where: str) -> str | None:
 
 
 def texts(spec: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    """Return the list of texts under ``key``; empty where it is left out."""
+    """Return the list of texts under ``key``; empty if it is absent."""
     value = spec.get(key) or []
     if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
         raise UserError(f"{where}.{key}: give a list of texts, not '{value}'")
@@ -47,7 +47,7 @@ def texts(spec: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
 
 
 def prompts(value: Any, fields: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Check templates: every one has the first of ``fields``, and none but these."""
+    """Check templates: each has the first of ``fields``, and no names outside ``fields``."""
     templates = texts({"prompts": value}, "prompts", where)
     if not templates:
         raise UserError(f"{where}: give at least one template with {{{fields[0]}}}")
@@ -59,7 +59,7 @@ def prompts(value: Any, fields: tuple[str, ...], where: str) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """Return a spelling without case, marks, and what divides its words."""
+    """Return a spelling in lower case without accents and separators of words."""
     return " ".join(_SEPARATORS.sub(" ", text.casefold()).split())
 
 
@@ -69,7 +69,7 @@ def lookup(names: Iterable[tuple[str, ...]]) -> dict[str, str]:
 
 
 def refuse_ambiguous(where: str, names: Iterable[tuple[str, ...]]) -> None:
-    """Refuse a spelling that belongs to two names, each the first of its tuple."""
+    """Raise UserError for a spelling of two names, each the first of its tuple."""
     seen: dict[str, str] = {}
     for spellings in names:
         for spelling in spellings:

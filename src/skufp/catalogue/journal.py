@@ -1,4 +1,4 @@
-"""What survives a kill: files written whole or not at all, the journal `products.jsonl`, and a cache by content."""
+"""Storage that survives a kill: atomic files, the journal `products.jsonl`, and a cache by content."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from typing import Any
 
 from skufp.catalogue.described import Described
 
-CACHE_VERSION = 1  # raised when the row of a product or the way to describe one changes
+CACHE_VERSION = 1  # raised when a product's row, or the way products are described, changes
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that whoever looks sees the old file or the new one, never a part."""
+    """Write ``content`` to ``path`` atomically: readers see the old file or the new file, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
@@ -23,7 +23,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner may read
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -32,7 +32,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def always_at_the_end(write: Callable[[], None]) -> Iterator[None]:
-    """Call ``write`` when the block ends: at its end, on an error, and on Ctrl-C, which then goes on its way."""
+    """Call ``write`` when the block ends: normally, on an error, and on Ctrl-C, which is then raised again."""
     try:
         yield
     finally:
@@ -40,16 +40,15 @@ def always_at_the_end(write: Callable[[], None]) -> Iterator[None]:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    # a lone surrogate (a file name that is not UTF-8) becomes the JSON escape of itself
+    # a lone surrogate (a file name that is not UTF-8) is written as its JSON escape
     return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 class ProductJournal:
-    """Append-only JSONL of described products, each beside the key of what it was made from.
+    """Append-only JSONL of described products, each with the key of its content.
 
-    Reading drops a last line that a kill tore, and cuts it off so that the next line starts clean; a line that is no
-    product is passed over. ``dropped`` names both: line number and reason. The last line of a product counts.
-    Not for two processes at once.
+    Reading truncates a last line that a kill left incomplete, and skips lines that are not products. ``dropped`` names
+    both: line number and reason. Of several lines for a product the last counts. Not for two processes at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +78,7 @@ class ProductJournal:
     def find(self, sku_id: str, key: str) -> Described | None:
         """Return a product that was described from the same content, or None.
 
-        An error is no result: what failed is tried again.
+        An error is not a result: a failed product is tried again.
         """
         found_key, product = self._products.get(sku_id, ("", None))
         return product if product and found_key == key and not product.error else None
@@ -104,12 +103,12 @@ class ProductJournal:
 def content_key(
     sku_id: str, photos: Iterable[Path], inputs: Mapping[str, Any], settings: Mapping[str, Any], encoder: str
 ) -> str:
-    """Return a hash of everything that a product's row is made from, 64 hexadecimal digits.
+    """Return a hash of everything that determines a product's row, 64 hexadecimal digits.
 
-    The photos' bytes and their order, not their names, unless ``inputs`` has them. ``inputs`` is what the manifest and
-    earlier stages know of this product, ``settings`` what is common to all (vocabulary, language model, prompts, seed),
-    ``encoder`` the mark of the image encoder. Raises OSError where a photo cannot be read and TypeError where a value
-    is no JSON.
+    Of the photos, their bytes and order count, and their names only if ``inputs`` has them. ``inputs`` is the product's
+    data from the manifest and earlier stages, ``settings`` are common to all products (vocabulary, language model,
+    prompts, seed), ``encoder`` is the hash of the image encoder. Raises OSError where a photo cannot be read and
+    TypeError where a value is not JSON.
     """
     digests = [hashlib.sha256(photo.read_bytes()).hexdigest() for photo in photos]
     parts = [CACHE_VERSION, sku_id, digests, inputs, settings, encoder]
@@ -117,9 +116,9 @@ def content_key(
 
 
 class ContentCache:
-    """Described products in a folder, by the key of their content: a rerun does only what changed.
+    """Described products in a folder, by the key of their content: a rerun describes only changed products.
 
-    Safe for threads and processes at once: files are written whole, and equal keys hold equal rows.
+    Safe for concurrent threads and processes: files are written atomically, and equal keys hold equal rows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -129,7 +128,7 @@ class ContentCache:
         return self.folder / key[:2] / f"{key}.json"
 
     def get(self, sku_id: str, key: str) -> Described | None:
-        """Return the product kept under ``key``, or None where there is none that can be read."""
+        """Return the product stored under ``key``, or None if it is absent or unreadable."""
         try:
             product = Described.from_dict(json.loads(self._path(key).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -137,6 +136,6 @@ class ContentCache:
         return product if product.sku_id == sku_id else None
 
     def put(self, key: str, product: Described) -> None:
-        """Keep ``product``, unless it is an error: what failed is tried again."""
+        """Store ``product``, unless it is an error: a failed product is tried again."""
         if not product.error:
             write_whole(self._path(key), _line(product.to_dict()))

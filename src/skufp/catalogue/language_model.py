@@ -1,4 +1,4 @@
-"""A client of any OpenAI-compatible server that answers one request with one checked JSON value, or says why not."""
+"""A client of OpenAI-compatible servers: one request gives one checked JSON value, or a ModelError."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from skufp.catalogue.metadata import answer_schema, tidied, valid_field
 from skufp.catalogue.prompt import Messages
 from skufp.errors import UserError
 
-# How to ask for JSON, strictest first. A server that refuses one is asked in the next from then on.
+# Response formats for JSON, strictest first. After a refusal the next format is used from then on.
 MODES = ("json_schema", "json_object", "plain")
 _REFUSES_FORMAT = (400, 404, 415, 422, 500, 501)
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
@@ -28,12 +28,12 @@ class ModelError(Exception):
 
 
 class LanguageModel:
-    """Asks for one field at a time, from any number of threads.
+    """Requests one field at a time, from any number of threads.
 
     Temperature 0 and a seed make answers repeatable as far as the server allows. ``timeout`` bounds a whole request in
-    seconds, however slowly its bytes drip. What another try may mend (no connection, 408, 429, 5xx, a broken body) is
-    tried ``retries`` more times, after ``backoff`` seconds, then twice that, …, or what Retry-After asks, up to 30.
-    ``source`` names what is served where the address does not: a file of our own server.
+    seconds, however slowly its bytes arrive. Temporary errors (no connection, 408, 429, 5xx, a broken body) are retried
+    ``retries`` times, after ``backoff`` seconds, then twice that, …, or after Retry-After, up to 30 seconds.
+    ``source`` identifies the model where the address does not: the file of our own server.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LanguageModel:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="language-model", daemon=True)
         self._thread.start()
-        # Retries are ours: the client's own would not stop at the timeout.
+        # We retry ourselves: the client's own retries would not stop at the timeout.
         self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=api_key, timeout=timeout, max_retries=0)
 
     def __enter__(self) -> "LanguageModel":
@@ -82,12 +82,12 @@ class LanguageModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What its answers depend on, for cache keys: the model and its server, or our own file, and sampling."""
+        """The inputs of its answers, for cache keys: the model and its server, or our own file, and sampling."""
         served = self.source or {"base_url": self.base_url, "model": self.model}
         return {**served, **self.sampling, "max_tokens": self.max_tokens}
 
     def check(self) -> str:
-        """Return the model's name as the server lists it; UserError where nothing answers or the name is not there."""
+        """Return the model's name in the server's list; UserError if no server answers or the name is not listed."""
         try:
             listed = self._retried(lambda: self._client.models.list())
             names = [str(entry.id) for entry in listed.data]
@@ -109,11 +109,10 @@ class LanguageModel:
         return self.model
 
     def ask(self, name: str, messages: Messages, parts: Sequence[str] = (), room: float = 1.0, attempt: int = 0) -> Any:
-        """Return the field ``name`` as the model writes it, tidied and valid by the schema.
+        """Return the model's text of the field ``name``, tidied and valid by the schema.
 
-        ``parts`` are those of answer_schema, ``room`` multiplies the tokens it may take. A
-        second ``attempt`` has another seed and is warmer by AGAIN_WARMER: at 0 a small model says the same once more.
-        Raises ModelError.
+        ``parts`` are those of answer_schema, ``room`` multiplies the limit of tokens. A second ``attempt`` has another
+        seed and a temperature higher by AGAIN_WARMER: at 0 a small model repeats its answer. Raises ModelError.
         """
         schema = answer_schema(name, parts)
         while True:
@@ -158,14 +157,14 @@ class LanguageModel:
         raise AssertionError("unreachable")
 
     def _once(self, request: Callable[[], Any]) -> Any:
-        """Run one request to its end or its timeout, and sort what can go wrong."""
+        """Run one request to its end or its timeout, and turn its errors into ModelErrors."""
 
         async def bounded() -> Any:
             async with asyncio.timeout(self.timeout):
                 return await request()
 
         openai, future = self._openai, None
-        if self._loop.is_closed():  # Ctrl-C, and another thread still asks
+        if self._loop.is_closed():  # Ctrl-C, while another thread still sends requests
             raise ModelError("refused", "the client is closed")
         try:
             future = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
@@ -176,7 +175,7 @@ class LanguageModel:
             raise _by_status(error.status_code, error.message, error.response.headers) from error
         except openai.APIConnectionError as error:
             raise ModelError("down", f"no connection: {error.__cause__ or error}") from error
-        except (openai.OpenAIError, ValueError) as error:  # a body that is no JSON, or half of one
+        except (openai.OpenAIError, ValueError) as error:  # a body that is not JSON, or truncated
             raise ModelError("garbage", f"the answer is no JSON: {_short(str(error))}") from error
         except KeyboardInterrupt:
             _cancel(future)
@@ -189,18 +188,18 @@ def _cancel(future: "Future[Any] | None") -> None:
 
 
 def _by_status(status: int, message: str, headers: Mapping[str, str]) -> ModelError:
-    said = f"HTTP {status}: {_short(message)}"
+    reported = f"HTTP {status}: {_short(message)}"
     if status == 429:
         try:
             pause = float(headers.get("retry-after", "0"))
         except ValueError:  # a date: rare, and the back-off does
             pause = 0.0
-        return ModelError("limit", said, pause)
-    return ModelError("server" if status in _TRY_AGAIN else "refused", said)
+        return ModelError("limit", reported, pause)
+    return ModelError("server" if status in _TRY_AGAIN else "refused", reported)
 
 
 def _read(name: str, reply: Any) -> Any:
-    """Return the field in a completion, whatever came back in its place is sorted into ModelErrors."""
+    """Return the field in a completion; raise the fitting ModelError for any other reply."""
     try:
         choice = reply.choices[0]
         text, reason = choice.message.content, choice.finish_reason
@@ -222,7 +221,7 @@ def _read(name: str, reply: Any) -> Any:
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
-    """Return the first JSON object in ``text``, which may stand among prose or in a code fence."""
+    """Return the first JSON object in ``text``, which may be surrounded by prose or in a code fence."""
     decoder, at = json.JSONDecoder(), text.find("{")
     while at >= 0:
         try:

@@ -1,4 +1,4 @@
-"""Words a shop can edit: what may only be said where the facts say it, what means the same, what claims nothing."""
+"""The lexicon, which a shop can edit: words that need support in the facts, synonyms, and words that claim nothing."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from skufp.errors import UserError, nearest
 
 HERE = Path(__file__).parent
-# What a file of the lexicon lists, as a complaint calls one of them.
+# The files of the lexicon, and the name of an entry in complaints.
 KINDS = {
     "brands": "brand", "materials": "material", "colours": "colour", "claims": "claim", "features": "attribute",
     "garments": "kind of product", "numbers": "number",
@@ -22,7 +22,7 @@ _APOSTROPHES = str.maketrans("’‘", "''", "™®©")  # NFKC would make LumaT
 
 @dataclass(frozen=True)
 class Unit:
-    """A word, or words that the lexicon takes for one, in its canonical form, and how the text spells it."""
+    """A word, or words that the lexicon treats as one, in canonical form and in the text's spelling."""
 
     name: str
     spelt: str
@@ -39,7 +39,7 @@ class Lexicon:
     longest: int
 
     def units(self, text: str) -> list[Unit]:
-        """Cut ``text`` into units, in order: possessives and plurals go, variants become one, hyphens divide."""
+        """Split ``text`` into units, in order: possessives and plurals are removed, variants unified, hyphens split."""
         return _units(text, self.same)
 
 
@@ -47,7 +47,7 @@ class Lexicon:
 def load_lexicon(language: str, root: Path = HERE / "lexicon") -> Lexicon:
     """Read the lexicon of ``language`` from ``<root>/<language>/*.txt``; UserError if there is none.
 
-    Entries are divided by commas or lines; `#` starts a comment. In variants.txt a line holds words that say the same.
+    Entries are separated by commas or lines; `#` starts a comment. In variants.txt a line holds synonyms.
     """
     folder = language_folder(root, language, "lexicon")
     same: dict[tuple[str, ...], str] = {}
@@ -63,7 +63,7 @@ def load_lexicon(language: str, root: Path = HERE / "lexicon") -> Lexicon:
 
 
 def language_folder(root: Path, language: str, what: str) -> Path:
-    """Return the folder or file of ``language`` under ``root``; UserError naming the languages that are there."""
+    """Return the folder or file of ``language`` under ``root``; UserError with the available languages."""
     found = {path.stem: path for path in sorted(root.iterdir()) if not path.name.startswith((".", "_"))}
     if language not in found:
         raise UserError(
@@ -106,7 +106,7 @@ def _words(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """Return ``word`` in lower case without a possessive or plural ending; numbers without idle zeros and commas."""
+    """Return ``word`` in lower case without a possessive or plural ending; numbers in the form of number()."""
     if word[0].isdigit():
         return number(word)
     word = word.casefold().removesuffix("'s").rstrip("'")
@@ -120,7 +120,7 @@ def _stem(word: str) -> str:
 
 
 def number(text: str) -> str:
-    """Return a number in one form, whichever sign divides it: "1,299.00", "1.299,00" and "1299" are equal."""
+    """Return a number in canonical form: "1,299.00", "1.299,00" and "1299" are equal."""
     whole, _, decimals = re.sub(r"[.,](?=\d{3}(?:\D|$))", "", text).replace(",", ".").partition(".")
     decimals = decimals.rstrip("0")
     return f"{whole}.{decimals}" if decimals else whole

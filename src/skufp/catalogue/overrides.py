@@ -1,4 +1,4 @@
-"""Tables that people write: sku,attribute,value. Overrides win over everything, labels teach a probe."""
+"""Tables written by people: sku,attribute,value. Overrides replace every other source; labels train a probe."""
 
 import csv
 from collections.abc import Mapping
@@ -9,19 +9,18 @@ from skufp.catalogue.vocabulary import CATEGORY, Category, Vocabulary
 from skufp.errors import UserError, nearest
 
 COLUMNS = ("sku", "attribute", "value")
-MAY_HAVE = ("confidence", "source")  # columns of stage=attributes' own table, which is given back corrected
+MAY_HAVE = ("confidence", "source")  # columns of stage=attributes' own table, which people correct and return
 SHOWN = 10  # mistakes named in one message
 
 Values = dict[str, dict[str, str]]  # by SKU and attribute; "" for "leave it out"
 
 
 def read_values(path: Path, vocabulary: Vocabulary, categories: Mapping[str, str]) -> Values:
-    """Read a CSV of sku, attribute, value: what each SKU's attributes are, in the vocabulary's own spelling.
+    """Read a CSV of sku, attribute, value; return each SKU's values in the vocabulary's spelling.
 
-    ``categories`` are the SKUs there are, and the category of each. The attribute ``category`` sets another one, and
-    then the SKU's other rows are read by that. An empty value is kept as "": the attribute is left out. Raises
-    UserError with the lines of all mistakes: SKUs, attributes and values that are not there, and rows that contradict
-    each other.
+    ``categories`` are all SKUs with their categories. A row for the attribute ``category`` changes the SKU's category,
+    and the SKU's other rows are read with the new category. An empty value is kept as "": the attribute is left out.
+    Raises UserError with the lines of all mistakes: unknown SKUs, attributes and values, and contradictory rows.
     """
     rows = _rows(path)
     mistakes: list[str] = []
@@ -45,7 +44,7 @@ def read_values(path: Path, vocabulary: Vocabulary, categories: Mapping[str, str
 
 
 def _rows(path: Path) -> list[tuple[int, str, str, str]]:
-    """Line number, SKU, attribute and value of every row that is not empty."""
+    """Return line number, SKU, attribute and value of every row that is not empty."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}); it needs {', '.join(COLUMNS)}")
     try:
@@ -74,7 +73,7 @@ def _rows(path: Path) -> list[tuple[int, str, str, str]]:
 def _categories(
     rows: list[tuple[int, str, str, str]], vocabulary: Vocabulary, known: Mapping[str, str], mistakes: list[str]
 ) -> dict[str, Category]:
-    """The category of every SKU in ``rows``, after the rows that set it."""
+    """Return the category of every SKU in ``rows``, after the rows that change it."""
     named = {sku: known[sku] for _, sku, _, _ in rows if sku in known}
     for number, sku, name, text in rows:
         if sku in known and name.casefold() == CATEGORY:
@@ -86,7 +85,7 @@ def _categories(
 
 
 def _read(name: str, text: str, vocabulary: Vocabulary, category: Category) -> tuple[str, str]:
-    """The attribute and the value that a row names."""
+    """Return the attribute and the value of a row."""
     if name.casefold() == CATEGORY:
         return CATEGORY, vocabulary.category(text).name if text else ""
     attribute = category.attribute(name)
@@ -94,6 +93,6 @@ def _read(name: str, text: str, vocabulary: Vocabulary, category: Category) -> t
 
 
 def _near_sku(sku: str, known: Mapping[str, str]) -> str:
-    """The nearest SKU; not all of them, where none is near."""
+    """Return a hint with the nearest SKU, or an example if none is near."""
     hint = nearest(sku, known)
     return hint if hint.startswith(" Did") else f" There are {len(known)}, e.g. '{min(known, default='')}'."

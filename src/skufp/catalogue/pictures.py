@@ -1,4 +1,4 @@
-"""What stage=attributes looks at: the products' views as vectors, the colours of their pixels, the prompts' vectors."""
+"""The inputs of stage=attributes: vectors of the products' views, colours of their pixels, vectors of prompts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def prompt_vectors(cfg: Config, vocabulary: "Vocabulary", retriever: Path) -> "PromptVectors":
-    """Return what encodes the vocabulary's prompts with the retriever's text tower."""
+    """Return the vectors of the vocabulary's prompts by the retriever's text tower."""
     from skufp.catalogue.evidence import PromptVectors
     from skufp.compute.device import device
     from skufp.modules.encoder_folder import load_encoder
@@ -28,7 +28,7 @@ def prompt_vectors(cfg: Config, vocabulary: "Vocabulary", retriever: Path) -> "P
 
 
 def encoding_with(cfg: Config, encoder: "Encoder") -> "Callable[[list[str]], np.ndarray]":
-    """Return what maps texts to their vectors [P, D]."""
+    """Return a function from texts to their vectors [P, D]."""
     import torch
 
     from skufp.compute.device import autocast
@@ -64,7 +64,7 @@ def all_records(prepared: Path) -> list[CropRecord]:
 
 
 def colours_of(cfg: Config, vocabulary: "Vocabulary", prepared: Path, records: list[CropRecord]) -> np.ndarray | None:
-    """Return the shares of colours [R, K] in the pictures of ``records``; None where the vocabulary has no colours."""
+    """Return the shares of colours [R, K] in the pictures of ``records``; None if the vocabulary has no colours."""
     from skufp.catalogue.colour import colour_shares
     from skufp.catalogue.evidence import COLOUR
     from skufp.data.decode import open_prepared

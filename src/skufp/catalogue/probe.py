@@ -14,12 +14,12 @@ from skufp.errors import UserError
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FOLDS = 5
-UNSEEN = -1e3  # log probability of a value that no label has: the probe cannot tell it
+UNSEEN = -1e3  # log probability of a value without labels, which the probe cannot predict
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Weights [D, C] and bias [C] over ``values``, for embeddings less ``mean`` [D] and over ``scale``."""
+    """Weights [D, C] and bias [C] for ``values``; inputs are (embedding - ``mean``) / ``scale``, with mean [D]."""
 
     values: tuple[str, ...]
     weight: np.ndarray
@@ -39,14 +39,14 @@ class Probe:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Probe":
-        """Make a probe from what to_dict gave."""
+        """Make a probe from to_dict's result."""
         arrays = {name: np.array(row[name]) for name in ("weight", "bias", "mean")}
         return cls(tuple(row["values"]), scale=row["scale"], **arrays)
 
 
 @dataclass(frozen=True)
 class FittedProbe:
-    """A probe, its ``penalty``, and ``left_out`` [N, K]: scores of every row by a probe that never saw its group."""
+    """A probe, its ``penalty``, and ``left_out`` [N, K]: each row's scores by a probe trained without its group."""
 
     probe: Probe
     penalty: float
@@ -60,11 +60,11 @@ def fit_probe(
     values: Sequence[str],
     penalties: Sequence[float] = PENALTIES,
 ) -> FittedProbe:
-    """Fit a probe on ``embeddings`` [N, D]; the penalty of least NLL on left-out groups wins.
+    """Fit a probe on ``embeddings`` [N, D], with the penalty of least NLL on left-out groups.
 
-    ``groups`` [N] are kept in one fold (colours of one style look alike). ``left_out`` is what temperature and
-    threshold are to be fitted on: on the rows it learned from a probe is always sure. Raises UserError for fewer than
-    two values, or fewer than two groups, or a label that is not among ``values``.
+    A group of ``groups`` [N] stays in one fold (colours of one style look alike). Fit temperature and threshold on
+    ``left_out``: a probe is overconfident on its training rows. Raises UserError for fewer than two values, or fewer
+    than two groups, or a label that is not among ``values``.
     """
     embeddings = np.asarray(embeddings, np.float64)
     if unknown := sorted(set(labels) - set(values)):
@@ -83,7 +83,7 @@ def fit_probe(
 
 
 def _folds(groups: Sequence[str]) -> np.ndarray:
-    """Deal groups, the largest first, to the fold with the fewest rows."""
+    """Assign groups, the largest first, to the fold with the fewest rows."""
     names, of_row, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     sizes = np.zeros(min(FOLDS, len(names)))
     fold = np.zeros(len(names), int)
@@ -106,7 +106,7 @@ def _left_out(
 
 
 def _fit(embeddings: np.ndarray, labels: Sequence[str], values: tuple[str, ...], penalty: float) -> Probe:
-    """Minimise mean NLL + penalty / 2 |weight|² by L-BFGS; inputs centred and on one scale."""
+    """Minimise mean NLL + penalty / 2 |weight|² by L-BFGS; inputs are centred and share one scale."""
     import torch
 
     mean = embeddings.mean(axis=0)

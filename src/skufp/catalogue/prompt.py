@@ -1,4 +1,4 @@
-"""Prompts are files a shop can edit: `prompts/<language>/<field>.md`, one per field of the copy."""
+"""Prompts, in files that a shop can edit: `prompts/<language>/<field>.md`, one per field of the copy."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 Messages = list[dict[str, str]]
-TOLD = ("title", "brand", "material")  # columns of the manifest that a model is told; the checker knows all of them
+PROMPTED = ("title", "brand", "material")  # columns of the manifest in prompts; the checker uses all columns
 _HEADING = re.compile(r"^## (\w.*?)[ \t]*$", re.MULTILINE)
 _FACTS = re.compile(r"\{(facts|sentence|points|words|draft)\}")
 _ROLES = ("system", "user", "assistant", "again")
@@ -21,28 +21,28 @@ _ROLES = ("system", "user", "assistant", "again")
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side says; ``condition``: ("", ""), or with or without and a column or attribute."""
+    """A turn of the chat; ``condition``: ("", ""), or with or without and a column or attribute."""
 
     role: str
     text: str
     condition: tuple[str, str] = ("", "")
 
     def fits(self, known: Mapping[str, str]) -> bool:
-        """Whether the turn is for a product of which this is known: its names stand in {names}."""
+        """Return whether the turn applies to a product with these known values; {names} lists their names."""
         word, name = self.condition
         return not word or (name in known["names"].split()) == (word == "with")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The turns of one field's request, and what to say when its answer was refused.
+    """The turns of one field's request, and the turn after a refused answer.
 
-    In braces are filled in: {facts}, one `name: value` a line, {sentence}, the same as a phrase, {points}, short
-    phrases of the attributes as JSON, {words}, the attributes' values as JSON, {draft}, what the template would write
-    (a list with "; " between its items), {tone}, {language} and, under `## again`, {complaint}. Other braces stay as
-    they are. What differs between products belongs at the end: servers keep what they have read of a beginning.
-    An example under `## user with title` (or `without`) is for products that have a title only: a small model copies
-    what it has read, so an example should hold no kind of fact that the product lacks.
+    Names in braces are filled in: {facts}, one `name: value` per line; {sentence}, the same as a phrase; {points},
+    short phrases of the attributes as JSON; {words}, the attributes' values as JSON; {draft}, the template's text (a
+    list with "; " between its items); {tone}, {language} and, under `## again`, {complaint}. Other braces are kept.
+    Put the parts that differ between products at the end: servers cache a common beginning. An example under `## user
+    with title` (or `without`) is only for products with a title (or without): a small model copies an example, so the
+    example should hold no kind of fact that the product lacks.
     """
 
     turns: tuple["Turn", ...]
@@ -69,7 +69,7 @@ class Prompts:
 def load_prompts(language: str = "en", root: str | Path | None = None) -> Prompts:
     """Read the prompts of ``language`` from ``root`` (a shop's own folder) or from the package.
 
-    Raises UserError for a missing file and for one without the turns it needs.
+    Raises UserError for a missing file and for a file without the required turns.
     """
     if root is not None and not Path(root).is_dir():
         raise UserError(f"llm.prompts={root}: there is no such folder (copy {HERE / 'prompts'} and edit it)")
@@ -85,10 +85,10 @@ def load_prompts(language: str = "en", root: str | Path | None = None) -> Prompt
 
 
 def known_of(facts: Facts, template: Template, name: str) -> dict[str, str]:
-    """Return what a prompt of the field ``name`` may say of a product, by the names in braces."""
+    """Return a product's values for a prompt of the field ``name``, by the names in braces."""
     draft = template.field(name, facts)
     return {
-        "facts": told(facts),
+        "facts": listed(facts),
         "sentence": template.sentence(facts),
         "points": json.dumps(template.points(facts), ensure_ascii=False),
         "words": json.dumps(template.words(facts), ensure_ascii=False),
@@ -97,11 +97,11 @@ def known_of(facts: Facts, template: Template, name: str) -> dict[str, str]:
     }
 
 
-def told(facts: Facts) -> str:
-    """Return the facts as a model reads them: one `name: value` a line."""
+def listed(facts: Facts) -> str:
+    """Return the facts for a prompt: one `name: value` per line."""
     lines = {"category": facts.category}
     lines |= {name.replace("_", " "): value.value for name, value in facts.attributes.items()}
-    lines |= {name: facts.fields[name] for name in TOLD if name in facts.fields}
+    lines |= {name: facts.fields[name] for name in PROMPTED if name in facts.fields}
     return "\n".join(f"{name}: {' '.join(value.split())}" for name, value in lines.items() if value.strip())
 
 

@@ -1,4 +1,4 @@
-"""A catalogue while its attributes are read: the products with what is said of them, and each attribute's evidence."""
+"""The state of stage=attributes: all products with their labels and values, and each attribute's evidence."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,25 +20,25 @@ LEARN = ("train", "dev")  # the splits whose labels calibrate; validation and te
 
 @dataclass
 class Catalogue:
-    """All products, and what is said of each, in their order; ``ids`` are unique among them."""
+    """All products, and in the same order their labels and values; ``ids`` are unique among them."""
 
     products: list[Product]
     ids: list[str]
     categories: list["Category"] = field(default_factory=list)
     category_values: list["Value"] = field(default_factory=list)
     labels: list[dict[str, list[str]]] = field(default_factory=list)  # the manifest's, by attribute; the main one first
-    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) that is no value
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) that is not a known value
     overrides: "Values" = field(default_factory=dict)
 
     @property
     def learns(self) -> list[bool]:
-        """Which products' labels calibrate."""
+        """Return which products' labels are used for calibration."""
         return [product.split in LEARN for product in self.products]
 
 
 @dataclass
 class Reading:
-    """One attribute read: evidence, reader, log probabilities [n, K], and the labels of its rows, main one first."""
+    """One attribute: evidence, reader, log probabilities [n, K], and the labels of its rows, main value first."""
 
     evidence: "Evidence"
     reader: "Reader"

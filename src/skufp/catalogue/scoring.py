@@ -1,4 +1,4 @@
-"""Zero-shot scores of attribute values, and what makes probabilities of them that can be believed.
+"""Zero-shot scores of attribute values, and their calibration as probabilities.
 
 Legend: N rows (products), R views, V views of one product, K values, P prompts, D dim of embeddings.
 """
@@ -7,8 +7,8 @@ import numpy as np
 
 from skufp.errors import UserError
 
-COLDEST, HOTTEST = 1e-3, 1e2  # limits of a temperature: labelled rows that are all right would ask for 0
-FEWEST = 10  # labelled products that a threshold must rest on
+COLDEST, HOTTEST = 1e-3, 1e2  # limits of a temperature: if all labelled rows are right, the optimum would be 0
+FEWEST = 10  # labelled products that a threshold needs
 
 
 def value_vectors(prompts: np.ndarray, value_of_prompt: np.ndarray, values: int) -> np.ndarray:
@@ -24,8 +24,8 @@ def value_vectors(prompts: np.ndarray, value_of_prompt: np.ndarray, values: int)
 def value_scores(views: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return a product's score of each value [K]: the mean cosine of its views [V, D] with ``values`` [K, D].
 
-    A mean of scores before the softmax is the views' normalised geometric mean after it: one view that clearly rules a
-    value out counts for more than one that cannot tell.
+    A mean of scores before the softmax is the views' normalised geometric mean after it: a view that clearly excludes a
+    value has more weight than an undecided view.
     """
     return (_unit(views) @ _unit(values).T).mean(axis=0)
 
@@ -51,7 +51,7 @@ def nll(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature at which softmax(scores / temperature) gives ``labels`` [N] the least NLL.
+    """Return the temperature that minimises the NLL of ``labels`` [N] under softmax(scores / temperature).
 
     Temperature scaling of Guo et al. 2017 (On Calibration of Modern Neural Networks), within COLDEST to HOTTEST.
     """
@@ -59,9 +59,9 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fit_weight(base: np.ndarray, added: np.ndarray, labels: np.ndarray, low: float = 0.0, high: float = 4.0) -> float:
-    """Return the weight w in low to high at which softmax(base + w added) gives ``labels`` [N] the least NLL.
+    """Return the weight w in low to high that minimises the NLL of ``labels`` [N] under softmax(base + w added).
 
-    base and added [N, K] are scores, or the log probabilities of two experts: then it is the weight of the second in
+    base and added [N, K] are scores, or the log probabilities of two experts; w is then the weight of the second in
     their product (Hinton 2002). The NLL is convex in w, so its slope is bisected. UserError without labels.
     """
     if not len(labels):
@@ -82,10 +82,10 @@ def combine(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:
 
 
 def choose_threshold(confidence: np.ndarray, right: np.ndarray, precision: float) -> float:
-    """Return the least confidence from which on a share ``precision`` of the rows is right; infinite for none.
+    """Return the lowest threshold above which a share ``precision`` of the rows is right; infinite if there is none.
 
-    confidence [N] and right [N] of labelled rows. Rows of equal confidence stand or fall together. Fewer than FEWEST
-    rows prove nothing.
+    confidence [N] and right [N] of labelled rows. Rows of equal confidence are accepted together. At least FEWEST rows
+    must be accepted.
     """
     order = np.argsort(-confidence, kind="stable")
     ranked, hits = confidence[order], np.cumsum(right[order])
@@ -105,7 +105,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10)
 
 
 def _slope(base: np.ndarray, added: np.ndarray, labels: np.ndarray, weight: float) -> float:
-    """The derivative of the NLL by the weight: the expected less the labels' own score."""
+    """Return the derivative of the NLL with respect to the weight: the expected score less the labels' score."""
     expected = (np.exp(log_softmax(base + weight * added)) * added).sum(axis=1)
     return float((expected - np.take_along_axis(added, labels[:, None], axis=1)[:, 0]).mean())
 

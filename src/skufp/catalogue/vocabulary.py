@@ -1,4 +1,4 @@
-"""The closed vocabulary: which attributes a category has, which values each may take, and what others call them."""
+"""The closed vocabulary: the attributes of each category, their values, and other spellings."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from skufp.catalogue.given_lists import check_keys, lookup, named, plain, prompts, refuse_ambiguous, text, texts
 from skufp.errors import UserError, nearest
 
-CATEGORY = "category"  # the attribute that every product has: which of the vocabulary's categories it is
+CATEGORY = "category"  # the attribute that every product has: one of the vocabulary's categories
 _TOP = ("attributes", "categories", "category_prompts")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou](?!ni))")  # an orange top, but a unisex one
 
@@ -17,8 +17,8 @@ _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou](?!ni))")  # an orange top, but a uni
 class Term:
     """One value of an attribute.
 
-    ``words`` say it in prompts, ``also`` are other spellings, ``shopify`` its name in Shopify's product taxonomy (None:
-    it has none, or it is left open), ``rgb`` sRGB examples of a colour.
+    ``words`` name it in prompts, ``also`` are other spellings, ``shopify`` is its name in Shopify's product taxonomy
+    (None: none, or not decided), ``rgb`` are sRGB examples of a colour.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Attribute:
-    """One list of values; ``key`` is unique, ``name`` is not: dresses and trousers each have a length of their own.
+    """One list of values; ``key`` is unique, ``name`` is not: dresses and trousers have different lengths.
 
     ``shopify`` and ``google`` are the attribute's names in Shopify's taxonomy and in Google's feed, None for none.
     """
@@ -49,16 +49,16 @@ class Attribute:
         return tuple(self.terms)
 
     def columns(self, names: Iterable[str]) -> list[str]:
-        """Return those of a manifest's columns that hold this attribute, by its name or another."""
+        """Return the manifest's columns that hold this attribute, by its name or another spelling."""
         own = {plain(name) for name in (self.name, *self.also)}
         return [name for name in names if plain(name) in own]
 
     def resolve(self, label: str) -> str | None:
-        """Return the value that ``label`` spells, by name or other spelling, whatever its case; None for no value."""
+        """Return the value that ``label`` spells, by name or other spelling, in any case; None if unknown."""
         return lookup((term.name, *term.also) for term in self.terms.values()).get(plain(label))
 
     def check(self, label: str) -> str:
-        """Return the value that ``label`` spells; UserError with the nearest value where it spells none."""
+        """Return the value that ``label`` spells; UserError with the nearest value if unknown."""
         if (value := self.resolve(label)) is None:
             raise UserError(f"{self.name} has no value '{label}'.{nearest(plain(label), self.values)}")
         return value
@@ -76,9 +76,9 @@ class Taxon:
 class Category:
     """A kind of garment.
 
-    ``words`` are nouns for it, the first for copy; ``attributes`` by name; ``also`` maps other names to what they say
-    beyond the category ("sling dress": {"sleeve": "straps"}). ``google`` and ``shopify`` are its place in their
-    product taxonomies, None where there is no fitting one. ``plural``: its words are ("trousers").
+    ``words`` are nouns for it, the first for copy; ``attributes`` by name. ``also`` maps other names to the attributes
+    that they imply ("sling dress": {"sleeve": "straps"}). ``google`` and ``shopify`` are its entries in their product
+    taxonomies, None if none fits. ``plural``: its words are plural ("trousers").
     """
 
     name: str
@@ -90,7 +90,7 @@ class Category:
     plural: bool = False
 
     def attribute(self, name: str) -> Attribute:
-        """Return the attribute of that name (or of that other name); UserError where the category has none."""
+        """Return the attribute of that name or other name; UserError if the category has none."""
         found = lookup((a.name, *a.also) for a in self.attributes.values()).get(plain(name))
         if found is None:
             raise UserError(f"category '{self.name}' has no attribute '{name}'.{nearest(name, self.attributes)}")
@@ -107,10 +107,10 @@ class Vocabulary:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> "Vocabulary":
-        """Make a vocabulary from plain dicts, as conf/vocabulary/*.lists.yml have them.
+        """Make a vocabulary from plain dicts in the form of conf/vocabulary/*.lists.yml.
 
-        Raises UserError, with the place and the nearest valid name, for keys it does not know, values of the wrong
-        kind, attributes that are not there, and names that would mean two things.
+        Raises UserError, with the place and the nearest valid name, for unknown keys, values of the wrong type, unknown
+        attributes, and ambiguous names.
         """
         check_keys(spec, _TOP, "vocabulary")
         attributes = {key: _attribute(key, value) for key, value in named(spec, "attributes", "vocabulary").items()}
@@ -122,16 +122,16 @@ class Vocabulary:
         return cls(categories, attributes, templates)
 
     def resolve(self, label: str) -> tuple[Category, dict[str, str]] | None:
-        """Return the category that ``label`` names, and what the label says beyond it; None for no category."""
+        """Return the category that ``label`` names, and the attributes that it implies; None if unknown."""
         found = lookup((c.name, *c.also) for c in self.categories.values()).get(plain(label))
         if found is None:
             return None
         category = self.categories[found]
-        said = next((value for name, value in category.also.items() if plain(name) == plain(label)), {})
-        return category, dict(said)
+        implied = next((value for name, value in category.also.items() if plain(name) == plain(label)), {})
+        return category, dict(implied)
 
     def category(self, name: str) -> Category:
-        """Return the category of that name or other name; UserError with the nearest name where there is none."""
+        """Return the category of that name or other name; UserError with the nearest name if unknown."""
         if (found := self.resolve(name)) is None:
             raise UserError(f"there is no category '{name}' in the vocabulary.{nearest(name, self.categories)}")
         return found[0]
@@ -199,7 +199,7 @@ def _category(name: str, spec: Any, attributes: Mapping[str, Attribute]) -> Cate
             raise UserError(f"{where}.attributes: '{key}' and another are both called '{attributes[key].name}'")
         own[attributes[key].name] = attributes[key]
     refuse_ambiguous(f"{where}.attributes", ((a.name, *a.also) for a in own.values()))
-    also = {label: _said(said, own, f"{where}.also.{label}") for label, said in (spec.get("also") or {}).items()}
+    also = {label: _implied(given, own, f"{where}.also.{label}") for label, given in (spec.get("also") or {}).items()}
     if type(plural := spec.get("plural", False)) is not bool:
         raise UserError(f"{where}.plural: give true or false, not '{plural}'")
     words = texts(spec, "words", where) or (name,)
@@ -217,8 +217,8 @@ def _taxon(spec: Mapping[str, Any], key: str, where: str) -> Taxon | None:
     return Taxon(number.strip(), path.strip())
 
 
-def _said(spec: Any, attributes: Mapping[str, Attribute], where: str) -> dict[str, str]:
-    """What another name of a category says of the attributes; what the category has no attribute for is refused."""
+def _implied(spec: Any, attributes: Mapping[str, Attribute], where: str) -> dict[str, str]:
+    """Return the attributes that another name of a category implies; UserError for unknown attributes."""
     check_keys(spec, attributes, where)
     for name, value in spec.items():
         if value not in attributes[name].values:

@@ -1,7 +1,7 @@
-"""Copy, field by field: ask the model, check, ask once again with the complaint, else the template writes the field.
+"""Copy, field by field: ask the model, check, ask again with the complaint, and else let the template write the field.
 
-Items of a list that the checker refuses are left out where enough are left; sentences of a description too, after the
-second answer. What is left is the model's own, and passed.
+Refused items of a list are left out if enough items remain; after the second answer refused sentences of a description
+too. The remaining text is the model's and has passed the check.
 """
 
 import html
@@ -19,7 +19,7 @@ from skufp.catalogue.template import Template
 from skufp.errors import UserError
 
 MODEL, TEMPLATE = "model", "template"
-VERSION = 2  # raise it when equal facts and answers give other copy: what is asked again, what is left out
+VERSION = 2  # raise it when the copy of any facts and answers changes
 _UNANSWERED = ("down", "slow", "limit", "server", "refused")
 _REFUSED = "the language model said what the facts do not hold"
 _UNUSABLE = "the language model's answer could not be used"
@@ -28,7 +28,7 @@ _WHY = dict.fromkeys(_UNANSWERED, "the language model did not answer")
 
 @dataclass(frozen=True)
 class Written:
-    """One product's copy, who wrote each field ("model" or "template"), and why the template had to."""
+    """One product's copy, the writer of each field ("model" or "template"), and the reasons for the template."""
 
     sku_id: str
     copy: ProductCopy
@@ -39,9 +39,9 @@ class Written:
 class CopyWriter:
     """Writes copy with a language model and a template, or (``model`` null) with the template alone.
 
-    Safe for threads at once; a product's fields are asked one after the other, so each thread has one request open.
-    After ``patience`` fields in a row that the server left unanswered, writing stops with a UserError rather than
-    fill a catalogue with template copy.
+    Safe for concurrent threads; a product's fields are requested one after the other, so each thread has one open
+    request. After ``patience`` unanswered fields in a row, writing stops with a UserError, so that a catalogue is not
+    filled with template copy.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CopyWriter:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that the copy of equal facts depends on, as JSON, for cache keys; not how many are written at once."""
+        """All inputs of the copy besides the facts, as JSON, for cache keys; concurrency is not one."""
         identity: dict[str, Any] = {"version": VERSION, "template": self.template.identity}
         if self.model is not None:
             identity |= {"checker": self.checker.identity, "prompts": self.prompts.fingerprint}
@@ -86,7 +86,7 @@ class CopyWriter:
         return Written(facts.sku_id, ProductCopy(**values), written_by, notes)
 
     def _asked(self, name: str, facts: Facts) -> tuple[Any, str]:
-        """Return the model's field and "", or None and why neither of its answers could be used."""
+        """Return the model's field and "", or None and the reason why neither of its answers could be used."""
         assert self.model is not None
         known = {**known_of(facts, self.template, name), "tone": self.tone, "language": self.language}
         parts = self.template.parts(name, facts)

@@ -1,1 +1,1 @@
-"""Where and how work runs: device, threads, progress, the processes of a fit, and a map over parts."""
+"""Device, threads, progress, the processes of a fit, and parallel maps over parts."""

@@ -1,4 +1,4 @@
-"""Where a stage computes outside the Trainer, and in what portions: device, precision, threads, batches."""
+"""Device, precision, threads and batches of a stage that computes outside the Trainer."""
 
 import ctypes
 import sys
@@ -25,7 +25,7 @@ def device(cfg: Config) -> Any:
 
 
 def autocast(cfg: Config) -> AbstractContextManager[Any]:
-    """Return a context in which bf16 precision holds, if it is asked for."""
+    """Return an autocast context for bf16 if the settings choose it, else a context without effect."""
     import torch
 
     if str(cfg.trainer.precision).startswith("bf16"):
@@ -34,7 +34,7 @@ def autocast(cfg: Config) -> AbstractContextManager[Any]:
 
 
 def in_batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Yield ``items`` in lists of ``size``, the last one maybe shorter."""
+    """Yield ``items`` in lists of ``size``; the last may be shorter."""
     while part := list(islice(items, size)):
         yield part
 
@@ -48,7 +48,7 @@ def set_threads(cfg: Config) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc not to give large blocks back: else every CPU step pays for its activations' page faults again.
+    """Make glibc keep large freed blocks; otherwise the activations of every CPU step cause page faults again.
 
     Source: mallopt(3), M_MMAP_THRESHOLD (-3), M_TRIM_THRESHOLD (-1); measured by experiments/benchmarks/train_step.py.
     """

@@ -1,8 +1,8 @@
-"""Several processes for one fit: this one plans, locks and writes; the others only take part in the fit.
+"""Several processes for one fit: the first plans, locks and writes; the others only take part in the fit.
 
-Lightning's own launcher would start the whole command again for every process, which then waited for the lock that the
-first one holds. So the first process starts the others itself, each with nothing to do but the fit. Under torchrun or
-SLURM, where every process starts with the whole command, the others follow the first: see follow().
+Lightning's own launcher would start the whole command again for every process, which would then wait for the lock that
+the first process holds. So the first process starts the others itself, for the fit alone. Under torchrun or SLURM,
+where every process starts with the whole command, the others follow the first: see follow().
 """
 
 import json
@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from skufp.schema import Config
 
-JOB = "processes"  # the folder, inside that of an unfinished stage, by which processes find each other
+JOB = "processes"  # the folder in an unfinished stage's folder through which processes find each other
 FOUND = "job.json"
 POLL = 0.2  # seconds
 
@@ -36,7 +36,7 @@ class Launch(NamedTuple):
 
 
 def launched() -> Launch | None:
-    """Return where this process stands if torchrun or SLURM (srun, several tasks) started it; else None."""
+    """Return this process's place if torchrun or SLURM (srun, several tasks) started it; else None."""
     env = os.environ
     if "TORCHELASTIC_RUN_ID" in env:
         run = f"{env['TORCHELASTIC_RUN_ID']}-{env.get('TORCHELASTIC_RESTART_COUNT', '0')}-{env.get('MASTER_PORT', '')}"
@@ -48,7 +48,7 @@ def launched() -> Launch | None:
 
 
 def process_count(cfg: Config) -> int:
-    """Return how many processes train together."""
+    """Return the number of processes of a fit."""
     if (launch := launched()) is not None:
         return launch.world
     devices = cfg.trainer.devices
@@ -59,8 +59,9 @@ def process_count(cfg: Config) -> int:
 def together(cfg: Config, inputs: Mapping[str, str], out: Path, resume: Path | None) -> Iterator[None]:
     """Let the other processes take part in the fit of ``cfg.stage`` while the context lasts.
 
-    Call it in the first process, with the module's start already in the folder JOB of ``out``. On leaving, the others
-    have ended. One that fails ends this process too, with exit code 1 and the last lines of what it wrote.
+    Call it in the first process, after writing the module's initial state into the folder JOB of ``out``. When the
+    context ends, the other processes have ended. If one fails, this process ends too, with exit code 1, and prints the
+    last lines of the failed process's log.
     """
     folder, launch, port = out / JOB, launched(), _free_port()
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
@@ -90,9 +91,9 @@ def together(cfg: Config, inputs: Mapping[str, str], out: Path, resume: Path | N
 
 @contextmanager
 def meeting_at(port: int, **variables: str) -> Iterator[None]:
-    """Let a fit's processes find each other at a port of its own; set further environment variables meanwhile.
+    """Let a fit's processes find each other at the fit's own port; set further environment variables meanwhile.
 
-    A store that torchrun keeps for the whole run would still hold the addresses of the fit before.
+    The store that torchrun keeps for the whole run would still hold the addresses of the previous fit.
     """
     variables |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
     before = {name: os.environ.get(name) for name in variables}
@@ -113,29 +114,29 @@ def _free_port() -> int:
 
 
 def _start(folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a process that takes part in the fit; it writes what it says to a file."""
+    """Start a process that takes part in the fit; its output goes to a file."""
     command = [sys.executable, "-m", "skufp.stages.fit.process", str(folder), str(os.getpid())]
     with (folder / f"process-{env['LOCAL_RANK']}.log").open("wb") as log:
         return subprocess.Popen(command, env=os.environ | env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _end_with(others: list[subprocess.Popen[bytes]], folder: Path, done: threading.Event) -> None:
-    """End this process where another failed: a collective would wait for it for ever."""
+    """End this process if another fails: a collective would wait forever."""
     while not done.wait(POLL):
         for rank, other in enumerate(others, 1):
             if other.poll() not in (None, 0) and not done.wait(1.0):
-                said = (folder / f"process-{rank}.log").read_text(errors="replace").strip().splitlines()
-                print(f"error: process {rank} of the fit failed:", *said[-15:], sep="\n  ", file=sys.stderr, flush=True)
+                log = (folder / f"process-{rank}.log").read_text(errors="replace").strip().splitlines()
+                print(f"error: process {rank} of the fit failed:", *log[-15:], sep="\n  ", file=sys.stderr, flush=True)
                 for one in others:
                     one.kill()
                 os._exit(1)
 
 
 def follow(stages: Iterable[tuple[Path, Callable[[], bool]]], take_part: Callable[[Path], None]) -> None:
-    """Take part in every fit of a run whose first process does everything else, until its last stage is done.
+    """Take part in every fit of a run, until its last stage is done; the first process does everything else.
 
-    ``stages`` are those to come, in order: the folder that each works in, and whether it is done. ``take_part`` is
-    called with the folder of a fit's job.
+    ``stages`` are the stages to run, in order: each one's working folder, and a function that returns whether it is
+    done. ``take_part`` is called with the folder of a fit's job.
     """
     launch = launched()
     for work, is_done in stages:
@@ -163,7 +164,7 @@ def _launch_of(path: Path) -> str | None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Let this process end when the one that started it is gone, even if that was killed."""
+    """End this process when its parent is gone, even if the parent was killed."""
 
     def watch() -> None:
         while os.getppid() == parent:

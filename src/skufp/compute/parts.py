@@ -1,7 +1,7 @@
-"""The port for work in parts: one function over many parts, by several workers of this machine, results in order.
+"""Parallel maps: one function over many parts, by several workers of this machine, with results in order.
 
-A part is done by itself, so where and when that happens changes no result. Whoever maps keeps what a killed run needs
-to go on (see the journals of crops and descriptions): the port itself remembers nothing.
+Parts are independent, so the result does not depend on the workers. A map keeps no state: callers that resume after a
+kill keep a journal (see crops and descriptions).
 """
 
 from collections import deque
@@ -15,26 +15,26 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-AHEAD = 4  # parts a worker that may be finished before their turn: what waits must fit in memory
+AHEAD = 4  # parts per worker that may be finished in advance; they wait in memory
 
 
 class MapParts(Protocol):
-    """Anything that maps work over parts: the workers of this machine, or those of a cluster."""
+    """The interface of a map over parts: by workers of this machine, or of a cluster."""
 
     def map(self, work: Callable[[T], R], parts: Iterable[T]) -> Generator[R, None, None]:
-        """Yield ``work(part)`` of every part, in the order of the parts; what ``work`` raises is raised here.
+        """Yield ``work(part)`` of every part, in the order of the parts; exceptions of ``work`` are raised here.
 
-        Where the consumer stops early (close() of the iterator), parts that have not begun are given up.
+        If the consumer stops early (close() of the iterator), parts that have not begun are cancelled.
         """
         ...
 
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """Processes of this machine; ``work`` and the parts are pickled. None for fewer than two workers: done right here.
+    """Processes of this machine; ``work`` and the parts are pickled. With fewer than two workers this process works.
 
-    ``start`` is the start method of multiprocessing, ``set_up`` is called once in every process. ``chunk`` parts travel
-    together, and at most ``ahead`` chunks a worker wait or are done before their turn.
+    ``start`` is the start method of multiprocessing, ``set_up`` is called once in every process. ``chunk`` parts are
+    sent together, and at most ``ahead`` chunks per worker are queued or done in advance.
     """
 
     workers: int
@@ -59,10 +59,10 @@ class LocalProcesses:
 
 @dataclass(frozen=True)
 class LocalThreads:
-    """Threads of this process, for work that waits: for a disk, a server, or code that lets other threads run.
+    """Threads of this process, for work that waits for a disk or a server, or that releases the GIL.
 
-    ``waits``: whether an end before the last part waits for parts that have begun. Even one worker is a thread of its
-    own, at most ``ahead`` parts before the consumer.
+    ``waits``: whether an early stop waits for parts that have begun. Even a single worker is a separate thread, at most
+    ``ahead`` parts before the consumer.
     """
 
     workers: int
@@ -80,7 +80,7 @@ class LocalThreads:
 
 
 def _in_order(pool: Executor, work: Callable[[T], R], parts: Iterable[T], ahead: int) -> Iterator[R]:
-    """Yield results in order with at most ``ahead`` parts under way; Executor.map would take all parts at once."""
+    """Yield results in order with at most ``ahead`` parts in progress; Executor.map would submit all parts at once."""
     waiting: deque[Future[R]] = deque()
     rest = iter(parts)
     waiting.extend(pool.submit(work, part) for part in islice(rest, ahead))

@@ -1,4 +1,4 @@
-"""Progress bars and process counts, as the run's settings ask."""
+"""Progress bars and process counts, by the run's settings."""
 
 import os
 from collections.abc import Callable
@@ -20,20 +20,20 @@ from skufp.schema import Config
 
 
 def worker_count(cfg: Config) -> int:
-    """Return cfg.workers, or one process a core."""
+    """Return cfg.workers, or one process per core."""
     return int(cfg.workers) if cfg.workers is not None else (os.cpu_count() or 1)
 
 
 class Rate(ProgressColumn):
-    """How many are done a minute."""
+    """The rate per minute."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate; nothing before there is one."""
+        """Return the rate; empty before it is known."""
         return Text("" if task.speed is None else f"{60 * task.speed:,.0f}/min", style="progress.data.speed")
 
 
 class ProgressBar:
-    """A rich progress bar, with its rate if asked for, as a context that yields advance(n)."""
+    """A rich progress bar, optionally with its rate, as a context that yields advance(n)."""
 
     def __init__(self, cfg: Config, label: str, total: int, rate: bool = False) -> None:
         shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())

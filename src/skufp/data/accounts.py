@@ -1,4 +1,4 @@
-"""Reading a source so that no row vanishes: every row is kept, or left out with a reason, and the sum is checked."""
+"""Reading a source with a full account: every row is kept, or left out with a reason, and the sum is checked."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ class MissingSplitError(Exception):
 
 
 class UnaccountedRowsError(RuntimeError):
-    """Rows are neither kept nor left out with a reason, or are counted twice: a fault of ours, not of the data."""
+    """Rows are neither kept nor left out with a reason, or are counted twice: a bug in skufp, not in the data."""
 
 
 class Readable(Protocol):
-    """What is read here; see skufp.data.sources.Source, which says what the methods return."""
+    """The interface of a source; skufp.data.sources.Source documents the methods."""
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]: ...  # noqa: D102
     def rest(self, splits: Sequence[str]) -> list[Skipped]: ...  # noqa: D102
@@ -27,9 +27,9 @@ class Readable(Protocol):
 
 @dataclass
 class Reading:
-    """What came of a source's ``rows``: the records, what was left out, and what was kept with a note.
+    """The account of a source's ``rows``: records, rows left out, and rows kept with a note.
 
-    ``absent`` has the reason for every asked split that has nothing to read.
+    ``absent`` has the reason for every requested split without rows.
     """
 
     rows: int
@@ -44,10 +44,10 @@ def read_source(source: Readable, splits: Sequence[str]) -> Reading:
 
     Raises UserError for a name that is no split, and UnaccountedRowsError where the sum is not the source's size.
     """
-    asked = list(dict.fromkeys(splits))
-    refuse_other_splits("data.splits", asked)
+    requested = list(dict.fromkeys(splits))
+    refuse_other_splits("data.splits", requested)
     reading = Reading(0)
-    for name in asked:
+    for name in requested:
         try:
             records, skipped = source.read(name)
         except MissingSplitError as error:
@@ -57,20 +57,20 @@ def read_source(source: Readable, splits: Sequence[str]) -> Reading:
             reading.absent[name] = "it is empty"
         reading.records += records
         reading.skipped += skipped
-    reading.skipped += source.rest(asked)
-    reading.noted = source.notes(asked)
+    reading.skipped += source.rest(requested)
+    reading.noted = source.notes(requested)
     reading.rows = source.size()
     balance(type(source).__name__, reading.rows, len(reading.records), reading.skipped)
     return reading
 
 
 def left_out(skipped: Iterable[Skipped]) -> int:
-    """Return how many rows ``skipped`` stands for."""
+    """Return the number of rows in ``skipped``."""
     return sum(row.count for row in skipped)
 
 
 def balance(what: str, rows: int, kept: int, skipped: Sequence[Skipped]) -> None:
-    """Raise UnaccountedRowsError unless every one of ``rows`` is kept or left out, and none both."""
+    """Raise UnaccountedRowsError unless every one of ``rows`` is either kept or left out."""
     explained = left_out(skipped)
     if rows != kept + explained:
         raise UnaccountedRowsError(

@@ -1,6 +1,6 @@
-"""Train-time augmentation: a catalogue photo becomes something like a phone photo (NumPy, OpenCV).
+"""Training augmentation: turns a catalogue photo into a simulated phone photo (NumPy, OpenCV).
 
-Every function takes and returns RGB [H, W, 3] uint8 and draws its randomness from the generator it is given.
+Every function takes and returns RGB [H, W, 3] uint8 and draws its random numbers from the given generator.
 """
 
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-cv2.setNumThreads(0)  # loader workers are processes; OpenCV's own threads would only fight them
+cv2.setNumThreads(0)  # loader workers are processes; OpenCV's own threads would compete with them
 WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class PhonePhoto:
-    """How strongly the phone is simulated. Standard deviations, in log units where they scale something.
+    """The strength of the phone simulation: standard deviations, in log units for factors.
 
-    ``real_query_share``: how often a real query stands for its SKU where there is one; otherwise a catalogue photo is
-    put on the phone.
+    ``real_query_share`` is the share of queries that are real, for SKUs that have any; the others are simulated from
+    catalogue photos.
     """
 
     real_query_share: float = 0.5
@@ -28,7 +28,7 @@ class PhonePhoto:
     occlusion_share: float = 0.5
 
     def simulate(self, image: np.ndarray, others: list[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
-        """Put a catalogue photo before another photo's piece, maybe behind one, in other light, badly taken."""
+        """Simulate a phone photo: another background, sometimes an occluder, other light, and degraded."""
         picture, mask = warp(image, foreground(image), size, self.warp, rng)
         picture = paste(picture, mask, piece(others, size, rng))
         if rng.random() < self.occlusion_share:
@@ -37,19 +37,19 @@ class PhonePhoto:
         return degrade(picture, rng)
 
     def query(self, image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Vary a real query a little."""
+        """Augment a real query slightly."""
         picture, _ = warp(image, None, size, self.warp / 2, rng)
         return relight(picture, self.cast / 2, self.exposure, self.gamma / 2, rng)
 
     def catalogue(self, image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Vary a catalogue photo in shape alone: its colours are the truth."""
+        """Augment a catalogue photo's geometry only: its colours are the truth."""
         return warp(image, None, size, self.warp / 2, rng)[0]
 
 
 def foreground(image: np.ndarray, tolerance: int = 16) -> np.ndarray:
-    """Return [H, W] float32: 0 where an even studio background reaches in from the corners, else 1.
+    """Return [H, W] float32: 0 on an even studio background connected to the corners, else 1.
 
-    Where no such background is found (under 3 % or over 90 % of the picture) everything is foreground.
+    Without such a background (under 3 % or over 90 % of the picture) everything is foreground.
     """
     height, width = image.shape[:2]
     picture = np.array(image)  # floodFill wants to write, even when it does not
@@ -76,9 +76,9 @@ def squared(image: np.ndarray, size: int) -> np.ndarray:
 def warp(
     image: np.ndarray, mask: np.ndarray | None, size: int, strength: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotate, scale, shift and tilt; map the result onto [size, size]. What comes in from outside is white.
+    """Rotate, scale, shift and tilt; map the result onto [size, size]. Pixels from outside the picture are white.
 
-    ``mask`` [H, W] goes the same way (None: all ones); outside it is 0.
+    ``mask`` [H, W] is warped alike (None: all ones); outside it is 0.
     """
     height, width = image.shape[:2]
     box = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
@@ -123,7 +123,7 @@ def occlude(image: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> n
 
 
 def relight(image: np.ndarray, cast: float, exposure: float, gamma: float, rng: np.random.Generator) -> np.ndarray:
-    """Change gain per channel, gain of all and gamma; never the hue by itself, which tells siblings apart."""
+    """Change gain per channel, overall gain and gamma, but not the hue, which distinguishes siblings."""
     levels = np.arange(256)[:, None] / 255.0
     gain = np.exp(rng.normal(0, cast, 3) + rng.normal(0, exposure))
     table = np.clip(levels ** np.exp(rng.normal(0, gamma)) * gain, 0, 1) * 255
@@ -131,7 +131,7 @@ def relight(image: np.ndarray, cast: float, exposure: float, gamma: float, rng: 
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blur, lose resolution, add noise and JPEG damage, each by chance."""
+    """Blur, lower the resolution, add noise and JPEG artefacts, each at random."""
     size = image.shape[0]
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6) * size / 160)

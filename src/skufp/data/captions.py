@@ -1,6 +1,6 @@
-"""What is said of a photo: template prompts from its annotation, and rich captions from labels of its SKU.
+"""The texts of a photo: template prompts from its annotation, and rich captions from the labels of its SKU.
 
-A template tells a category and how it is seen; a rich caption tells what a SKU's own labels say, and so maybe one SKU.
+A template names the category and the view; a rich caption lists the SKU's labels, and so may identify one SKU.
 """
 
 import re
@@ -15,7 +15,7 @@ VIEWPOINT = {2: "from the front", 3: "from the side or back"}
 TEMPLATE, ATTRIBUTES = "template", "attributes"
 TEXTS = (TEMPLATE, ATTRIBUTES)  # data.text
 
-# The attributes that are told, and the other names that columns have for them; _, - and capitals make no difference.
+# The attributes in captions, with alternative column names; _, - and capitals make no difference.
 ALSO = {
     "colour": ("color", "main colour", "main color"), "second colour": ("second color",),
     "sleeve": ("sleeves", "sleeve length"), "neckline": ("neck",), "pattern": ("print",),
@@ -24,7 +24,7 @@ ALSO = {
     "belt colour": ("belt color",), "hem": (), "back panel": (), "rise": ("waist rise",), "occasion": (),
     "gender": ("target gender",),
 }  # fmt: skip
-# How those are said that follow the garment, in this order: what a short text tower cuts off is the least telling.
+# Phrases of attributes after the garment; the least informative come last, where a short text tower truncates.
 AFTER = {
     "pattern": "{}", "colour block": "{} colour block", "fabric": "{}", "graphic": "{} graphic", "trim": "{} trim",
     "fit": "{} fit", "length": "{} length", "collar": "{} collar", "closure": "{} closure", "detail": "{}",
@@ -32,7 +32,7 @@ AFTER = {
     "rise": "{} rise", "occasion": "{}", "gender": "for {}",
 }  # fmt: skip
 NOTHING = {"", "none", "no", "n/a", "na", "-", "unknown"}
-YES = "yes"  # a ticked box says that there is one, not which
+YES = "yes"  # a ticked box: the garment has the attribute, its value is unknown
 
 
 def template_caption(domain: str, category: str, occlusion: int, viewpoint: int) -> str:
@@ -52,8 +52,8 @@ def template_caption(domain: str, category: str, occlusion: int, viewpoint: int)
 def attributes_of(fields: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes among a SKU's ``fields``, by ALSO's standard names; values in lower case.
 
-    Titles, prices and whatever else a source says are none. Of several columns for one attribute the first that ALSO
-    names counts.
+    Other columns, such as titles and prices, are ignored. Of several columns for one attribute the first in ALSO
+    counts.
     """
     columns = {same(name): same(value) for name, value in fields.items()}
     found = {}
@@ -65,7 +65,7 @@ def attributes_of(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def rich_caption(category: str, fields: Mapping[str, str]) -> str:
-    """Return what the labels of a SKU say, "" where ``fields`` hold no attribute; no title, no view, no photo.
+    """Return a caption of a SKU's attributes, "" where ``fields`` hold none; without title and view.
 
     Example: "navy short sleeve crew-neck T-shirt, solid, cotton".
     """
@@ -78,17 +78,17 @@ def rich_caption(category: str, fields: Mapping[str, str]) -> str:
 
 
 def training_text(row: Mapping[str, str], kind: str) -> str:
-    """Return the text that a photo's ``row`` is learnt with; its template where it has no rich caption."""
+    """Return the training text of a photo's ``row``; its template where it has no rich caption."""
     return (row.get("rich_text", "") if kind == ATTRIBUTES else "") or row["text"]
 
 
-def _colours(said: Mapping[str, str]) -> str:
-    names = (said.get(name, YES) for name in ("colour", "second colour"))
+def _colours(attributes: Mapping[str, str]) -> str:
+    names = (attributes.get(name, YES) for name in ("colour", "second colour"))
     return " and ".join(dict.fromkeys(name for name in names if name != YES))
 
 
 def _sleeve(value: str, category: str) -> str:
-    """Say the sleeve, less what the category says of it already ("short sleeve top")."""
+    """Return the sleeve in words, without words that are in the category already ("short sleeve top")."""
     known = set(category.casefold().split()) if "sleeve" in category.casefold() else set()
     own = " ".join(word for word in value.split() if word not in known and word != YES)
     return own if not own or re.search(r"sleeve|strap", own) else f"{own} sleeve"
@@ -101,7 +101,7 @@ def _neckline(value: str) -> str:
 
 
 def _with_noun(value: str, phrase: str) -> str:
-    """Put ``value`` into ``phrase``: "cotton", "slim fit"; a noun that it brings itself is not said again."""
+    """Put ``value`` into ``phrase``: "cotton", "slim fit"; the noun is not repeated."""
     noun = phrase.replace("{}", "").strip()
     if value == YES:
         return noun

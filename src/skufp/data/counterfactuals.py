@@ -1,4 +1,4 @@
-"""The counterfactuals of a finished stage=views folder, for the retriever to learn from."""
+"""The counterfactuals of a finished stage=views folder, for the retriever's training."""
 
 import json
 from collections.abc import Collection
@@ -21,7 +21,7 @@ def read_counterfactuals(folder: Path, split: str, skus: Collection[str]) -> dic
     manifest = Manifest.read(folder)
     if manifest is None or manifest.stage != "views":
         raise UserError(
-            f"model.training.negatives={folder}: that is no finished folder of stage=views. Make one first, with"
+            f"model.training.negatives={folder}: not a finished folder of stage=views. Make one first, with"
             " python -m skufp stage=views (it prints its folder), then give it: model.training.negatives=runs/views/…"
         )
     found: dict[str, list[bytes]] = {}
@@ -30,7 +30,7 @@ def read_counterfactuals(folder: Path, split: str, skus: Collection[str]) -> dic
     if not found:
         raise UserError(
             f"model.training.negatives={folder}: it holds no counterfactual of split {split}. Make some with"
-            " python -m skufp stage=views views=dit, which has the action counterfactual, or leave negatives out"
+            " python -m skufp stage=views views=dit, which has the condition counterfactual, or leave negatives out"
         )
     if strangers := set(found) - set(skus):
         raise UserError(

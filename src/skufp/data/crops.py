@@ -1,4 +1,4 @@
-"""Multi-process cropping, masks included, that decodes each image once and survives a kill."""
+"""Multi-process cropping of images and masks that decodes each image once and resumes after a kill."""
 
 import shutil
 from collections.abc import Callable
@@ -98,7 +98,7 @@ def cut_all(
 
 
 def adjusted(out: Path) -> list[Skipped]:
-    """Return the crops that cut_all made otherwise than asked: their box clamped, their mask in part or left out."""
+    """Return the crops that cut_all adjusted: their box clamped, or their mask incomplete or left out."""
     return [s for s in _journalled(Journal(out / JOURNAL)) if s.reason in ADJUSTED]
 
 
@@ -152,7 +152,7 @@ def _cut_mask(crop: Crop, whole: tuple[int, int], region: Box, size: tuple[int, 
 
 
 def _open_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image | None, str]:
-    """Return a mask ("L") that lies over an image of ``size``, or None and why it cannot be used."""
+    """Return a mask ("L") for an image of ``size``, or None and the reason why it cannot be used."""
     try:
         mask = open_image(path).convert("L")
     except UnreadableImageError as error:
@@ -163,7 +163,7 @@ def _open_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image | None, s
 
 
 def sticks_out(box: Box, size: tuple[int, int]) -> bool:
-    """Say whether ``box`` reaches beyond an image of ``size`` (width, height)."""
+    """Return whether ``box`` extends beyond an image of ``size`` (width, height)."""
     return box[0] < 0 or box[1] < 0 or box[2] > size[0] or box[3] > size[1]
 
 

@@ -1,8 +1,8 @@
 """The one place that opens pictures: a file or bytes become an upright RGB picture, or UnreadableImageError.
 
-Pictures come from outside, and Pillow's readers raise whatever a damaged file leads them to: besides OSError and
-SyntaxError also struct.error, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError,
-DecompressionBombError and more, by format and version. No list of them is complete, so every exception counts.
+Pillow's readers raise many exceptions on a damaged file: besides OSError and SyntaxError also struct.error,
+ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError, DecompressionBombError and more, by
+format and version. No list of them is complete, so every exception is caught.
 """
 
 import io
@@ -25,8 +25,8 @@ class UnreadableImageError(UserError):
     """
 
     def __init__(self, reason: str, detail: str = "", name: str = "") -> None:
-        told = f"{reason} ({detail})" if detail else reason
-        super().__init__(f"{name}: {told}" if name else told)
+        message = f"{reason} ({detail})" if detail else reason
+        super().__init__(f"{name}: {message}" if name else message)
         self.reason, self.detail, self.name = reason, detail, name
 
 
@@ -42,18 +42,18 @@ def open_image(path: Path) -> Image.Image:
 
 
 def decode_image(data: bytes, name: str = "") -> Image.Image:
-    """As open_image, of a file's bytes; ``name`` says in errors whose bytes they are."""
+    """As open_image, of a file's bytes; ``name`` identifies them in errors."""
     if not data:
         raise UnreadableImageError(EMPTY, name=name)
     return _decode(io.BytesIO(data), name)
 
 
 def open_prepared(path: Path) -> Image.Image:
-    """As open_image, of a picture that stage=prepare wrote; the error says how to have it made anew."""
+    """As open_image, of a picture that stage=prepare wrote; the error says how to recreate it."""
     try:
         return open_image(path)
     except UnreadableImageError as error:
-        advice = "stage=prepare wrote this file: delete its folder to have it made anew"
+        advice = "stage=prepare wrote this file: delete its folder to have it made again"
         detail = f"{error.detail}; {advice}" if error.detail else advice
         raise UnreadableImageError(error.reason, detail, error.name) from error
 
@@ -81,7 +81,7 @@ def flatten(image: Image.Image) -> Image.Image:
 
 
 def _check_file(path: Path) -> None:
-    """Raise UnreadableImageError unless ``path`` is a file with something in it; a pipe would be waited for."""
+    """Raise UnreadableImageError unless ``path`` is a regular file that is not empty; reading a pipe would block."""
     try:
         if not path.exists():
             raise UnreadableImageError(DANGLING if path.is_symlink() else MISSING, path.name, str(path))
@@ -106,7 +106,7 @@ def _decode(file: IO[bytes], name: str) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return ``image`` turned as its EXIF says; as it is where the EXIF is damaged: the photo itself has decoded."""
+    """Return ``image`` rotated by its EXIF orientation; unchanged where the EXIF is damaged."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # EXIF is parsed by the readers of TIFF, and fails in as many ways
@@ -114,5 +114,5 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _words(error: Exception) -> str:
-    """Return what an exception says, its type where it says nothing; an OSError's own words, without the path."""
+    """Return an exception's message, or its type if the message is empty; an OSError's without the path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The DeepFashion2 reader: annotation files become crop records, and whatever does not is reported.
+"""The DeepFashion2 reader: annotation files become crop records; unusable items are reported.
 
 Schema: https://github.com/switchablenorms/DeepFashion2, "Data Organization".
 """
@@ -44,7 +44,7 @@ class DeepFashion2(Source):
             raise UserError(f"data.sku_key={sku_key}: choose {' or '.join(SKU_KEYS)}")
         self.sku_key = sku_key
         self.folders, self.unread = self._split_folders()
-        self.rows: dict[str, int] = {}  # of every folder that was read or passed over: its size
+        self.rows: dict[str, int] = {}  # the size of every folder, read or not
         if not any((self.root / folder / "image").is_dir() for folder in self.folders.values()):
             inside = ", ".join(sorted(p.name for p in self.root.iterdir())[:5]) or "nothing"
             raise UserError(
@@ -53,7 +53,7 @@ class DeepFashion2(Source):
             )
 
     def files(self, splits: list[str]) -> dict[str, str]:
-        """Name everything in the splits' image/ and annos/: an image without an annotation is a row of the report."""
+        """Return every file in the splits' image/ and annos/: images without annotation are reported too."""
         folders = [f"{self.folders.get(split, split)}/{kind}" for split in splits for kind in ("image", "annos")]
         inside = [folder for folder in folders if (self.root / folder).is_dir()]
         names = [f"{folder}/{name}" for folder in inside for name in files_under(self.root / folder)]
@@ -82,9 +82,9 @@ class DeepFashion2(Source):
         return records, skipped
 
     def rest(self, splits: Sequence[str]) -> list[Skipped]:
-        """Return one entry for every folder of images and annotations that read() does not open, with their number.
+        """Return one entry, with its number of rows, for every folder that read() does not open.
 
-        It counts annotation files, and images where there are no annotations.
+        Rows are annotation files, or images where there are no annotations.
         """
         unread = dict(self.unread)
         for split, folder in self.folders.items():
@@ -101,7 +101,7 @@ class DeepFashion2(Source):
         return [row for row in found if row.count]
 
     def size(self) -> int:
-        """Return the number of items, of files without any, and of files in folders that were passed over."""
+        """Return the number of items, plus files without items, plus files in folders that were not read."""
         return sum(self.rows.values())
 
     def _split_folders(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -129,7 +129,7 @@ class DeepFashion2(Source):
         records: list[CropRecord],
         skipped: list[Skipped],
     ) -> int:
-        """Read one annotation's items; return how many rows it is: its items, or one where it has none."""
+        """Read one annotation's items; return its number of rows: its items, or one if it has none."""
         place = path.parent.parent.name
         name = f"{place}/annos/{path.name}"
         try:
@@ -190,7 +190,7 @@ class DeepFashion2(Source):
 
 
 def _names(folder: Path) -> list[str]:
-    """Return what lies in ``folder``, sorted; nothing where there is no such folder."""
+    """Return the names in ``folder``, sorted; none if there is no such folder."""
     try:
         return sorted(os.listdir(folder)) if folder.is_dir() else []
     except OSError as error:
@@ -198,9 +198,9 @@ def _names(folder: Path) -> list[str]:
 
 
 def _by_stem(folder: Path, suffix: str = "") -> tuple[dict[str, str], dict[str, str]]:
-    """Return the files of ``folder`` by their names without ending, and the reason for each that is passed over.
+    """Return the files of ``folder`` by their stems, and the reason for each file that is left out.
 
-    Those are files of another ending than ``suffix``, and of names that no table takes or that another file has, too.
+    Left out are files with another ending than ``suffix``, names that are not UTF-8, and stems that occur twice.
     """
     found: dict[str, str] = {}
     odd: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Items of DeepFashion2's annotation files: which there are, and what is wrong with one that cannot be used."""
+"""Items of DeepFashion2's annotation files, and the reasons why an item cannot be used."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 from skufp.artifacts.records import CropRecord
 
-REACH, LARGEST = 10**7, 2**31  # pixels; numbers of pairs, styles and categories: beyond them is no photo and no id
+REACH, LARGEST = 10**7, 2**31  # limits of pixel coordinates, and of the numbers of pairs, styles and categories
 
 
 def items(annotation: dict[str, Any]) -> Iterator[tuple[int, Any]]:
@@ -17,7 +17,7 @@ def items(annotation: dict[str, Any]) -> Iterator[tuple[int, Any]]:
 
 
 def fault(item: Any) -> tuple[str, str]:
-    """Return why an item cannot be used, or empty strings."""
+    """Return the reason why an item cannot be used, or empty strings."""
     try:
         style, box = number(item["style"]), [int(v) for v in item["bounding_box"]]
         number(item["category_id"])
@@ -33,14 +33,14 @@ def fault(item: Any) -> tuple[str, str]:
 
 
 def number(value: Any) -> int:
-    """Return a pair, style or category as a number; ValueError for one that no table takes."""
+    """Return a pair, style or category as a number; ValueError if it does not fit the tables."""
     if abs(number := int(value)) >= LARGEST:
         raise ValueError("the number is too large")
     return number
 
 
 def grade(item: dict[str, Any], field: str) -> int:
-    """Return occlusion, viewpoint, scale or zoom_in; 0, unknown, where it is missing or no number."""
+    """Return occlusion, viewpoint, scale or zoom_in; 0 (unknown) where it is missing or not a number."""
     value = item.get(field)
     return int(value) if isinstance(value, int | float) and abs(value) < REACH else 0  # nan is not less
 

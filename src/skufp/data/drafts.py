@@ -1,10 +1,10 @@
-"""Drafts: a view's garment, roughly put where another view shows its own. The augmenter paints over them.
+"""Drafts: one view's garment, roughly placed in another view's layout. The augmenter refines them.
 
-A view differs from another by silhouette, crop, model and background, which a small network cannot move from one place
-to another; a draft moves them, and leaves to the network what boxes cannot know. The idea is that of virtual try-on,
-which inpaints a garment into a photo whose garment is masked out (VITON, Han et al., arXiv 1711.08447).
+Views differ in silhouette, crop, model and background. A small network cannot move pixels far; a draft moves the
+garment's box, and leaves the rest to the network. The idea is that of virtual try-on, which inpaints a garment into a
+photo whose garment is masked out (VITON, Han et al., arXiv 1711.08447).
 
-Legend: S side of all pictures, [3, S, S] float32 as a network takes them; masks are [S, S] float32, 1 on the garment.
+Legend: S side of all pictures, [3, S, S] float32, normalised; masks are [S, S] float32, 1 on the garment.
 """
 
 import cv2
@@ -12,21 +12,21 @@ import numpy as np
 
 from skufp.data.augment import foreground
 
-INSIDE = 0.9  # of a pixel's area: colours at a garment's edge are half the background's
-LEAST = 16  # pixels; a garment that keeps fewer without its edge keeps the edge
+INSIDE = 0.9  # share of a pixel's area: pixels at a garment's edge mix in the background's colour
+LEAST = 16  # pixels; a garment with fewer pixels inside its edge keeps the edge
 
 
 def garment_mask(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """Return ``mask``, or where there is none, what stands before an even background of ``picture``, uint8."""
+    """Return ``mask``, or if it is None the foreground of ``picture``, uint8, before an even background."""
     return foreground(picture) if mask is None else mask
 
 
 def draft(picture: np.ndarray, mask: np.ndarray, layout: np.ndarray, layout_mask: np.ndarray) -> np.ndarray:
     """Return the photo ``layout`` [3, S, S] with the garment of ``picture`` [3, S, S] in place of its own.
 
-    The box around the garment's ``mask`` [S, S] is stretched to the box around ``layout_mask`` [S, S]; where the other
-    silhouette reaches farther, the garment's nearest colours go on. A photo without garment is returned as it is, and
-    a picture without garment counts as all garment.
+    The box around the garment's ``mask`` [S, S] is stretched to the box around ``layout_mask`` [S, S]; where the layout
+    silhouette is larger, it is filled with the garment's nearest colours. A layout without garment is returned
+    unchanged; a picture without garment is treated as all garment.
     """
     if not (layout_mask > 0.5).any():
         return layout
@@ -50,7 +50,7 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def _spread_garment(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give every pixel outside the garment the colour of the garment's pixel that is nearest to it."""
+    """Give every pixel outside the garment the colour of the nearest pixel of the garment."""
     inside = cv2.erode((mask > INSIDE).astype(np.uint8), np.ones((3, 3), np.uint8))
     if inside.sum() < LEAST:
         inside = (mask > 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Query photos under every action, in the order asked for, by several processes.
+"""Query photos edited by every action, in input order, by several processes.
 
 Legend: A image actions (identity first), K of them that changed a photo, F features.
 """
@@ -22,12 +22,12 @@ from skufp.data.noisy_twin import noisy_twin
 from skufp.errors import UserError
 from skufp.models.preprocessing import Preprocessing
 
-AHEAD = 4  # photos a process that are edited before their turn: what waits must fit in memory
+AHEAD = 4  # photos per process that are edited in advance; they wait in memory
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo to edit; with ``twin_of``, the noisy twin of that name instead."""
+    """A photo to edit; with ``twin_of``, its noisy twin of that name instead."""
 
     path: Path
     twin_of: str = ""
@@ -35,7 +35,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class EditedPhoto:
-    """``pixels`` [1 + K, 3, S, S]: the photo itself, and what the actions ``changed`` [K] (their numbers) made of it.
+    """``pixels`` [1 + K, 3, S, S]: the photo itself and its edits by the actions ``changed`` [K] (their numbers).
 
     ``quality`` [F] is of the photo itself.
     """
@@ -46,10 +46,10 @@ class EditedPhoto:
 
 
 def edit(photo: Photo, actions: Mapping[str, Action], preprocessing: Preprocessing) -> EditedPhoto:
-    """Open a photo as the search engine does, at its full size, and let every action but the first edit it.
+    """Open a photo at full size, as the search engine does, and apply every action but the first (identity).
 
-    An action that returns its input found nothing to do, and costs no encoding. UserError where one returns no picture,
-    and for a photo that cannot be read.
+    An action that returns its input changed nothing and needs no encoding. UserError where an action returns no
+    picture, and for a photo that cannot be read.
     """
     image = np.asarray(open_prepared(photo.path))
     if photo.twin_of:
@@ -75,7 +75,7 @@ def _checked(name: str, edited: Any) -> np.ndarray:
 def edit_all(
     photos: Iterable[Photo], actions: Mapping[str, Action], preprocessing: Preprocessing, workers: int
 ) -> Iterator[EditedPhoto]:
-    """Yield every photo edited, in order; ``workers`` processes, or none for 0 and 1, make no difference to it."""
+    """Yield every edited photo in order; the result does not depend on ``workers``, the number of processes."""
     work = partial(edit, actions=dict(actions), preprocessing=preprocessing)
     processes = LocalProcesses(workers, ahead=AHEAD, set_up=partial(cv2.setNumThreads, 1))
     with closing(processes.map(work, photos)) as edited:

@@ -1,4 +1,4 @@
-"""The lines of an exported `<split>_image_text.jsonl`: records, or what is wrong with them."""
+"""The lines of an exported `<split>_image_text.jsonl`, as records or as the reasons why they are invalid."""
 
 import json
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ NUMBERS = ("pair_id", "style", "category_id", "item_idx", "occlusion", "viewpoin
 
 
 def lines_of(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of ``file`` that hold anything, with their numbers."""
+    """Yield the lines of ``file`` that are not empty, with their numbers."""
     with file.open("rb") as lines:
         yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def record_of(line: bytes) -> CropRecord | str:
-    """Return a line of an exported table as a record, or what is wrong with it."""
+    """Return a line of an exported table as a record, or the reason why it is invalid."""
     try:
         record = CropRecord.from_dict(json.loads(line))
         for name in TEXTS:

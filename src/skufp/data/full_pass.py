@@ -23,9 +23,9 @@ def full_pass(
     rank: int = 0,
     world: int = 1,
 ) -> DataLoader[PhotoBatch]:
-    """Return a loader that sees every sample of ``names`` (e.g. dev-query) exactly once, over all processes together.
+    """Return a loader that yields every sample of ``names`` (e.g. dev-query) exactly once, over all processes together.
 
-    Process ``rank`` of ``world`` decodes every ``world``-th sample, so shards of any number and size will do.
+    Process ``rank`` of ``world`` decodes every ``world``-th sample, whatever the number and size of shards.
     """
     files = [file for name in names for file in shard_files(folder, name)]
     pipeline = wds.DataPipeline(
@@ -39,7 +39,7 @@ def full_pass(
 
 @dataclass(frozen=True)
 class EveryNth:
-    """Passes on the samples of process ``rank`` of ``world``, undecoded ones."""
+    """Selects the undecoded samples of process ``rank`` of ``world``."""
 
     rank: int
     world: int

@@ -1,4 +1,4 @@
-"""The generated catalogue as a source: drawn once, then read like any folder in DeepFashion2 layout."""
+"""The generated catalogue as a source: drawn once, then read as a folder in DeepFashion2 layout."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from skufp.data.captions import template_caption
 from skufp.data.deepfashion2 import DeepFashion2
 from skufp.data.sources import Source
 
-STRUCTURE = (*KEYS, "pair_id", "style", "category_id", "category_name")  # of attributes.jsonl: what records have too
+STRUCTURE = (*KEYS, "pair_id", "style", "category_id", "category_name")  # columns of attributes.jsonl also in records
 
 
 class Generated(Source):
@@ -21,7 +21,7 @@ class Generated(Source):
         self.seed, self.pairs = seed, dict(pairs) if pairs else None
 
     def files(self, splits: list[str]) -> dict[str, str]:
-        """Name none: everything is drawn from the seed."""
+        """Return none: everything is drawn from the seed."""
         return {}
 
     def open(self, work: Path, workers: int) -> None:
@@ -37,7 +37,7 @@ class Generated(Source):
         self.layout = DeepFashion2(str(self.root))
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
-        """Read what was drawn; prompts also name the colours and the pattern, which are known here."""
+        """Read the drawn items; prompts also name colours and pattern, which are known here."""
         records, skipped = self.layout.read(split)
         looks = {row["sku_id"]: _look(row) for row in self._rows(split)}
         for r in records:
@@ -46,7 +46,7 @@ class Generated(Source):
         return records, skipped
 
     def rest(self, splits: Sequence[str]) -> list[Skipped]:
-        """Return what was drawn for other splits."""
+        """Return the items drawn for other splits."""
         return self.layout.rest(splits)
 
     def size(self) -> int:
@@ -54,7 +54,7 @@ class Generated(Source):
         return self.layout.size()
 
     def fields(self, split: str) -> dict[str, dict[str, str]]:
-        """Return what every SKU was drawn with."""
+        """Return the attributes that every SKU was drawn with."""
         return {row["sku_id"]: fields_of(row, STRUCTURE) for row in self._rows(split)}
 
     def _rows(self, split: str) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ class Generated(Source):
 
 
 def _look(row: dict[str, Any]) -> str:
-    """Return e.g. "navy and white striped": what tells one generated style from its siblings."""
+    """Return e.g. "navy and white striped": the difference of a generated style from its siblings."""
     second = f" and {row['second_colour']}" if row["colour_block"] and row["second_colour"] else ""
     pattern = f" {row['pattern']}" if row["pattern"] != "solid" else ""
     return f"{row['colour']}{second}{pattern}"

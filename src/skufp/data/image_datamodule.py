@@ -20,19 +20,19 @@ from skufp.models.batches import PhotoBatch, SkuPhotoBatch
 from skufp.models.preprocessing import Preprocessing
 
 NO_LABELS = (
-    "data.text=attributes: no SKU of train has labels (colour, sleeve, neckline, pattern, fabric, …) to make a text of."
+    "data.text=attributes: no SKU of train has labels (colour, sleeve, neckline, pattern, fabric, …) for a text."
     "\nGive them as columns of the manifest (data=catalogue), or as products.jsonl in data.root, a line per SKU:"
-    ' {"split": "train", "sku_id": "…", "colour": "red", "fabric": "cotton"}. Or learn from data.text=template'
+    ' {"split": "train", "sku_id": "…", "colour": "red", "fabric": "cotton"}. Or train with data.text=template'
 )
 
 
 class ImageDataModule(pl.LightningDataModule):
     """Streams the prepare stage's image shards.
 
-    ``inputs['prepare']`` is its folder; ``training`` holds the batch settings of the model's recipe and, maybe, in
-    ``negatives`` a views folder whose counterfactuals join training; ``augmentation`` is None for none. Validation
-    passes over dev, where there is one. ``text`` is data.text: a SKU without labels keeps its template. Raises
-    UserError if attributes are asked for and no SKU that there is to learn from has any.
+    ``inputs['prepare']`` is its folder. ``training`` holds the batch settings of the model's recipe and optionally, in
+    ``negatives``, a views folder whose counterfactuals join training. ``augmentation`` is None for none. Validation
+    passes over dev, if there is one. ``text`` is data.text: a SKU without labels keeps its template. Raises UserError
+    if ``text`` is attributes and no training SKU has any.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class ImageDataModule(pl.LightningDataModule):
     preprocessing: Preprocessing
 
     def module_arguments(self) -> dict[str, Any]:
-        """What the LightningModule must know of the data: nothing."""
+        """Return the LightningModule's arguments that depend on the data: none."""
         return {}
 
     def attach(self, module: Any) -> None:
-        """Take over the encoder's preprocessing, so that training, indexing and serving share one."""
+        """Use the encoder's preprocessing, so that training, indexing and serving share it."""
         self.preprocessing = module.encoder.preprocessing
 
     def _records(self, split: str) -> list[CropRecord]:

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-REACH = 1e5  # pixels; beyond it a point is no point of a photo, and fillPoly takes seconds for a single polygon
+REACH = 1e5  # pixels; larger coordinates are in no photo, and fillPoly would take seconds for a single polygon
 
 
 def draw_mask(polygons: Any, size: tuple[int, int]) -> tuple[Image.Image | None, str]:
     """Fill ``polygons`` in an image of ``size`` (width, height): "L", 255 on the garment, None if none is usable.
 
     ``polygons`` is DeepFashion2's `segmentation`: a list of [x1, y1, x2, y2, ...] in pixels; the garment is their
-    union, outlines included. The second value says how many were unusable, empty where all were used.
+    union, outlines included. The second value counts the unusable polygons in words; empty where all were used.
     """
     outlines = polygons if isinstance(polygons, list) else [polygons]
     usable = [points for outline in outlines if (points := _points(outline)) is not None]
@@ -41,9 +41,9 @@ def _points(outline: Any) -> np.ndarray | None:
 
 
 def crop_mask(mask: Image.Image, region: tuple[int, int, int, int], size: tuple[int, int]) -> Image.Image | None:
-    """Cut ``region`` (x1, y1, x2, y2) out and shrink it to ``size``: a mask of one bit per pixel, None if it is empty.
+    """Crop ``region`` (x1, y1, x2, y2) and shrink it to ``size``: a mask of one bit per pixel, None if it is empty.
 
-    A pixel belongs to the garment where at least half of what it stands for does.
+    A pixel belongs to the garment where at least half of its area does.
     """
     part = mask.crop(region).resize(size, Image.Resampling.BOX).convert("1", dither=Image.Dither.NONE)
     return part if part.getbbox() else None

@@ -1,4 +1,4 @@
-"""Noisy twins of query photos: as if the same photo had been taken and sent once more."""
+"""Noisy twins of query photos: simulated second takes of the same photo."""
 
 import hashlib
 
@@ -12,9 +12,9 @@ QUALITY = 85
 
 
 def noisy_twin(image: np.ndarray, name: str) -> np.ndarray:
-    """Return RGB [H', W', 3] uint8: ``image`` cut and shifted by 1-2 %, a touch lighter or darker, noisy, JPEG again.
+    """Return RGB [H', W', 3] uint8: ``image`` cropped by 1-2 %, slightly lighter or darker, with noise and JPEG again.
 
-    ``name`` seeds what is random: one name, one twin.
+    ``name`` seeds the random numbers: equal names give equal twins.
     """
     rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
     top, height = _cut(image.shape[0], rng)
@@ -27,6 +27,6 @@ def noisy_twin(image: np.ndarray, name: str) -> np.ndarray:
 
 
 def _cut(side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Return where a side begins and how long it is after the cut: a pixel less at least, where there are two."""
+    """Return the start and length of a side after the crop: at least a pixel shorter if it has two."""
     off = min(max(1, round(side * rng.uniform(*CUT))), side - 1)
     return int(rng.integers(off + 1)), side - off

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from skufp.artifacts.records import CATALOG, CropRecord, read_records
 from skufp.data.place import ALONE, Place
 from skufp.data.shards import shard_files
-from skufp.data.view_actions import ViewActions
+from skufp.data.view_kinds import ViewKinds
 from skufp.data.view_pairs import NO_PAIRS, FixedPairs, PairCollate, ViewPair, ViewPairs, spread_pairs
 from skufp.errors import UserError
 from skufp.models.batches import ViewPairBatch
@@ -22,11 +22,10 @@ FIRST = 8  # batches to start from
 class PairDataModule(pl.LightningDataModule):
     """Streams pairs of the prepare stage's catalogue views, ``size`` pixels a side, one SKU a pair.
 
-    ``inputs['prepare']`` holds records, crops and shards, ``inputs['retriever']`` the encoder that describes the
-    source. ``actions`` is the table of ViewActions; ``flip`` and ``balance_actions`` are those of ViewPairs,
-    ``drafts`` is PairCollate's.
-    Validation passes over the same ``val_pairs`` dev pairs every time. ``skus`` counts the SKUs of train and dev with
-    two views or more, ``left_out`` those with one. ``can_train`` is False where train has no pair.
+    ``inputs['prepare']`` holds records, crops and shards, ``inputs['retriever']`` the encoder of the source view.
+    ``actions`` is the table of ViewKinds; ``flip`` and ``balance_actions`` are those of ViewPairs, ``drafts`` is
+    PairCollate's. Every validation passes over the same ``val_pairs`` dev pairs. ``skus`` counts the SKUs of train and
+    dev with two views or more, ``left_out`` those with one. ``can_train`` is False where train has no pair.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class PairDataModule(pl.LightningDataModule):
         if not 0 <= flip <= 1:
             raise UserError(f"stages.augmenter.datamodule.flip={flip} is no share; give 0 to 1, e.g. 0.5")
         self.prepared, self.encoder_folder = Path(inputs["prepare"]), Path(inputs["retriever"]) / "encoder"
-        self.size, self.actions = size, ViewActions(actions)
+        self.size, self.kinds = size, ViewKinds(actions)
         self.batch_size, self.seed, self.steps, self.workers = batch_size, seed, steps, workers
         self.flip, self.balance_actions, self.drafts = flip, balance_actions, drafts
         self.skus: dict[str, int] = {}
@@ -56,11 +55,11 @@ class PairDataModule(pl.LightningDataModule):
     preprocessing: Preprocessing
 
     def module_arguments(self) -> dict[str, Any]:
-        """What the LightningModule must know of the data: where the conditioning encoder is."""
+        """Return the LightningModule's arguments that depend on the data: the conditioning encoder's folder."""
         return {"encoder_folder": str(self.encoder_folder)}
 
     def attach(self, module: Any) -> None:
-        """Take over the preprocessing of the module's conditioning encoder; UserError where there is no pair."""
+        """Use the preprocessing of the module's conditioning encoder; UserError if there is no pair."""
         if not self.can_train:
             raise UserError(NO_PAIRS)
         self.preprocessing = module.preprocessing
@@ -75,7 +74,7 @@ class PairDataModule(pl.LightningDataModule):
         return list(skus.values())
 
     def _collate(self) -> PairCollate:
-        return PairCollate(Preprocessing(self.size), self.preprocessing, self.actions, self.drafts)
+        return PairCollate(Preprocessing(self.size), self.preprocessing, self.kinds, self.drafts)
 
     def pairs(self, steps: int, place: Place = ALONE) -> ViewPairs:
         """Return ``steps`` batches, the share of a process."""
@@ -98,7 +97,7 @@ class PairDataModule(pl.LightningDataModule):
         return DataLoader(FixedPairs(self.prepared, self._fixed["dev"]), self.batch_size, collate_fn=self._collate())
 
     def sample_pairs(self, count: int) -> ViewPairBatch:
-        """Return the first ``count`` dev pairs, of as many SKUs as there are, as a batch; train's where dev has none.
+        """Return the first ``count`` dev pairs, of as many SKUs as possible, as a batch; train's where dev has none.
 
         Raises UserError where train has none either.
         """

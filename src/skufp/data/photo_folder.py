@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 class PhotoFolder(Source):
     """A folder per SKU, or a flat folder where each file is its own product.
 
-    The folders in ``leave_out`` are not looked into: stage folders may lie among the photos, and hold photos too.
+    The folders in ``leave_out`` are skipped: stage folders may lie among the photos, and hold photos too.
     """
 
     def __init__(self, root: str | None, leave_out: list[str] | None = None) -> None:
@@ -29,7 +29,7 @@ class PhotoFolder(Source):
             raise UserError(f"data.root={root}: no photos there (looked for {' '.join(sorted(IMAGE_SUFFIXES))})")
 
     def files(self, splits: list[str]) -> dict[str, str]:
-        """Name every photo, whatever its split: photos are numbered."""
+        """Return every photo of any split, since photos are numbered over all splits."""
         return files_in(self.root, [PRODUCTS, *self.photos])
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
@@ -46,7 +46,7 @@ class PhotoFolder(Source):
         return records, []
 
     def rest(self, splits: Sequence[str]) -> list[Skipped]:
-        """Return the photos of splits that were not asked for, the files that are no photos, and closed folders."""
+        """Return the photos of other splits, the files that are not photos, and the skipped folders."""
         found = [Skipped("", printable(name), None, reason) for name, reason in self.closed.items()]
         for name in self.names:
             if not is_utf8(name):
@@ -58,7 +58,7 @@ class PhotoFolder(Source):
         return found
 
     def size(self) -> int:
-        """Return the number of files, and of folders that were not entered."""
+        """Return the number of files plus skipped folders."""
         return len(self.names) + len(self.closed)
 
 

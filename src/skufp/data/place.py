@@ -1,4 +1,4 @@
-"""Where a training process stands: its rank, how many processes share each batch, and the step to start from."""
+"""A training process's place: its rank, the number of processes that share each batch, and the first step."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, trainer: Any) -> "Place":
-        """Return the place that a Trainer gives this process; the only process where there is no Trainer.
+        """Return this process's place in a Trainer; without a Trainer it is the only process.
 
         A batch is one optimiser step, so the Trainer's step, which a checkpoint restores, is the next batch's number.
         """

@@ -31,21 +31,21 @@ class Draws(StepBatches[None, LabelledQueries]):
         self.batch_size = min(batch_size, self.count)
 
     def draws(self) -> Iterator[None]:
-        """Yield nothing to read: rows are in memory."""
+        """Yield None for every batch: rows are in memory."""
         return itertools.repeat(None)
 
     def collate(self, items: None, number: int) -> LabelledQueries:
-        """Return this process's share of the batch of a number."""
+        """Return this process's share of batch ``number``."""
         drawn = self.rng(number).choice(self.count, self.batch_size, replace=False)
         chosen = torch.from_numpy(drawn[self.rank :: self.world])
         return columns(lambda part: part[chosen], self.rows)
 
 
 class PolicyDataModule(pl.LightningDataModule):
-    """Holds the labels of the actions stage, ``inputs['actions']``: train queries to learn from, dev to choose by.
+    """Holds the labels of the actions stage, ``inputs['actions']``: train queries, and dev queries for selection.
 
-    A pair's fold is one of ``folds``, -1 in dev. Noisy twins are left to the report.
-    ``can_train`` is False where there is no train query, or nothing but identity to choose.
+    A pair's fold is one of ``folds``, -1 in dev. Noisy twins are used only in the report.
+    ``can_train`` is False where there is no train query, or no action but identity.
     """
 
     def __init__(
@@ -73,15 +73,15 @@ class PolicyDataModule(pl.LightningDataModule):
         }  # fmt: skip
 
     def module_arguments(self) -> dict[str, Any]:
-        """What the LightningModule must know of the data: names, sizes, and what the labels were made with."""
+        """Return the LightningModule's arguments that depend on the data: names, sizes, and the labels' settings."""
         about = self.about
         return {"actions": about.actions, "features": about.features, "specs": about.specs, "encoder": about.encoder,
                 "dim": self.dim, "folds": self.folds}  # fmt: skip
 
     def attach(self, module: Any) -> None:
-        """Say so where there is nothing to learn from."""
+        """Print a note where there is no training data."""
         if not self.can_train:
-            print("no labelled train query, or nothing but identity to choose: the policy will never act")
+            print("no labelled train query, or no action but identity: the policy will never act")
 
     def first_batches(self) -> Iterator[LabelledQueries]:
         """Yield all train queries, for networks that start from data."""
@@ -97,7 +97,7 @@ class PolicyDataModule(pl.LightningDataModule):
         return DataLoader([self.rows["dev"]], batch_size=None)  # type: ignore[arg-type]
 
     def evidence(self) -> tuple[LabelledQueries, np.ndarray]:
-        """Return the rows of train and dev together and their SKUs [N]: what a threshold is calibrated on."""
+        """Return the rows of train and dev together and their SKUs [N], for the calibration of a threshold."""
         both = columns(lambda *parts: torch.cat(parts), self.rows["train"], self.rows["dev"])
         return both, np.concatenate([self.skus["train"], self.skus["dev"]])
 

@@ -25,7 +25,7 @@ class Prepared(Source):
                             " stage=prepare data.export_to=<folder> wrote")  # fmt: skip
 
     def files(self, splits: list[str]) -> dict[str, str]:
-        """Name the tables of the splits, and every photo and mask in them."""
+        """Return the tables of the splits, and every photo and mask in them."""
         tables = [table for split in splits for table in self._tables_of(split)]
         inside = [name for table in tables if table.is_file() for name in _photos_and_masks(table)]
         return files_in(self.root, [PRODUCTS, *(table.name for table in tables), *inside])
@@ -53,7 +53,7 @@ class Prepared(Source):
         return records, skipped
 
     def rest(self, splits: Sequence[str]) -> list[Skipped]:
-        """Return a row for every table whose split was not asked for, or means none."""
+        """Return a row for every table whose split is not requested or unknown."""
         found = []
         for file in self._tables():
             name = file.name.removesuffix(TABLE)
@@ -74,13 +74,13 @@ class Prepared(Source):
         return [self.root / f"{s}{TABLE}" for s in ([split, DEV] if split == TRAIN else [split])]
 
     def fields(self, split: str) -> dict[str, dict[str, str]]:
-        """Return what was laid out; dev's with train's."""
+        """Return the exported columns; dev's with train's."""
         dev = super().fields("dev") if split == "train" else {}
         return dev | super().fields(split)
 
 
 def _photos_and_masks(table: Path) -> Iterator[str]:
-    """Yield the files that the records of ``table`` name; a line that is no record is a row of the report."""
+    """Yield the files that the records of ``table`` name; invalid lines are skipped here and reported elsewhere."""
     for _, line in lines_of(table):
         record = record_of(line)
         if isinstance(record, CropRecord):

@@ -1,8 +1,8 @@
-"""Which names of files can be written into a table."""
+"""File names that can be written into a table."""
 
 
 def is_utf8(name: str) -> bool:
-    """Say whether a file's name can be written into a table."""
+    """Return whether a file's name can be written into a table."""
     return name == printable(name)
 
 

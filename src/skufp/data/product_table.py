@@ -13,7 +13,7 @@ from skufp.data.accounts import MissingSplitError
 from skufp.data.sources import Source, existing_folder, files_in, whole_image
 from skufp.errors import UserError
 
-PER_PHOTO = ("image", "domain", "view", "split")  # columns of a manifest that speak of a photo, not of its product
+PER_PHOTO = ("image", "domain", "view", "split")  # columns of a manifest about a photo, not about its product
 NO_SKU, NO_IMAGE = "no sku", "no image"
 SEVERAL_SPLITS = "SKU in several splits: it is a product of its own in each"
 
@@ -28,7 +28,7 @@ class Catalogue(Source):
         if not self.manifest.is_file():
             raise UserError(f"data.manifest={manifest}: there is no such file (looked in {Path.cwd()})")
         self.root = existing_folder(root, "data=catalogue") if root else self.manifest.parent
-        self.columns: list[str] = []  # of a table that names them
+        self.columns: list[str] = []  # of a table with a header
         self.rows = list(self._rows())
         named = [(_cell(row, "sku"), _cell(row, "split")) for row in self.rows]
         self.splits = splits_of(named)  # of every row
@@ -43,7 +43,7 @@ class Catalogue(Source):
     def _rows(self) -> Iterator[dict[str, Any]]:
         suffix = self.manifest.suffix.lower()
         if suffix == ".parquet":
-            import pyarrow.parquet as pq  # it takes its time, and only this needs it
+            import pyarrow.parquet as pq  # slow to import
 
             yield from pq.read_table(self.manifest).to_pylist()
             return
@@ -69,12 +69,12 @@ class Catalogue(Source):
         return row
 
     def files(self, splits: list[str]) -> dict[str, str]:
-        """Name the table and every photo in it, whatever its split."""
+        """Return the table and every photo in it, of any split."""
         photos = {image for row in self.rows if (image := _cell(row, "image"))}
         return {f"manifest {self.manifest.name}": str(self.manifest)} | files_in(self.root, photos)
 
     def read(self, split: str) -> tuple[list[CropRecord], list[Skipped]]:
-        """Return the rows of ``split``: by the split column where there is one, else by a hash of the SKU."""
+        """Return the rows of ``split``: by the split column if there is one, else by a hash of the SKU."""
         records, skipped = [], []
         numbers: dict[str, int] = {}
         for number, (row, own) in enumerate(zip(self.rows, self.splits, strict=True), 1):
@@ -93,7 +93,7 @@ class Catalogue(Source):
         return records, skipped
 
     def fields(self, split: str) -> dict[str, dict[str, str]]:
-        """Return every SKU's own columns; of several rows, the first that fills a column says it."""
+        """Return every SKU's own columns; of several rows, the first with a value counts."""
         found: dict[str, dict[str, str]] = {}
         for row, own in zip(self.rows, self.splits, strict=True):
             if (sku := _cell(row, "sku")) and source_split(own) == split:
@@ -101,7 +101,7 @@ class Catalogue(Source):
         return found
 
     def rest(self, splits: Sequence[str]) -> list[Skipped]:
-        """Return the rows whose split's name means none, or was not asked for."""
+        """Return the rows whose split is unknown or not requested."""
         found = []
         for number, (row, own) in enumerate(zip(self.rows, self.splits, strict=True), 1):
             sku, name = _cell(row, "sku"), _cell(row, "split")
@@ -112,7 +112,7 @@ class Catalogue(Source):
         return found
 
     def notes(self, splits: Sequence[str]) -> list[Skipped]:
-        """Return a line for every SKU whose rows name several of ``splits``."""
+        """Return an entry for every SKU whose rows name several of ``splits``."""
         rows: dict[str, dict[str, int]] = {}  # by SKU, split and that split's first row
         for number, (row, own) in enumerate(zip(self.rows, self.splits, strict=True), 1):
             if (sku := _cell(row, "sku")) and source_split(own) in splits:
@@ -134,6 +134,6 @@ class Catalogue(Source):
 
 
 def _cell(row: dict[str, Any], column: str) -> str:
-    """Return a cell as text; empty where there is none (a SKU may be the number 0)."""
+    """Return a cell as text; empty for a missing value (but a SKU may be the number 0)."""
     value = row.get(column)
     return "" if value is None or value != value else sound(str(value).strip())  # not equal to itself: NaN

@@ -8,14 +8,14 @@ from skufp.schema import Config
 
 
 def check_photos(cfg: Config) -> None:
-    """Refuse a path that is no file."""
+    """Raise UserError for a path that is not a file."""
     for path in cfg.query.image:
         if not Path(path).is_file():
             raise UserError(f"--image {path}: there is no such file (looked in {Path.cwd()})")
 
 
 def open_photos(cfg: Config) -> list[Any]:
-    """Return the RGB photos of ``query.image``; UserError for a file that is none."""
+    """Return the RGB photos of ``query.image``; UserError for a file that is not a photo."""
     from skufp.data.decode import UnreadableImageError, open_image
 
     photos = []

@@ -1,7 +1,7 @@
 """WebDataset shards: writing them, and reading every row exactly once.
 
 The n-th catalogue shard and the n-th query shard of a split hold the same SKUs, so a reader that opens the two
-together sees whole SKUs; siblings (same pair) lie side by side.
+together gets whole SKUs; siblings (same pair) are adjacent.
 """
 
 import io
@@ -33,9 +33,9 @@ class ShardFile(TypedDict):
 
 
 class Shards(TypedDict):
-    """What index.json says of one kind of samples, e.g. validation-query."""
+    """The entry of one kind of samples in index.json, e.g. validation-query."""
 
-    samples: int  # of all its tars
+    samples: int  # in all its tars
     shards: list[ShardFile]
 
 
@@ -51,14 +51,14 @@ class SkuSample(TypedDict):
 
     views: np.ndarray  # [V, D]
     queries: np.ndarray  # [Q, D]
-    negatives: NotRequired[np.ndarray]  # [N, D], distractors, which show no SKU; a shard may have none
+    negatives: NotRequired[np.ndarray]  # [N, D], distractors, which show no SKU
     meta: SkuMeta
 
 
 def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -> dict[str, Shards]:
     """Write `shards/<split>-{catalog,query}-%06d.tar` from the crops under ``root``; return the index.
 
-    ``records`` are in the order of `<split>_image_text.jsonl`; a sample's ``row`` is its place in that order.
+    ``records`` are in the order of `<split>_image_text.jsonl`; a sample's ``row`` is its position in that order.
     """
     folder = root / "shards"
     folder.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def write_image_shards(root: Path, records: list[CropRecord], shard_size: int) -
 
 
 def _sku_ranges(rows: list[tuple[int, CropRecord]], size: int) -> Iterator[list[tuple[int, CropRecord]]]:
-    """Cut rows, ordered by pair and SKU, into ranges of about ``size`` rows that never split a SKU."""
+    """Split rows, ordered by pair and SKU, into ranges of about ``size`` rows that keep SKUs whole."""
     rows = sorted(rows, key=lambda row: (row[1].pair_id, row[1].sku_id))
     part: list[tuple[int, CropRecord]] = []
     for row in rows:
@@ -113,13 +113,13 @@ def shard_files(folder: Path, name: str) -> list[Path]:
 
 
 def sample_count(folder: Path, name: str) -> int:
-    """Return the number of samples that the index promises for ``name``."""
+    """Return the number of samples of ``name`` in the index."""
     entry = read_index(folder).get(name)
     return entry["samples"] if entry else 0
 
 
 def raw_samples(files: Iterable[Path], splitters: bool = False) -> wds.DataPipeline:
-    """Stream raw samples of ``files`` in order; ``splitters`` deals shards to the loader's workers."""
+    """Stream raw samples of ``files`` in order; ``splitters`` distributes shards over the loader's workers."""
     urls = [str(file) for file in files]
     if not urls:
         return wds.DataPipeline(_nothing)
@@ -179,7 +179,7 @@ def write_sku_shards(folder: Path, split: str, samples: list[SkuSample], shard_s
 
 
 def decode_sku_sample(sample: RawSample) -> SkuSample:
-    """Decode a raw SKU sample, which then has ``negatives``, maybe none."""
+    """Decode a raw SKU sample; the result always has ``negatives``, possibly of length 0."""
     views, queries = (np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False) for name in ("views", "queries"))
     negatives = views[:0]
     if "negatives.npy" in sample:

@@ -38,7 +38,7 @@ class SkuGroup:
 
     @property
     def label(self) -> int:
-        """A number for the SKU, the same in every process."""
+        """A number of the SKU, the same in every process."""
         return zlib.crc32(f"{self.split}/{self.sku_id}".encode())
 
 
@@ -46,13 +46,12 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
     """Batches of ``skus_per_batch`` SKUs, up to ``siblings`` of one pair together, with ``images_per_sku`` images each.
 
     ``shards`` lists for every shard number its catalogue and query files (same SKUs). The first half of a SKU's images
-    are queries (real ones that the retriever may learn from, or catalogue photos put on a phone), the rest catalogue
-    photos. Held-out queries are never used. ``text`` is the kind of text (data.text) that photos come with.
-    ``skus`` is how many SKUs there are: as many as BUFFER_SKUS are shuffled together and, where that is all of them,
-    read only once.
+    are queries (real queries of the training pool, or simulated phone photos), the rest catalogue photos. Held-out
+    queries are never used. ``text`` is the kind of text (data.text). ``skus`` is the number of SKUs: up to BUFFER_SKUS
+    are shuffled together, and if all fit the buffer, they are read only once.
 
-    A process gets the photos of its SKUs and its share of the whole batch's distinct texts. With ``counterfactuals``,
-    PNG files by SKU id, also one of every own SKU that has any; the rest of the batch is as without them.
+    A process gets the photos of its SKUs and its share of the whole batch's distinct texts. ``counterfactuals``, PNG
+    files by SKU id, add one counterfactual for every own SKU that has any, and change nothing else.
 
     Raises UserError where a batch has fewer SKUs than there are processes.
     """
@@ -85,7 +84,7 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
                 yield batch
 
     def _groups(self, rng: np.random.Generator) -> Iterator[SkuGroup]:
-        """Yield SKUs for ever, shard by shard; a SKU that comes again is another object, so that it may come twice."""
+        """Yield SKUs endlessly, shard by shard; a repeated SKU is a new object, so that a batch may hold it twice."""
         read = functools.cache(self._read) if self.all_fit else self._read
         while True:
             for number in rng.permutation(len(self.shards)).tolist():
@@ -95,7 +94,7 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
         return list(read_skus(self.shards[number]))
 
     def _draw(self, buffer: dict[int, list[SkuGroup]], rng: np.random.Generator) -> list[SkuGroup]:
-        """Take a batch out of the buffer: siblings first, then any other SKU; one comes twice only if none is left."""
+        """Take a batch out of the buffer: siblings first, then other SKUs; a SKU repeats only if none is left."""
         size = self.skus_per_batch
         batch: list[SkuGroup] = []
         used: set[str] = set()
@@ -114,7 +113,7 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
         return batch
 
     def collate(self, items: list[SkuGroup], number: int) -> SkuPhotoBatch:
-        """Decode this process's SKUs; the texts are those of the whole batch, dealt out."""
+        """Decode this process's SKUs, and take its share of the whole batch's texts."""
         rngs = [self.rng(number, place) for place in range(len(items))]
         chosen = [self._choose(group, rng) for group, rng in zip(items, rngs, strict=True)]
         texts = [[training_text(json.loads(sample["json"]), self.text) for sample, _ in own] for own in chosen]
@@ -144,7 +143,7 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
     def _negatives(
         self, counterfactuals: Mapping[str, list[bytes]], groups: list[SkuGroup], number: int
     ) -> NegativePhotos:
-        """Draw a counterfactual of every own SKU that has any; it is varied as a catalogue photo is."""
+        """Draw a counterfactual of every own SKU that has any, augmented as a catalogue photo."""
         first = {group.sku_id: place for place, group in reversed(list(enumerate(groups)))}
         pixels = [torch.zeros(0, 3, self.transform.size, self.transform.size)]
         labels = []
@@ -157,7 +156,7 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
         return {"negative_pixels": torch.cat(pixels), "negative_sku": torch.tensor(labels, dtype=torch.long)}
 
     def _choose(self, group: SkuGroup, rng: np.random.Generator) -> list[tuple[RawSample, bool]]:
-        """Draw a SKU's samples: the first half to serve as queries, the rest as catalogue photos."""
+        """Draw a SKU's samples: the first half as queries, the rest as catalogue photos."""
         as_query = self.images_per_sku // 2
         share = self.augment.real_query_share if self.augment else 1.0
         real = int(rng.binomial(as_query, share)) if group.query else 0
@@ -190,12 +189,12 @@ class SkuBatches(StepBatches[list[SkuGroup], SkuPhotoBatch]):
 
 
 def _sample(items: list[RawSample], count: int, rng: np.random.Generator) -> list[RawSample]:
-    """Draw ``count`` items, without repeats where there are enough."""
+    """Draw ``count`` items, without repeats if there are enough."""
     return [items[i] for i in rng.choice(len(items), count, replace=len(items) < count)]
 
 
 def read_skus(files: list[Path]) -> Iterator[SkuGroup]:
-    """Yield the SKUs of one shard number: its catalogue and query shards hold the same ones."""
+    """Yield the SKUs of one shard number: its catalogue and query shards hold the same SKUs."""
     groups: dict[str, SkuGroup] = {}
     for sample in raw_samples(files):
         meta = json.loads(sample["json"])

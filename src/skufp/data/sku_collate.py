@@ -1,4 +1,4 @@
-"""SKU samples into batches: views padded to a mask, queries joined, teachers looked up.
+"""Collation of SKU samples: views are padded, queries joined, teachers looked up.
 
 Legend: B SKUs, V views (padded), Q queries of the batch, M counterfactuals of the batch, D dim.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skufp.data.shards import SkuSample
-from skufp.data.sku_teachers import NOBODY, Teachers
+from skufp.data.sku_teachers import NO_TEACHER, Teachers
 from skufp.models.batches import FingerprintBatch, JoinedNegatives, JoinedQueries, PaddedViews, SkuBatch, SkuMeta
 
 META = ("viewpoint", "occlusion", "zoom_in", "generated")
@@ -29,10 +29,10 @@ def collate_all(samples: Samples) -> SkuBatch:
 
 @dataclass
 class TrainingCollate:
-    """As collate_all, for training: hides views, keeps the queries of ``pools``, and adds what teaches.
+    """As collate_all, for training: hides views, keeps the queries of ``pools``, and adds teachers.
 
-    With ``hidden_views_ask`` the hidden views join the queries. With ``negatives`` the SKUs' counterfactuals come
-    along. SKUs of a pair that ``is_left_out`` neither ask nor have a teacher.
+    With ``hidden_views_ask`` the hidden views join the queries. With ``negatives`` the batch has the SKUs'
+    counterfactuals. SKUs of a pair that ``is_left_out`` have neither queries nor a teacher.
     """
 
     teachers: Teachers
@@ -74,7 +74,7 @@ class TrainingCollate:
         return [i for i, pool in enumerate(meta["pools"]) if pool in self.pools]
 
     def _teacher(self, meta: SkuMeta) -> tuple[str, float]:
-        return NOBODY if self.is_left_out(meta["pair_id"]) else self.teachers.of_sku(meta["sku_id"])
+        return NO_TEACHER if self.is_left_out(meta["pair_id"]) else self.teachers.of_sku(meta["sku_id"])
 
 
 def pad_views(samples: Samples) -> PaddedViews:
@@ -93,7 +93,7 @@ def pad_views(samples: Samples) -> PaddedViews:
 
 
 def join_queries(samples: Samples, used: list[list[int]]) -> JoinedQueries:
-    """Return the ``used`` queries of every sample and their sample's number."""
+    """Return the ``used`` queries of every sample and the number of their sample."""
     queries = np.concatenate([s["queries"][own] for s, own in zip(samples, used, strict=True)])
     target = [i for i, own in enumerate(used) for _ in own]
     return {
@@ -103,7 +103,7 @@ def join_queries(samples: Samples, used: list[list[int]]) -> JoinedQueries:
 
 
 def join_negatives(samples: Samples) -> JoinedNegatives:
-    """Return every sample's counterfactuals and their sample's number."""
+    """Return every sample's counterfactuals and the number of their sample."""
     drawn = np.concatenate([s["negatives"] for s in samples])
     target = [i for i, s in enumerate(samples) for _ in s["negatives"]]
     return {
@@ -124,7 +124,7 @@ def look_up(choices: list[tuple[SkuSample, tuple[str, float]]], dim: int = 0) ->
 
 
 def drop_views(mask: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Hide a share of the views; a SKU that would lose all of them keeps them all."""
+    """Hide a random share of the views; a SKU that would lose all views keeps them all."""
     if not share:
         return mask
     keep = mask & torch.from_numpy(rng.random(tuple(mask.shape)) >= share)
@@ -134,7 +134,7 @@ def drop_views(mask: Tensor, share: float, rng: np.random.Generator) -> Tensor:
 
 
 def hidden_views_as_queries(batch: FingerprintBatch, asks: Tensor) -> FingerprintBatch:
-    """Let the views that were hidden of SKUs that may ask, ``asks`` [B], ask for their SKU; they have no teacher."""
+    """Add the hidden views of the SKUs marked in ``asks`` [B] to the queries, without a teacher."""
     owner, view = (batch["all_views"] & ~batch["mask"] & asks[:, None]).nonzero(as_tuple=True)
     hidden = batch["views"][owner, view]
     return {

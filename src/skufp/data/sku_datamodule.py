@@ -41,7 +41,7 @@ class SkuPass(IterableDataset[SkuBatch]):
 class SkuDraws(StepBatches[Samples, FingerprintBatch]):
     """``steps`` shuffled batches of decoded SKU samples, made by ``collate``.
 
-    Vectors are small: every process has the whole batch, and the module shares out the work on it.
+    Vectors are small: every process has the whole batch, and the module divides the work.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SkuDraws(StepBatches[Samples, FingerprintBatch]):
         return self.join(items, self.rng(number))
 
     def draws(self) -> Iterator[Samples]:
-        """Shuffle shards and, through a buffer, their samples; what fits the buffer is read only once."""
+        """Shuffle shards and, through a buffer, their samples; if all fit the buffer, they are read only once."""
         if not self.files:
             return
         rng = np.random.default_rng(self.seed)
@@ -92,10 +92,10 @@ class SkuDataModule(pl.LightningDataModule):
     """Streams the embed stage's SKU shards, with teachers joined in.
 
     ``bank`` [S, D] holds the mean of views of every train SKU, ``bank_pairs`` [S] its pair's number (equal for
-    siblings). ``query_pools`` are the train queries to learn from: held_out, those the retriever never saw, or also
-    learn. ``left_out`` (fold, folds) leaves out the queries and teachers of a fold of pairs, for cross-fitting. With
-    ``negatives`` training batches bring the SKUs' counterfactuals along.
-    ``can_train`` is False where there are no queries: fingerprints then stay the mean.
+    siblings). ``query_pools`` are the pools of training queries: held_out, which the retriever never saw, optionally
+    also learn. ``left_out`` (fold, folds) leaves out the queries and teachers of a fold of pairs, for cross-fitting.
+    With ``negatives`` training batches hold the SKUs' counterfactuals.
+    ``can_train`` is False where there are no queries: fingerprints are then the mean.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class SkuDataModule(pl.LightningDataModule):
         if self.negatives and not self.counterfactuals:
             raise UserError(
                 "loss.negatives=true, but no train SKU has a counterfactual that was kept: choose views=dit, which has"
-                " the action counterfactual, or write loss.negatives=false"
+                " the condition counterfactual, or write loss.negatives=false"
             )
         self.has_dev_queries = "dev" in self.splits and any(len(b["queries"]) for b in self.all_skus("dev"))
         self.expected = {"gallery": sample_count(self.folder, "dev-sku")}
@@ -132,17 +132,17 @@ class SkuDataModule(pl.LightningDataModule):
             raise UserError("hidden_views_ask=true needs views that are hidden: give view_dropout=0.2")
 
     def module_arguments(self) -> dict[str, Any]:
-        """What the LightningModule must know of the data."""
+        """Return the LightningModule's arguments that depend on the data."""
         return {"dim": self.dim}
 
     def attach(self, module: Any) -> None:
-        """Nothing is taken over from the module."""
+        """Do nothing: no setting comes from the module."""
 
     def _first(self, split: str) -> SkuSample:
         return decode_sku_sample(next(iter(raw_samples(shard_files(self.folder, f"{split}-sku")))))
 
     def _read_bank(self) -> None:
-        """Read the means of the train SKUs, their rows and pairs, and whether there is any query to learn from."""
+        """Read the means of the train SKUs, their rows and pairs, and whether there is any training query."""
         self.bank_rows: dict[str, int] = {}
         means: list[np.ndarray] = []
         pairs: list[int] = []
@@ -159,7 +159,7 @@ class SkuDataModule(pl.LightningDataModule):
         self.bank_pairs = np.array(pairs, np.int64)
 
     def is_left_out(self, pair_id: int) -> bool:
-        """Whether the queries of a pair take no part in training."""
+        """Return whether the queries of a pair are left out of training."""
         return self.left_out is not None and fold_of_pair(pair_id, self.left_out[1], self.seed) == self.left_out[0]
 
     def train_dataloader(self) -> DataLoader[FingerprintBatch]:

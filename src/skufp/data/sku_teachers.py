@@ -1,4 +1,4 @@
-"""Which view teaches: for a SKU by all its held-out queries, for one query by those of the other folds."""
+"""Teacher views: a SKU's, chosen by all its held-out queries, and a query's, chosen by those of the other folds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from skufp.artifacts.teachers import read_query_folds, read_teachers
 
-NOBODY = ("", 0.0)
+NO_TEACHER = ("", 0.0)
 
 
 @dataclass
 class Teachers:
-    """The teacher stage's choice. A teacher is (view_id, weight); weight 0 where there is none."""
+    """The teachers that the teacher stage chose. A teacher is (view_id, weight); weight 0 where there is none."""
 
     by_sku: dict[tuple[str, int], tuple[str, float]]
     fold_of_query: dict[tuple[str, str], int]
@@ -35,13 +35,13 @@ class Teachers:
         )
 
     def of_sku(self, sku: str) -> tuple[str, float]:
-        """Return the view that answers all of a SKU's held-out queries best."""
-        return self.by_sku.get((sku, -1), NOBODY)
+        """Return the view that ranks best for all of a SKU's held-out queries."""
+        return self.by_sku.get((sku, -1), NO_TEACHER)
 
     def of_query(self, sku: str, query: str) -> tuple[str, float]:
         """Return the view that was chosen without this query's fold."""
         fold = self.fold_of_query.get((sku, query))
-        return NOBODY if fold is None else self.by_sku.get((sku, fold), NOBODY)
+        return NO_TEACHER if fold is None else self.by_sku.get((sku, fold), NO_TEACHER)
 
 
 def rows(table: pa.Table, *columns: str) -> Any:

@@ -1,4 +1,4 @@
-"""The dev split and the query pools, fixed by hash, so that no query scores what it helped to build."""
+"""The dev split and the query pools, fixed by hash, so that no query evaluates a model that it helped to train."""
 
 import hashlib
 from collections import Counter
@@ -16,7 +16,7 @@ def _share(*parts: object) -> float:
 
 
 def carve_dev(records: Iterable[CropRecord], dev_share: float) -> None:
-    """Move a share of train's pairs to the split ``dev``, all of a pair on one side; a source may have its own dev."""
+    """Move a share of train's pairs, whole, to the split ``dev``; a source may have its own dev."""
     records = list(records)
     if any(r.split == "dev" for r in records):
         return
@@ -30,10 +30,10 @@ def carve_dev(records: Iterable[CropRecord], dev_share: float) -> None:
 
 
 def assign_pools(records: Iterable[CropRecord], held_out_share: float) -> None:
-    """Say of every train query whether the retriever learns from it or it is held out.
+    """Assign every train query to the retriever's training pool or to the held-out pool.
 
-    Held-out queries choose how much of the retriever's training is kept (one of a few averages of weights), pick
-    teachers and prove fingerprints; no gradient of the retriever comes from them.
+    Held-out queries select the retriever's weight average, select teachers, and train and prove fingerprints; the
+    retriever has no gradient from them.
     """
     for r in records:
         if r.split == "train" and r.domain == QUERY:
@@ -41,12 +41,12 @@ def assign_pools(records: Iterable[CropRecord], held_out_share: float) -> None:
 
 
 def fold_of_pair(pair_id: int, folds: int, seed: int) -> int:
-    """Return the fold that a pair's queries are left out with, all siblings together."""
+    """Return the fold of a pair's queries, the same for all siblings."""
     return int(_share("fold", seed, pair_id) * folds)
 
 
 def drop_unmatched(records: list[CropRecord], only_pairs: bool) -> tuple[list[CropRecord], list[Skipped]]:
-    """Leave out queries whose SKU has no catalogue photo and, with ``only_pairs``, SKUs that have no query."""
+    """Remove queries whose SKU has no catalogue photo and, with ``only_pairs``, SKUs without a query."""
     domains: dict[tuple[str, str], set[str]] = {}
     for r in records:
         domains.setdefault(r.sku, set()).add(r.domain)

@@ -1,4 +1,4 @@
-"""Training batches drawn by their number: the same for any number of processes and of loader workers."""
+"""Training batches seeded by their number: the same for any number of processes and of loader workers."""
 
 import itertools
 from abc import abstractmethod
@@ -16,7 +16,7 @@ Batch = TypeVar("Batch")
 
 
 def refuse_small_batches(setting: str, size: int, world: int) -> None:
-    """Raise UserError where a batch of ``size`` items, named by ``setting``, leaves one of ``world`` processes none."""
+    """Raise UserError where a batch of ``size`` items, set by ``setting``, is smaller than ``world`` processes."""
     if size < world:
         raise UserError(
             f"{setting}={size} cannot be shared by {world} processes: give at least {world}, or fewer trainer.devices"
@@ -26,10 +26,10 @@ def refuse_small_batches(setting: str, size: int, world: int) -> None:
 class StepBatches(IterableDataset[Batch], Generic[Items, Batch]):
     """``steps`` batches, from number ``start`` on; a process takes its share of each.
 
-    Every process and every worker draws the same batches, reading without decoding, and decodes only its own: worker w
-    of W has every W-th batch, process ``rank`` of ``world`` every ``world``-th item of a batch. What is random in the
-    n-th batch is seeded by ``seed`` and n. So neither number changes what is learnt, and a run resumes anywhere with
-    another number of workers.
+    Every process and every worker draws the same batches without decoding, and decodes only its share: worker w of W
+    every W-th batch, process ``rank`` of ``world`` every ``world``-th item of a batch. The n-th batch is seeded by
+    ``seed`` and n. So the result depends on neither number, and a run can resume at any step with another number of
+    workers.
     """
 
     def __init__(self, steps: int, seed: int, rank: int = 0, world: int = 1, start: int = 0) -> None:
@@ -50,12 +50,12 @@ class StepBatches(IterableDataset[Batch], Generic[Items, Batch]):
 
     @abstractmethod
     def collate(self, items: Items, number: int) -> Batch:
-        """Return this process's share of the batch of a number."""
+        """Return this process's share of batch ``number``."""
 
     def own(self, items: Sequence[Item]) -> list[tuple[int, Item]]:
-        """Return this process's share of a batch's items, each with its place in the batch."""
+        """Return this process's share of a batch's items, each with its position in the batch."""
         return list(enumerate(items))[self.rank :: self.world]
 
     def rng(self, number: int, *place: int) -> np.random.Generator:
-        """Return random numbers for a place in the batch of a number."""
+        """Return a random generator for a position in batch ``number``."""
         return np.random.default_rng([self.seed, number, *place])

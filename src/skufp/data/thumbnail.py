@@ -1,4 +1,4 @@
-"""Small copies of pictures, and their JPEG files: for pages, for the terminal's contact sheets and for a bundle."""
+"""Small copies of pictures, and their JPEG files, for pages, contact sheets and bundles."""
 
 import io
 
@@ -16,7 +16,7 @@ def thumbnail(
 
 
 def jpeg(picture: Image.Image, quality: int, full_colour: bool = False) -> bytes:
-    """Return a picture as a JPEG file; ``full_colour`` keeps colour as sharp as light."""
+    """Return a picture as a JPEG file; ``full_colour`` turns chroma subsampling off."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality, subsampling=0 if full_colour else -1)
     return file.getvalue()

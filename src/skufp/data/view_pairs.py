@@ -1,4 +1,4 @@
-"""Pairs of catalogue views of one SKU, streamed from image shards: from a real view to another real view.
+"""Pairs of real catalogue views of one SKU, streamed from image shards.
 
 Legend: B pairs, S side of the augmenter's pictures, E side of the conditioning encoder's, in pixels.
 """
@@ -22,7 +22,7 @@ from skufp.data.drafts import draft, garment_mask
 from skufp.data.shards import RawSample, decode_mask, decode_sample
 from skufp.data.sku_batches import BUFFER_SKUS, SkuGroup, read_skus
 from skufp.data.step_batches import StepBatches, refuse_small_batches
-from skufp.data.view_actions import ViewActions
+from skufp.data.view_kinds import ViewKinds
 from skufp.errors import UserError
 from skufp.models.batches import ViewPairBatch
 from skufp.models.preprocessing import Preprocessing
@@ -47,7 +47,7 @@ class View(NamedTuple):
 
     @classmethod
     def decode(cls, sample: RawSample) -> "View":
-        """Decode what a shard holds."""
+        """Decode a sample of a shard."""
         picture, meta = decode_sample(sample)
         return cls(picture, CropRecord.from_dict(meta), decode_mask(sample))
 
@@ -56,13 +56,13 @@ class View(NamedTuple):
 class PairCollate:
     """Turns pairs into a batch.
 
-    Drafts are those of data/drafts.py; without ``drafts`` the draft is the source. Pictures are mirrored once they are
-    small, which costs least.
+    Drafts are those of data/drafts.py; without ``drafts`` the draft is the source. Pictures are mirrored after
+    resizing, which is cheapest.
     """
 
     preprocessing: Preprocessing
     encoder_preprocessing: Preprocessing
-    actions: ViewActions
+    kinds: ViewKinds
     drafts: bool = True
 
     def __call__(self, pairs: Sequence[ViewPair]) -> ViewPairBatch:
@@ -83,7 +83,7 @@ class PairCollate:
             "target": _mirrored(target, mirrored),
             "draft": _mirrored(drafts, mirrored),
             "encoder_pixels": _mirrored(encoder_pixels, mirrored),
-            "action": torch.tensor([self.action(view.record) for view in targets]),
+            "view_kind": torch.tensor([self.kind(view.record) for view in targets]),
             "sku_id": [view.record.sku_id for view in sources],
             "source_view": [view.record.view_id for view in sources],
             "target_view": [view.record.view_id for view in targets],
@@ -95,9 +95,9 @@ class PairCollate:
     def _mask(self, view: View) -> np.ndarray:
         return squared(garment_mask(np.asarray(view.picture), view.mask), self.preprocessing.size)
 
-    def action(self, record: CropRecord) -> int:
-        """Return the id of the kind that a view is of."""
-        return self.actions.id(self.actions.of(record.viewpoint, record.zoom_in))
+    def kind(self, record: CropRecord) -> int:
+        """Return the id of a view's kind."""
+        return self.kinds.id(self.kinds.of(record.viewpoint, record.zoom_in))
 
 
 def _mirrored(pixels: np.ndarray, mirrored: torch.Tensor) -> torch.Tensor:
@@ -109,11 +109,11 @@ def _mirrored(pixels: np.ndarray, mirrored: torch.Tensor) -> torch.Tensor:
 class ViewPairs(StepBatches[list[SkuGroup], ViewPairBatch]):
     """Batches of ``batch_size`` pairs.
 
-    ``shards`` lists for every shard number its files, with ``skus`` SKUs of two views or more; those of one are left
-    out. SKUs are drawn evenly, however many views they have, through a buffer; where they all fit it, shards are read
-    only once. Both views of a pair are mirrored in a share ``flip`` of the pairs. ``balance_actions`` draws the
-    target's kind evenly among those that its SKU has, instead of drawing evenly among its views. Raises UserError where
-    no SKU has two views, or a batch has fewer pairs than there are processes.
+    ``shards`` lists for every shard number its files. ``skus`` is the number of SKUs with two views or more; SKUs with
+    one view are left out. SKUs are drawn uniformly, whatever their number of views, through a buffer; if all fit the
+    buffer, shards are read only once. A share ``flip`` of the pairs is mirrored, both views alike. ``balance_actions``
+    draws the target's kind uniformly among those of its SKU, instead of drawing uniformly among its views. Raises
+    UserError where no SKU has two views, or a batch has fewer pairs than there are processes.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class ViewPairs(StepBatches[list[SkuGroup], ViewPairBatch]):
         return {**self.join(pairs), "whole": len(items)}
 
     def _groups(self, rng: np.random.Generator) -> Iterator[SkuGroup]:
-        """Yield SKUs with two views for ever, shard by shard."""
+        """Yield SKUs with two views endlessly, shard by shard."""
         read = functools.cache(self._read) if self.all_fit else self._read
         while True:
             found = False
@@ -168,7 +168,7 @@ class ViewPairs(StepBatches[list[SkuGroup], ViewPairBatch]):
         everything = list(range(len(group.catalog)))
         if not self.balance_actions:
             return everything
-        kinds = [self.join.action(CropRecord.from_dict(json.loads(s["json"]))) for s in group.catalog]
+        kinds = [self.join.kind(CropRecord.from_dict(json.loads(s["json"]))) for s in group.catalog]
         wanted = int(rng.choice(sorted(set(kinds))))
         return [i for i in everything if kinds[i] == wanted]
 
@@ -187,7 +187,7 @@ class FixedPairs(Dataset[ViewPair]):
         return ViewPair(self._read(source), self._read(target))
 
     def _read(self, record: CropRecord) -> RawSample:
-        """Return what a shard would hold."""
+        """Return the sample that a shard would hold."""
         mask = {"mask.png": (self.root / record.mask_path).read_bytes()} if record.mask_path else {}
         return {"jpg": (self.root / record.image_path).read_bytes(), "json": json.dumps(record.to_dict())} | mask
 

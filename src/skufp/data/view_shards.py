@@ -1,8 +1,8 @@
-"""Shards of made views: a PNG and its row of the views table per sample.
+"""Shards of generated views: a PNG and its row of the views table per sample.
 
 `<split>-generated-*` holds the views that are kept, `-control-` their classic counterparts, `-counterfactual-` the hard
-negatives that are kept, `-rejected-` the rest. A part is written whole or not at all, so a killed run can go on from
-the parts it finished.
+negatives that are kept, `-rejected-` the rest. A part is written atomically, so a killed run resumes after its finished
+parts.
 """
 
 import io
@@ -35,8 +35,8 @@ def shard_name(row: ViewRow) -> str:
 def write_view_shard(folder: Path, name: str, part: int, items: Iterable[tuple[ViewRow, np.ndarray]]) -> None:
     """Write `<name>-<part>.tar` from rows with their pictures, RGB [H, W, 3] uint8; no tar where there is no item.
 
-    Samples are in the order of pair, SKU and view id, and equal items give equal bytes. What an earlier attempt at the
-    same part left is replaced. Raises ValueError for a row of another part, and for two rows of one SKU and view id.
+    Samples are in the order of pair, SKU and view id, and equal items give equal bytes. Files of an earlier attempt at
+    the same part are replaced. Raises ValueError for a row of another part, and for two rows of one SKU and view id.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"{name}-{part:06d}.tar"
@@ -79,7 +79,7 @@ def _png(picture: np.ndarray) -> bytes:
 def write_view_index(folder: Path) -> dict[str, Shards]:
     """Write and return index.json of the tars in ``folder``, in the form that data.shards reads.
 
-    To be called once every part is written: what a killed run left half-written is deleted.
+    Call it after every part is written: half-written files of a killed run are deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("*.tar.part"):

@@ -1,4 +1,4 @@
-"""The filter's thresholds, taken from what real views do.
+"""The filter's thresholds, measured on real views.
 
 Legend: N real views, P pairs of two views of one SKU, A classic augmentations.
 """
@@ -11,7 +11,7 @@ from skufp.generation.judge import Likeness, colour_distance
 from skufp.generation.planted import RANDOM, measure_planted, plant
 from skufp.retrieval.sku_blocks import sku_blocks
 
-WRONG = 2000  # real views that claim to be of a random other SKU
+WRONG = 2000  # real views planted under a random other SKU
 EXAMPLES = {
     "own_floor": 0.5, "margin": 0, "copy_ceiling": 0.95, "structure_ceiling": 0.95, "category_floor": 0,
     "colour_ceiling": 0.5, "hard_floor": 0.5,
@@ -19,10 +19,10 @@ EXAMPLES = {
 
 
 def calibrate(real: RealViews, classic: Likeness, settings: FilterSettings, seed: int = 0) -> Thresholds:
-    """Take the thresholds from real views, and from the likeness [A] of classic augmentations to their source.
+    """Return thresholds from real views and from the likeness [A] of classic augmentations to their source.
 
-    Quantiles weigh every SKU equally: one with ten views has 45 pairs of views, and shall not speak for all. ``seed``
-    draws the wrong pictures. Raises UserError where there is nothing to take a quantile of, and no number by hand.
+    Quantiles weigh every SKU equally, since a SKU with ten views has 45 pairs of views. ``seed`` draws the wrong
+    pictures. Raises UserError where a threshold has neither data for its quantile nor a number in the settings.
     """
     pairs, distance, per_pair = real_pairs(real)
     _, sku, views = np.unique(real.sku, return_inverse=True, return_counts=True)
@@ -51,7 +51,7 @@ def calibrate(real: RealViews, classic: Likeness, settings: FilterSettings, seed
 
 
 def real_pairs(real: RealViews) -> tuple[Likeness, np.ndarray, np.ndarray]:
-    """Return likeness, colour distance and weight [P] of every two views of one SKU; a SKU's weights sum to 1."""
+    """Return likeness, colour distance and weight [P] of every pair of views of one SKU; a SKU's weights sum to 1."""
     none = np.zeros(0, np.float32)
     seen, structure, distance, weight = [none], [none], [none], [none]
     for _, rows in sku_blocks(real.sku):
@@ -66,7 +66,7 @@ def real_pairs(real: RealViews) -> tuple[Likeness, np.ndarray, np.ndarray]:
 
 
 def _quantile(values: np.ndarray, quantile: float, weights: np.ndarray | None = None) -> float | None:
-    """Return the least value that a share ``quantile`` of the weight does not exceed; None of nothing."""
+    """Return the weighted ``quantile`` of ``values``; None if there are none."""
     if not len(values):
         return None
     return float(np.quantile(np.asarray(values, float), quantile, weights=weights, method="inverted_cdf"))
@@ -77,7 +77,7 @@ def _complete(taken: dict[str, float | None]) -> Thresholds:
     if missing := [name for name in taken if name not in known]:
         raise UserError(
             f"the filter cannot measure {', '.join(missing)}: that takes a SKU with two catalogue views, a SKU of"
-            " another pair, and classic augmentations. Set by hand what is missing, e.g. "
+            " another pair, and classic augmentations. Set the missing thresholds, e.g. "
             + " ".join(f"views.filter.{name}={EXAMPLES[name]}" for name in missing)
         )
     return Thresholds(**known)

@@ -8,20 +8,20 @@ import numpy as np
 from skufp.data.augment import paste, relight, squared, warp
 from skufp.errors import UserError, nearest
 from skufp.generation.pictures import backdrop, garment
-from skufp.generation.request import Action, ViewRequest
+from skufp.generation.request import ViewCondition, ViewRequest
 
 STEPS = ("crop", "flip", "perspective", "relight", "background")
 MIXED = "mixed"
 
 
 class ClassicViews:
-    """Crop, mirror, tilt, relight, another background: an action is one of these steps, or ``mixed``.
+    """Crop, flip, perspective, relight, background: a view condition names one of these steps, or ``mixed``.
 
-    ``mixed`` takes each step by ``chance``, one at least, in one picture. ``strength`` scales how far crop, perspective
-    and relight go (0: nowhere); ``crop_area`` is the smallest share of the picture that a crop of strength 1 keeps;
-    ``cast``, ``exposure`` and ``gamma`` are standard deviations in log units, by default those with which PhonePhoto
-    varies a real query. A background needs the garment's mask or an even studio background: where neither is there,
-    that step changes nothing. What an action says beside its name and ``clean`` does not matter here. Raises UserError.
+    ``mixed`` applies each step with probability ``chance``, and at least one. ``strength`` scales crop, perspective
+    and relight (0: no change); ``crop_area`` is the smallest share of the picture that a crop of strength 1 keeps.
+    ``cast``, ``exposure`` and ``gamma`` are standard deviations in log units; the defaults are those of PhonePhoto.
+    The background step needs the garment's mask or an even studio background; without either it changes nothing. Of a
+    view condition only the name and ``clean`` are read. Raises UserError.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ClassicViews:
         self.cast, self.exposure, self.gamma = strength * cast, strength * exposure, strength * gamma
 
     def to(self, device: Any) -> "ClassicViews":
-        """NumPy computes where it is."""
+        """Do nothing: NumPy runs on the CPU."""
         return self
 
     def draw(self, requests: Sequence[ViewRequest]) -> list[np.ndarray]:
@@ -46,7 +46,7 @@ class ClassicViews:
 
     def _draw(self, request: ViewRequest) -> np.ndarray:
         rng = np.random.default_rng(request.seed)
-        steps = self._steps(request.action, rng)
+        steps = self._steps(request.condition, rng)
         picture, mask = request.picture, np.ones(request.picture.shape[:2], np.float32)
         if "background" in steps:
             mask = garment(request)
@@ -65,23 +65,23 @@ class ClassicViews:
             picture = relight(picture, self.cast, self.exposure, self.gamma, rng)
         return picture
 
-    def _steps(self, action: Action, rng: np.random.Generator) -> set[str]:
-        if action.toward is not None:
+    def _steps(self, condition: ViewCondition, rng: np.random.Generator) -> set[str]:
+        name = condition.name
+        if condition.toward is not None:
             raise UserError(
-                f"action '{action.name}' leads toward another SKU ({action.toward}), and classic views cannot: they"
-                " only vary their source. Leave the action out, or take views=dit"
+                f"views.actions.{name} leads toward another SKU ({condition.toward}), and classic views cannot: they"
+                " only vary their source. Leave it out, or take views=dit"
             )
-        if action.name in STEPS:
-            return {action.name}
-        if action.name != MIXED:
-            valid = (*STEPS, MIXED)
-            raise UserError(f"classic views know no action '{action.name}'.{nearest(action.name, valid)}")
+        if name in STEPS:
+            return {name}
+        if name != MIXED:
+            raise UserError(f"classic views have no view condition '{name}'.{nearest(name, (*STEPS, MIXED))}")
         one = STEPS[rng.integers(len(STEPS))]
         return {step for step in STEPS if rng.random() < self.chance} or {one}
 
 
 def edge_colour(picture: np.ndarray) -> np.ndarray:
-    """Return the median colour of the picture's edge, [3]: what a photo is likely to go on with."""
+    """Return the median colour of the picture's edge, [3]: a guess of the colour beyond the edge."""
     edge = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
     return np.median(np.concatenate(edge), axis=0)
 
@@ -89,9 +89,9 @@ def edge_colour(picture: np.ndarray) -> np.ndarray:
 def crop(
     picture: np.ndarray, mask: np.ndarray, least: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a random box out of picture and mask: ``least`` to 1 of the area, its aspect changed by up to 4 : 3.
+    """Crop picture and mask to a random box of ``least`` to 1 of the area, with its aspect changed by up to 4 : 3.
 
-    Source: the random resized crop of Szegedy et al., arXiv 1409.4842, section 6; it zooms in when resized.
+    Source: the random resized crop of Szegedy et al., arXiv 1409.4842, section 6.
     """
     height, width = picture.shape[:2]
     share = rng.uniform(least, 1)

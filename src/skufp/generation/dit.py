@@ -16,7 +16,7 @@ from skufp.generation.pictures import backdrop, garment, hold_garment
 from skufp.generation.request import Photo, ViewRequest
 from skufp.models.preprocessing import Preprocessing
 
-AUGMENTER_FILE = "augmenter.json"  # what must be known beside the network: latents, actions, encoder
+AUGMENTER_FILE = "augmenter.json"  # everything but the network: latents, kinds of view ("actions"), encoder
 NETWORK = "dit"
 
 
@@ -33,12 +33,12 @@ def save_augmenter(module: Any, data: Any, out: Path) -> None:
 
 
 class DiTViews:
-    """A ViewGenerator: the augmenter in ``augmenter`` (a stage folder), given the encoder in ``encoder``.
+    """A ViewGenerator that samples the augmenter in ``augmenter`` (a stage folder) with the encoder in ``encoder``.
 
-    The path starts, as a request's ``noise`` says, from a draft (data/drafts.py): the source's garment in the request's
-    layout, or before another background where the action keeps it. For a counterfactual the garment is that of the SKU
-    it leads to, and the layout is the source. Around the garment a layout's photo stays as it is. Raises UserError
-    where the augmenter was trained with another encoder.
+    Sampling starts from a draft (data/drafts.py) at a request's ``noise``. The draft shows the source's garment in the
+    request's layout, or on another background with keep_garment. For a counterfactual the garment is that of the other
+    SKU and the layout is the source. Outside the garment the layout's pixels are kept. Raises UserError where the
+    augmenter was trained with another encoder.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DiTViews:
         about = read_json(Path(augmenter) / AUGMENTER_FILE)
         if about["encoder"] != encoder_marks(Path(encoder))["fingerprint"]:
             raise UserError(f"the augmenter in {augmenter} was trained with another encoder than the one in {encoder}")
-        self.size, self.actions = int(about["image_size"]), list(about["actions"])
+        self.size, self.kinds = int(about["image_size"]), list(about["actions"])
         self.drafts = bool(about["drafts"])
         self.batch_size, self.device = batch_size, torch.device("cpu")
         folder = Path(augmenter) / NETWORK
@@ -99,9 +99,9 @@ class DiTViews:
             given = Given(source, drafted, *self._describe([photo.picture for photo in shown]))
             noise = torch.stack([_noise(r.seed, source.shape[1:]) for r in requests]).to(self.device)
             start = torch.tensor([r.noise for r in requests], dtype=torch.float32, device=self.device)
-            action = torch.tensor([self._action(r.like) for r in requests], device=self.device)
+            view_kind = torch.tensor([self._kind_id(r.like) for r in requests], device=self.device)
             hold = self._held(requests, source.shape[-1])
-            latents = self.sampler.translate(self.network, given, action, noise, start, hold)
+            latents = self.sampler.translate(self.network, given, view_kind, noise, start, hold)
             pixels = self.latents.decode(latents).float().clamp(-1, 1).permute(0, 2, 3, 1).cpu().numpy()
         drawn = ((pixels + 1) * 127.5).round().astype(np.uint8)
         return [self._finish(*each) for each in zip(requests, layouts, drawn, strict=True)]
@@ -110,7 +110,7 @@ class DiTViews:
         """Return the photo in which the garment is to appear."""
         if not self.drafts:
             return _own(request)
-        if request.action.keep_garment:
+        if request.condition.keep_garment:
             mask = squared(garment(request), self.size)
             return Photo(backdrop(request, self.size, np.random.default_rng(request.seed)), mask)
         if request.toward is not None or request.layout is None:
@@ -118,8 +118,8 @@ class DiTViews:
         return request.layout
 
     def _finish(self, request: ViewRequest, layout: Photo, drawn: np.ndarray) -> np.ndarray:
-        """Put back what is known: the source's garment, or what is around the garment of another layout."""
-        if request.action.keep_garment:
+        """Restore known pixels: the source's garment with keep_garment, else another layout's surroundings."""
+        if request.condition.keep_garment:
             return hold_garment(request, drawn)
         if not self.drafts or (request.toward is None and request.layout is None):
             return drawn
@@ -132,7 +132,7 @@ class DiTViews:
         return self.encoder.encode_tokens(self._tensor(_stack(self.encoder.preprocessing, pictures)))
 
     def _pixels(self, pictures: list[np.ndarray]) -> np.ndarray:
-        """Return [B, 3, size, size] in [-1, 1], as the augmenter was trained on."""
+        """Return [B, 3, size, size] in [-1, 1], the augmenter's input range."""
         return _stack(Preprocessing(self.size), pictures)
 
     def _tensor(self, pixels: np.ndarray) -> Any:
@@ -141,19 +141,19 @@ class DiTViews:
         return torch.from_numpy(pixels).to(self.device)
 
     def _held(self, requests: Sequence[ViewRequest], side: int) -> Any:
-        """Return [B, 1, side, side]: the share of a latent's pixels that keep_garment holds; None where none does."""
+        """Return [B, 1, side, side]: the share of each latent's pixels that keep_garment holds; None if none."""
         import torch
 
-        if not any(r.action.keep_garment for r in requests):
+        if not any(r.condition.keep_garment for r in requests):
             return None
         nothing = np.zeros((self.size, self.size), np.float32)
-        masks = [squared(garment(r), self.size) if r.action.keep_garment else nothing for r in requests]
+        masks = [squared(garment(r), self.size) if r.condition.keep_garment else nothing for r in requests]
         return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(np.stack(masks))[:, None], side).to(self.device)
 
-    def _action(self, name: str) -> int:
-        if name not in self.actions:
-            raise UserError(f"views.actions: the augmenter knows no '{name}', only {', '.join(self.actions)}")
-        return self.actions.index(name)
+    def _kind_id(self, name: str) -> int:
+        if name not in self.kinds:
+            raise UserError(f"views.actions: the augmenter knows no '{name}', only {', '.join(self.kinds)}")
+        return self.kinds.index(name)
 
 
 def _own(request: ViewRequest) -> Photo:

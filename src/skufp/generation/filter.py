@@ -1,7 +1,7 @@
-"""The hard filter: what is measured of a generated view; verdicts.py says what must be true of one that is kept.
+"""The hard filter's measurements of generated views; verdicts.py compares them with thresholds.
 
-A candidate claims to be a view of its own SKU, made from a source view of that SKU. It is measured against the real
-catalogue views of its split, and judged by thresholds that come from real views too (see calibration.py).
+A candidate is a generated view of its own SKU, made from a source view of that SKU. It is measured against the real
+catalogue views of its split. The thresholds are measured on real views too (see calibration.py).
 
 Legend: N real views, M candidates, B candidates of a block, D the judge's dim, K colour bins. Similarities are cosines.
 """
@@ -16,7 +16,7 @@ from skufp.errors import UserError
 from skufp.generation.judge import Looks, colour_distance
 from skufp.schema.views import ViewFilter
 
-NONE = -1  # the number of a SKU or category that is not there, and the least possible cosine
+NONE = -1  # number of an absent SKU or category; also the lowest possible cosine
 TILE = 2**22  # similarities held at a time: 16 MiB
 
 
@@ -39,27 +39,27 @@ class RealViews:
         return len(self.sku)
 
     def looks(self, rows: np.ndarray) -> Looks:
-        """Return what the judge saw of some rows."""
+        """Return the judge's features of some rows."""
         return Looks(self.vectors[rows], self.structure[rows], self.colours[rows])
 
 
 @dataclass
 class FilterSettings(ViewFilter):
-    """Where each threshold comes from: a quantile of what real views do, each SKU counting the same.
+    """The source of each threshold: a quantile over real views, in which every SKU has the same weight.
 
-    - ``own_quantile`` sets the floor of a view's similarity to its own SKU: that of two real views of one SKU.
-    - ``margin_quantile`` and ``wrong_quantile`` set the margin, own similarity less that to the nearest other SKU: that
-      of real views of the SKU, and that of real views of a random other SKU that claim to be of it; the larger counts.
-      So ``wrong_quantile`` of such wrong pictures are rejected however little the judge sees, and a judge that sees
-      well asks for more. A judge that sees little may set it below 0.
-    - ``copy_quantile`` sets the ceilings of similarity to the source, as seen and with both blurred: those of classic
-      augmentations to theirs.
-    - ``category_quantile`` sets the floor of the share of the own category among the ``neighbours`` nearest real views
-      of other SKUs: that of real views. It is 0, and asks for nothing, where the judge does not see categories.
-    - ``colour_quantile`` sets the ceiling of the colour distance: that of two real views of one SKU.
-    - ``hard_quantile`` sets how near its own SKU a counterfactual is: nearer than that share of such wrong pictures.
+    - ``own_quantile``: floor of a view's similarity to its own SKU, over pairs of real views of one SKU.
+    - ``margin_quantile`` and ``wrong_quantile``: floor of the margin, which is own similarity less similarity to the
+      nearest other SKU. It is the larger of two quantiles: over real views of the SKU, and over wrong pictures, real
+      views of a random other SKU. So at least a share ``wrong_quantile`` of wrong pictures is rejected, however weak
+      the judge. With a weak judge the floor may be below 0.
+    - ``copy_quantile``: ceilings of the similarity to the source, of the pictures as they are and with both blurred,
+      over classic augmentations and their sources.
+    - ``category_quantile``: floor of the own category's share among the ``neighbours`` nearest real views of other
+      SKUs, over real views. It is 0, and rejects nothing, where the judge cannot tell categories apart.
+    - ``colour_quantile``: ceiling of the colour distance, over pairs of real views of one SKU.
+    - ``hard_quantile``: floor of a counterfactual's similarity to its own SKU, over wrong pictures.
 
-    A threshold given here replaces its quantiles. Raises UserError.
+    A threshold set here replaces its quantiles. Raises UserError.
     """
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class FilterSettings(ViewFilter):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a candidate is judged by; floors and ceilings are themselves allowed."""
+    """The thresholds of the filter; a value equal to a floor or ceiling passes."""
 
     own_floor: float
     margin: float
@@ -89,19 +89,19 @@ class Thresholds:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Thresholds":
-        """Make them of to_dict's result."""
+        """Build them from to_dict's result."""
         return cls(**{field.name: float(values[field.name]) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of M candidates, each an array [M].
+    """Measurements of M candidates, each an array [M].
 
-    ``own_similarity`` and ``other_similarity`` are those to the nearest real view of the own SKU and of any other,
-    ``other_sku`` is that other's number. ``structure_similarity`` is that to the source with both blurred. Of the
-    nearest real views of other SKUs, ``category_found`` is the most frequent category and ``category_share`` the own
-    category's share. ``colour_distance`` is that to the own SKU's view nearest in colour. Where there is no such view,
-    a similarity is -1, a distance 1, a share 0, and a number -1.
+    ``own_similarity`` and ``other_similarity``: similarity to the nearest real view of the own SKU and of any other
+    SKU; ``other_sku``: the number of that other SKU. ``structure_similarity``: similarity to the source with both
+    blurred. Among the nearest real views of other SKUs, ``category_found`` is the most frequent category and
+    ``category_share`` the own category's share. ``colour_distance``: distance to the own SKU's view nearest in colour.
+    Without such a view a similarity is -1, a distance 1, a share 0 and a number -1.
     """
 
     own_similarity: np.ndarray
@@ -123,10 +123,10 @@ def measure(
     looks: Looks, own_sku: np.ndarray, source_row: np.ndarray, real: RealViews, settings: FilterSettings,
     exclude: np.ndarray | None = None,
 ) -> Measures:  # fmt: skip
-    """Measure what the judge saw of M candidates against the real views, in blocks.
+    """Measure M candidates against the real views, in blocks; ``looks`` holds the candidates' features.
 
-    ``own_sku`` [M] is the SKU that each claims to be, ``source_row`` [M] the real view that it was made from,
-    ``exclude`` [M] a real view that is left out of its comparison: itself, where a real view is the candidate.
+    ``own_sku`` [M] is each candidate's SKU and ``source_row`` [M] the real view that it was made from. ``exclude`` [M]
+    is a real view left out of the comparison: the candidate itself where the candidate is a real view.
     """
     blocks = []
     for part in _blocks(len(own_sku), len(real)):
@@ -164,7 +164,7 @@ def similarity_to_sku(vectors: np.ndarray, sku: np.ndarray, real: RealViews) -> 
 
 
 def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Cut ``rows`` so that a block times ``columns`` fits a tile; no rows are one empty block."""
+    """Split ``rows`` into blocks so that a block times ``columns`` fits a tile; 0 rows give one empty block."""
     size = max(1, TILE // max(columns, 1))
     yield from (slice(start, start + size) for start in range(0, max(rows, 1), size))
 
@@ -174,7 +174,7 @@ def _vote(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the most frequent category [B] of the nearest ``voters`` [B, N] bool, and the share [B] of the ``own``.
 
-    A tie goes to the category that is nearest.
+    Of tied categories the one with the nearest view wins.
     """
     score = np.where(voters, similarity, -np.inf)
     last = min(neighbours, score.shape[1]) - 1

@@ -1,6 +1,6 @@
-"""Views by any diffusers image-to-image pipeline: for whoever has a large pretrained model.
+"""Views drawn by a pretrained diffusers image-to-image pipeline.
 
-Source: Meng et al., SDEdit, arXiv 2108.01073 (the source is noised part of the way, and denoised from there).
+Source: Meng et al., SDEdit, arXiv 2108.01073 (the source is partly noised, and denoised from there).
 """
 
 import inspect
@@ -18,18 +18,18 @@ from skufp.generation.pipeline_weights import load_lora, load_pipeline
 from skufp.generation.request import ViewRequest
 
 DTYPES = ("float32", "bfloat16", "float16")
-ANY_CATEGORY = "garment"  # stands for {category} where a request names none
+ANY_CATEGORY = "garment"  # replaces {category} where a request has none
 
 
 class Img2ImgViews:
-    """A diffusers pipeline, told in words what to make of the source view.
+    """A diffusers pipeline that edits the source view by a text prompt.
 
     ``pretrained`` is a hub name or a local `save_pretrained` folder, ``lora`` a LoRA file, folder or hub name on top of
-    it. ``prompts`` has a text for every action; ``{category}`` in it becomes the request's category. A request's noise
-    is diffusers' ``strength``: of ``steps`` denoising steps its share is done, one at least. An action that leads
-    toward another SKU does so by its prompt alone. keep_garment puts the source's garment back in front, by its mask or
-    else by what stands before an even background; with ``clean`` nothing needs to be generated then. What a pipeline's
-    own safety checker blanks comes back black, for the filter to reject. Raises UserError.
+    it. ``prompts`` has a text for every view condition; ``{category}`` in it becomes the request's category. A
+    request's noise is diffusers' ``strength``: the share of the ``steps`` denoising steps that is run, at least one.
+    Only the prompt leads a counterfactual toward another SKU. keep_garment pastes the source's garment in front, cut
+    out by its mask or from an even background; with ``clean`` too, nothing is generated. A view that the pipeline's
+    safety checker blanks is black, and the filter rejects it. Raises UserError.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Img2ImgViews:
                 f" dtype of {', '.join(DTYPES)} ('{dtype}')"
             )
         self.prompts = dict(prompts)
-        for action in self.prompts:
-            self._prompt(action, "")
+        for name in self.prompts:
+            self._prompt(name, "")
         self.size, self.steps, self.batch_size = size, steps, batch_size
         self.pipe = load_pipeline(pretrained)
         self.settings = _settings(self.pipe, pretrained, size, steps, guidance, negative_prompt)
@@ -63,7 +63,7 @@ class Img2ImgViews:
         """Return one RGB [size, size, 3] uint8 picture for every request, in order."""
         drawn, groups = {}, defaultdict(list)
         for index, request in enumerate(requests):
-            if request.action.keep_garment and request.action.clean:
+            if request.condition.keep_garment and request.condition.clean:
                 drawn[index] = backdrop(request, self.size, np.random.default_rng(request.seed))
             else:
                 groups[self._steps_of(request.noise)].append(index)
@@ -81,7 +81,7 @@ class Img2ImgViews:
             batch = requests[start : start + self.batch_size]
             full = batch + batch[-1:] * (self.batch_size - len(batch))
             result = self.pipe(
-                prompt=[self._prompt(r.action.name, r.category) for r in full],
+                prompt=[self._prompt(r.condition.name, r.category) for r in full],
                 image=[Image.fromarray(squared(r.picture, self.size)) for r in full],
                 generator=[torch.Generator().manual_seed(r.seed) for r in full],
                 strength=_strength(steps, self.steps),
@@ -92,23 +92,23 @@ class Img2ImgViews:
     def _steps_of(self, noise: float) -> int:
         return min(self.steps, max(1, round(noise * self.steps)))
 
-    def _prompt(self, action: str, category: str) -> str:
-        if action not in self.prompts:
+    def _prompt(self, name: str, category: str) -> str:
+        if name not in self.prompts:
             raise UserError(
-                f"no prompt for action '{action}'.{nearest(action, self.prompts)}"
-                f" Give views.generator.prompts.{action}=<text>"
+                f"no prompt for the view condition '{name}'.{nearest(name, self.prompts)}"
+                f" Give views.generator.prompts.{name}=<text>"
             )
         try:
-            return self.prompts[action].format(category=category or ANY_CATEGORY)
+            return self.prompts[name].format(category=category or ANY_CATEGORY)
         except (LookupError, ValueError) as error:
             raise UserError(
-                f"the prompt of action '{action}' cannot be filled in: '{self.prompts[action]}' ({error})."
-                " {category} is the only name that it may hold; double a brace that is meant as such"
+                f"the prompt of '{name}' cannot be filled in: '{self.prompts[name]}' ({error})."
+                " {category} is the only name that it may hold; write a literal brace twice"
             ) from error
 
 
 def _strength(steps: int, of: int) -> float:
-    """Return the strength at which ``steps`` of ``of`` are done: pipelines round the product down."""
+    """Return the strength that runs ``steps`` of ``of`` steps: pipelines round the product down."""
     strength = steps / of
     return strength if int(strength * of) == steps else math.nextafter(strength, 1)
 
@@ -116,7 +116,7 @@ def _strength(steps: int, of: int) -> float:
 def _settings(
     pipe: Any, pretrained: str, size: int, steps: int, guidance: float, negative_prompt: str | None
 ) -> dict[str, Any]:
-    """Return what every call is told, of that only what this pipeline knows. Raises UserError."""
+    """Return the arguments of every call, limited to those that this pipeline accepts. Raises UserError."""
     known = inspect.signature(type(pipe).__call__).parameters
     name = type(pipe).__name__
     if "strength" not in known:

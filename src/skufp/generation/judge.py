@@ -1,4 +1,4 @@
-"""How a second encoder, and a colour histogram, see real and generated views: the only eyes of the filter.
+"""The judge: embeddings of a second encoder and colour histograms, by which the filter compares views.
 
 Legend: N pictures, D the encoder's dim, K colour bins.
 """
@@ -18,18 +18,18 @@ from skufp.data.augment import foreground, squared
 if TYPE_CHECKING:
     from skufp.models.dual_encoder import Encoder
 
-BINS = (4, 8, 8)  # of L, a and b: coarse, and none centred on grey, so that noise moves no mass from bin to bin
+BINS = (4, 8, 8)  # of L, a and b: coarse, and none centred on grey, so that noise moves no mass between bins
 COLOUR_SIDE = 32  # pixels
-# The blur's sigma in widths of the picture, 2 pixels of 64. An encoder takes softness for distance: it puts a photo
-# that is no more than blurred so far from itself as to pass for a new view. Both blurred, they are nearly the same,
-# and classic augmentations and other photos of the garment still are not: stage=views reports all four.
+# The blur's sigma in widths of the picture: 2 pixels of 64. An encoder embeds a merely blurred copy of a photo as far
+# away as a new view. With both pictures blurred the copy is near again, while classic augmentations and other photos of
+# the garment stay apart: stage=views reports all four.
 STRUCTURE_BLUR = 1 / 32
 BOUNDS = ((0.0, 100.0), (-100.0, 100.0), (-100.0, 100.0))  # of Lab's values; what lies outside goes to the last bin
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What the judge saw of N pictures, each an array of float32.
+    """The judge's features of N pictures, each an array of float32.
 
     ``vectors`` [N, D] of unit norm, ``structure`` [N, D] the same of the blurred pictures, ``colours`` [N, K] that sum
     to 1.
@@ -52,17 +52,17 @@ Arrays = TypeVar("Arrays", Looks, Likeness)
 
 
 class Judge:
-    """Looks at pictures through ``encoder`` all of them at ``size`` x ``size`` pixels.
+    """Embeds pictures with ``encoder`` and counts their colours, all at ``size`` x ``size`` pixels.
 
-    A real photo has more detail than a generator of that size can draw, and would be told from a drawing by that
-    alone; so every picture, real or generated, is brought to ``size`` before the encoder's own preprocessing.
+    A real photo has more detail than a generator of that size can draw, and detail alone would separate the two. So
+    every picture, real or generated, is resized to ``size`` before the encoder's own preprocessing.
     """
 
     def __init__(self, encoder: "Encoder", size: int, device: str = "cpu", batch_size: int = 64) -> None:
         self.encoder, self.size, self.device, self.batch_size = encoder.to(device).eval(), size, device, batch_size
 
     def look(self, pictures: Sequence[np.ndarray]) -> Looks:
-        """See RGB [H, W, 3] uint8 pictures of any shape, in batches."""
+        """Return the features of RGB [H, W, 3] uint8 pictures of any shape, computed in batches."""
         looks = [self._look(pictures[i : i + self.batch_size]) for i in range(0, len(pictures), self.batch_size)]
         if not looks:
             nothing = np.zeros((0, self.encoder.dim), np.float32)
@@ -91,20 +91,20 @@ def blurred(picture: np.ndarray) -> np.ndarray:
 
 
 def joined(parts: Sequence[Arrays]) -> Arrays:
-    """Return one or more parts as one, in order."""
+    """Concatenate one or more parts in order."""
     return type(parts[0])(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(parts[0])))
 
 
 def likeness(a: Looks, b: Looks) -> Likeness:
-    """Compare every picture of ``a`` with the one of ``b`` in the same place."""
+    """Compare every picture of ``a`` with the picture of ``b`` at the same position."""
     return Likeness((a.vectors * b.vectors).sum(axis=1), (a.structure * b.structure).sum(axis=1))
 
 
 def colour_histogram(picture: np.ndarray) -> np.ndarray:
-    """Return [K] float32, sum 1: CIE Lab colours of the foreground, or of all pixels where none can be told.
+    """Return [K] float32, sum 1: CIE Lab colours of the foreground, or of all pixels where none is found.
 
     A pixel is shared by the eight bins around it in proportion to its nearness (trilinear), so that a small change of
-    colour is a small change of the histogram. Colours need no detail: a large picture is shrunk to COLOUR_SIDE.
+    colour is a small change of the histogram. A large picture is shrunk to COLOUR_SIDE first.
     """
     if max(picture.shape[:2]) > COLOUR_SIDE:
         picture = squared(picture, COLOUR_SIDE)

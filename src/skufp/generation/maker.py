@@ -1,4 +1,4 @@
-"""Candidates for a part of a catalogue: drawn in rounds, judged, and drawn again with other noise where they failed."""
+"""Candidate views for a part of a catalogue: drawn in rounds, judged, and drawn again with other noise if rejected."""
 
 import hashlib
 from collections import defaultdict
@@ -12,16 +12,16 @@ import numpy as np
 from skufp.artifacts.records import CropRecord
 from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
 from skufp.data.decode import open_prepared
-from skufp.data.view_actions import ViewActions
+from skufp.data.view_kinds import ViewKinds
 from skufp.data.view_mix import room
 from skufp.generation.filter import FilterSettings, Measures, RealViews, Thresholds, measure, similarity_to_sku
 from skufp.generation.judge import Judge, Looks
 from skufp.generation.pictures import open_crop
-from skufp.generation.request import AS_SOURCE, Action, Photo, ViewGenerator, ViewRequest
+from skufp.generation.request import AS_SOURCE, Photo, ViewCondition, ViewGenerator, ViewRequest
 from skufp.generation.verdicts import COPY, judge_counterfactuals, judge_views
 
-PREFERRED = ("front", "flat", "back", "zoom")  # sources that show most come first
-CLASSIC = Action("mixed")
+PREFERRED = ("front", "flat", "back", "zoom")  # kinds of source: those that show most of the garment come first
+CLASSIC = ViewCondition("mixed")
 LEAST_NOISE = 0.3
 ANY = -1  # category
 OTHERS = 8  # photos of the part that may serve as background
@@ -30,9 +30,9 @@ Item = tuple[ViewRow, np.ndarray]
 
 @dataclass
 class Catalogue:
-    """A split's real catalogue views: ``records``, and in the same order what the judge saw of them.
+    """A split's real catalogue views: ``records``, and in the same order the judge's features, ``real``.
 
-    ``skus`` are the ids by ``real.sku``; ``rows`` are the places of a SKU's views.
+    ``skus`` are the ids by ``real.sku``; ``rows`` are the positions of a SKU's views.
     """
 
     split: str
@@ -44,10 +44,10 @@ class Catalogue:
 
 @dataclass
 class Attempt:
-    """An action that a SKU still wants: the noise to try next, from which source view, and whether one was kept."""
+    """A view condition to try for a SKU: the next noise, the source view, and whether a view was kept."""
 
     sku: str
-    action: Action
+    condition: ViewCondition
     noise: float
     source: int = 0
     kept: bool = False
@@ -57,10 +57,10 @@ class Attempt:
 class ViewMaker:
     """Makes views, controls and counterfactuals.
 
-    ``mix`` {cap, views} says how many views a SKU wants, ``rounds`` how often an action is tried: with less noise, by
-    ``noise_step``, where the view strayed, with more where it copied its source. All that a round drew is judged, so a
-    SKU may keep more views than it wants: data/view_mix.py chooses those that join. ``kinds`` names a record's kind of
-    view.
+    ``mix`` {cap, views} sets how many views a SKU needs. A view condition is tried up to ``rounds`` times. After each
+    failure the noise changes by ``noise_step``: more where the view copied its source, less otherwise. Every view of a
+    round is judged, so a SKU may keep more views than it needs; data/view_mix.py chooses those that join the real
+    ones. ``kinds`` names a record's kind of view.
     """
 
     prepared: Path
@@ -69,8 +69,8 @@ class ViewMaker:
     judge: Judge
     thresholds: Thresholds
     settings: FilterSettings
-    actions: list[Action]
-    kinds: ViewActions
+    conditions: list[ViewCondition]
+    kinds: ViewKinds
     mix: Mapping[str, Any]
     rounds: int
     noise_step: float
@@ -89,8 +89,8 @@ class ViewMaker:
 
     def _views(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> Iterator[Item]:
         left = {sku: room(len(catalogue.rows[sku]), **self.mix) for sku in skus}
-        wanted = [a for a in self.actions if not a.toward]
-        attempts = [Attempt(sku, action, action.noise) for sku in skus if left[sku] for action in wanted]
+        wanted = [a for a in self.conditions if not a.toward]
+        attempts = [Attempt(sku, condition, condition.noise) for sku in skus if left[sku] for condition in wanted]
         for again in range(self.rounds):
             due = [a for a in attempts if left[a.sku] > 0 and not a.kept]
             for attempt in due:
@@ -101,7 +101,7 @@ class ViewMaker:
             measures = self._measure(catalogue, self.judge.look(pictures), sources)
             reasons = judge_views(measures, catalogue.real.category[sources], self.thresholds)
             for i, (attempt, request) in enumerate(zip(due, requests, strict=True)):
-                row = self._row(catalogue, VIEW, attempt.action, attempt.source, request, again, number, measures, i)
+                row = self._row(catalogue, VIEW, attempt.condition, attempt.source, request, again, number, measures, i)
                 row.reason = reasons[i]
                 row.kept = attempt.kept = not reasons[i]
                 left[attempt.sku] -= row.kept
@@ -110,7 +110,7 @@ class ViewMaker:
                 yield row, pictures[i]
 
     def _controls(self, catalogue: Catalogue, kept: list[ViewRow], number: int) -> Iterator[Item]:
-        """One classic view of the same source for every kept view."""
+        """Yield one classic view of the same source for every kept view."""
         place = {r.view_id: i for i, r in enumerate(catalogue.records)}
         sources = [place[row.source_view] for row in kept]
         requests = [
@@ -127,10 +127,10 @@ class ViewMaker:
             yield made, pictures[i]
 
     def _counterfactuals(self, catalogue: Catalogue, skus: Sequence[str], number: int) -> Iterator[Item]:
-        """One for every SKU and every action that leads to another SKU."""
-        attempts = [Attempt(sku, action, action.noise, self._sources(catalogue, sku)[0])
-                    for action in self.actions if action.toward for sku in skus]  # fmt: skip
-        targets = [self.neighbour(catalogue, a.sku, a.action.toward or "") for a in attempts]
+        """Yield one view for every SKU and every condition that leads toward another SKU."""
+        attempts = [Attempt(sku, condition, condition.noise, self._sources(catalogue, sku)[0])
+                    for condition in self.conditions if condition.toward for sku in skus]  # fmt: skip
+        targets = [self.neighbour(catalogue, a.sku, a.condition.toward or "") for a in attempts]
         requests = [self._request(catalogue, a, "0", skus, target) for a, target in zip(attempts, targets, strict=True)]
         pictures = self.generator.draw(requests)
         looks, sources, real = self.judge.look(pictures), [a.source for a in attempts], catalogue.real
@@ -139,14 +139,14 @@ class ViewMaker:
         reasons = judge_counterfactuals(measures, toward, real.category[sources], self.thresholds)
         for i, (attempt, target) in enumerate(zip(attempts, targets, strict=True)):
             row = self._row(
-                catalogue, COUNTERFACTUAL, attempt.action, attempt.source, requests[i], 0, number, measures, i
+                catalogue, COUNTERFACTUAL, attempt.condition, attempt.source, requests[i], 0, number, measures, i
             )
             row.toward_sku = catalogue.records[target].sku_id
             row.reason, row.kept = reasons[i], not reasons[i]
             yield row, pictures[i]
 
     def neighbour(self, catalogue: Catalogue, sku: str, toward: str) -> int:
-        """Return the view of another SKU, a sibling where there is one and it is asked for, most like ``sku``'s."""
+        """Return another SKU's view most similar to ``sku``'s; a sibling's if ``toward`` is sibling and it has one."""
         real, own = catalogue.real, catalogue.rows[sku]
         similarity = (real.vectors @ real.vectors[own].T).max(axis=1)
         others = real.sku != real.sku[own[0]]
@@ -167,15 +167,15 @@ class ViewMaker:
     def _request(
         self, catalogue: Catalogue, attempt: Attempt, again: str, skus: Sequence[str], toward: int | None = None
     ) -> ViewRequest:
-        record, action = catalogue.records[attempt.source], attempt.action
-        like = self._kind(record) if action.like == AS_SOURCE else action.like
-        name = f"{self.seed}/{record.split}/{record.sku_id}/{record.view_id}/{action.name}/{again}"
+        record, condition = catalogue.records[attempt.source], attempt.condition
+        like = self._kind(record) if condition.like == AS_SOURCE else condition.like
+        name = f"{self.seed}/{record.split}/{record.sku_id}/{record.view_id}/{condition.name}/{again}"
         others = [catalogue.records[catalogue.rows[sku][0]] for sku in skus if sku != record.sku_id][:OTHERS]
-        needs_others = action.keep_garment or action is CLASSIC
+        needs_others = condition.keep_garment or condition is CLASSIC
         seed = stable_seed(name)
-        layout = None if needs_others or action.toward else self._layout(catalogue, record, like, seed)
+        layout = None if needs_others or condition.toward else self._layout(catalogue, record, like, seed)
         return ViewRequest(
-            picture=self._picture(record), action=action, like=like, noise=attempt.noise, seed=seed,
+            picture=self._picture(record), condition=condition, like=like, noise=attempt.noise, seed=seed,
             mask=self._mask(record), category=record.category_name,
             toward=None if toward is None else self._photo(catalogue.records[toward]),
             layout=None if layout is None else self._photo(layout),
@@ -183,7 +183,7 @@ class ViewMaker:
         )  # fmt: skip
 
     def _layout(self, catalogue: Catalogue, record: CropRecord, kind: str, seed: int) -> CropRecord | None:
-        """Draw another SKU's view of ``kind``, of the same category where there is one; None without any."""
+        """Draw another SKU's view of ``kind``, of the same category if possible; None if there is none."""
         if catalogue.split not in self._layouts:
             table = self._layouts[catalogue.split] = defaultdict(list)
             for row, other in enumerate(catalogue.records):
@@ -214,17 +214,17 @@ class ViewMaker:
         return measure(looks, real.sku[rows], rows, real, self.settings)
 
     def _row(
-        self, catalogue: Catalogue, kind: str, action: Action, source: int, request: ViewRequest, again: int,
+        self, catalogue: Catalogue, kind: str, condition: ViewCondition, source: int, request: ViewRequest, again: int,
         part: int, measures: Measures, i: int,
     ) -> ViewRow:  # fmt: skip
         record = catalogue.records[source]
         return ViewRow(
             split=record.split, sku_id=record.sku_id, pair_id=record.pair_id, style=record.style,
             category_id=record.category_id, category_name=record.category_name,
-            view_id=f"{kind}-{record.view_id}-{action.name}-{again}", kind=kind, source_view=record.view_id,
-            action=action.name, round=again, seed=request.seed, noise=request.noise, toward_sku="",
-            viewpoint=record.viewpoint if action.viewpoint is None else action.viewpoint,
-            zoom_in=record.zoom_in if action.zoom_in is None else action.zoom_in, occlusion=record.occlusion,
+            view_id=f"{kind}-{record.view_id}-{condition.name}-{again}", kind=kind, source_view=record.view_id,
+            action=condition.name, round=again, seed=request.seed, noise=request.noise, toward_sku="",
+            viewpoint=record.viewpoint if condition.viewpoint is None else condition.viewpoint,
+            zoom_in=record.zoom_in if condition.zoom_in is None else condition.zoom_in, occlusion=record.occlusion,
             own_similarity=float(measures.own_similarity[i]), source_similarity=float(measures.source_similarity[i]),
             structure_similarity=float(measures.structure_similarity[i]),
             other_similarity=float(measures.other_similarity[i]),

@@ -1,4 +1,4 @@
-"""What the generators and the judge do to pictures alike: one size, garment and background. NumPy and OpenCV alone."""
+"""Picture operations shared by the generators and the judge. Needs only NumPy and OpenCV."""
 
 from pathlib import Path
 
@@ -24,21 +24,21 @@ def garment(request: ViewRequest) -> np.ndarray:
 
 
 def backdrop(request: ViewRequest, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return another photo's piece, or an even studio colour: [size, size, 3] uint8."""
-    if request.others and not request.action.clean:
+    """Return a piece of another photo, or an even studio colour: [size, size, 3] uint8."""
+    if request.others and not request.condition.clean:
         return piece(list(request.others), size, rng)
     colour = rng.uniform(*STUDIO) + rng.normal(0, SHIFT, 3)
     return np.full((size, size, 3), np.clip(colour, 0, 255), np.uint8)
 
 
 def hold_garment(request: ViewRequest, drawn: np.ndarray) -> np.ndarray:
-    """Put the source's garment back in front of ``drawn``, [size, size, 3] uint8, where the action asks for it.
+    """Paste the source's garment on ``drawn``, [size, size, 3] uint8, if the view condition has keep_garment.
 
-    Before an even studio instead, with the action's ``clean``.
+    With ``clean`` it is pasted on an even studio background instead.
     """
-    if not request.action.keep_garment:
+    if not request.condition.keep_garment:
         return drawn
     size = len(drawn)
-    if request.action.clean:
+    if request.condition.clean:
         drawn = backdrop(request, size, np.random.default_rng(request.seed))
     return paste(squared(request.picture, size), squared(garment(request), size), drawn)

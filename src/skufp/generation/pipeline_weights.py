@@ -1,6 +1,6 @@
-"""A diffusers pipeline and a LoRA for it, from disk or the hub: every weight of either has its place, or it is refused.
+"""A diffusers pipeline and its LoRA, from disk or the hub; missing or unplaced weights are refused.
 
-diffusers initialises at random what a component's file lacks, and drops what of a LoRA fits nowhere, with a log line.
+diffusers initialises weights missing from a component's file at random, and drops LoRA weights that fit nowhere.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ def load_pipeline(pretrained: str) -> Any:
     from diffusers.utils import logging
     from transformers.utils import logging as transformers_logging
 
-    for talkative in (logging, transformers_logging):  # the next import already warns
-        talkative.disable_progress_bar()
-        talkative.set_verbosity_error()
+    for library_logging in (logging, transformers_logging):  # the next import already warns
+        library_logging.disable_progress_bar()
+        library_logging.set_verbosity_error()
     from diffusers import AutoPipelineForImage2Image
 
     try:
@@ -34,7 +34,7 @@ def load_pipeline(pretrained: str) -> Any:
 
 
 def _networks(pretrained: str) -> dict[str, Any]:
-    """Load the pipeline's networks one by one: only so is it known what a file lacked."""
+    """Load the pipeline's networks one by one, since only then diffusers reports missing weights."""
     from diffusers import DiffusionPipeline
 
     from skufp.models.weights import TELLING, refuse_loading
@@ -62,7 +62,7 @@ def _network_class(entry: Any) -> Any:
 
 
 def load_lora(pipe: Any, lora: str) -> None:
-    """Put a LoRA on a pipeline; UserError unless every matrix of the file has a place in it."""
+    """Load a LoRA into a pipeline; UserError unless every matrix of the file is used."""
     if importlib.util.find_spec("peft") is None:
         raise UserError(f"the LoRA '{lora}' needs the package peft. Type: pip install peft")
     if not hasattr(pipe, "load_lora_weights"):
@@ -78,7 +78,7 @@ def load_lora(pipe: Any, lora: str) -> None:
 
 
 def _refuse_unplaced(pipe: Any, lora: str, given: dict[str, Any]) -> None:
-    """Matrices are known again by their values: names differ between tools, and diffusers renames them."""
+    """Raise unless every matrix is placed. Matrices are identified by value, since diffusers renames them."""
     from torch import nn
 
     from skufp.models.weights import refuse_misfit

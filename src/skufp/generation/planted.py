@@ -1,8 +1,7 @@
-"""Does the filter catch wrong pictures, and what does it cost? Real views are planted as if they were generated.
+"""A check of the filter on planted views: real views that are judged as if they were generated.
 
-A real view of another SKU that claims to be a view of this one is wrong for certain: the share of such plants that is
-rejected is the filter's worth. Another real view of the SKU itself is right for certain: the share rejected is its
-price.
+A real view of another SKU is certainly wrong: the share rejected is the filter's benefit. Another real view of the SKU
+itself is certainly right: the share rejected is the filter's cost.
 
 Legend: N real views, P planted ones.
 """
@@ -24,22 +23,22 @@ KINDS = RANDOM, SIBLINGS, HELD_OUT = "random", "siblings", "held_out"
 def planted_check(
     real: RealViews, thresholds: Thresholds, settings: FilterSettings, rng: np.random.Generator, count: int
 ) -> dict[str, dict[str, Any]]:
-    """Judge up to ``count`` planted views of each kind; the planted view itself is left out of its comparison.
+    """Judge up to ``count`` planted views of each kind; a planted view is left out of its own comparison.
 
-    - ``random``: a view of a SKU of another pair, of any category; ``siblings``: of another SKU of the same pair. Both
-      are wrong.
-    - ``held_out``: another view of the SKU itself, which is right.
+    - ``random``: a view of a SKU of another pair, of any category (wrong).
+    - ``siblings``: a view of another SKU of the same pair (wrong).
+    - ``held_out``: another view of the SKU itself (right).
 
     Each has ``count``; ``rejected`` and ``kept``, each a share with its 95 % interval {mean, low, high} (None where
-    nothing could be planted); and ``reasons``, the share that each was a reason for, alone or with others.
+    nothing could be planted); and ``reasons``, the share of views rejected for each reason (one view may have several).
     """
     return {kind: _judged(real, *plant(real, kind, rng, count), thresholds, settings) for kind in KINDS}
 
 
 def plant(real: RealViews, kind: str, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows [P] of planted views, and of the source that each claims: a random view of the SKU that it claims.
+    """Return rows [P] of planted views, and of each one's source: a random view of the SKU that it is planted under.
 
-    SKUs claim about equally many, none of them the same view twice; so there may be fewer than ``count``.
+    Every SKU gets about as many, and no view twice; so there may be fewer than ``count``.
     """
     own, pair = _size_of_group(real.sku), _size_of_group(real.pair)
     partners = {RANDOM: len(real) - pair, SIBLINGS: pair - own, HELD_OUT: own - 1}[kind]
@@ -60,14 +59,14 @@ def plant(real: RealViews, kind: str, rng: np.random.Generator, count: int) -> t
 
 
 def _size_of_group(group: np.ndarray) -> np.ndarray:
-    """Return for every view [N] how many views are of its group."""
+    """Return for every view [N] the number of views in its group."""
     _, number, size = np.unique(group, return_inverse=True, return_counts=True)
     found: np.ndarray = size[number]
     return found
 
 
 def measure_planted(real: RealViews, planted: np.ndarray, source: np.ndarray, settings: FilterSettings) -> Measures:
-    """Measure planted views [P] as views of their source's SKU, each without itself among the real views."""
+    """Measure planted views [P] as views of their source's SKU; each is left out of the real views."""
     return measure(real.looks(planted), real.sku[source], source, real, settings, exclude=planted)
 
 
@@ -86,7 +85,7 @@ def _judged(
 
 
 def share(successes: int, count: int, z: float = 1.96) -> dict[str, float] | None:
-    """Return {mean, low, high} of a share with Wilson's score interval (JASA 22, 1927); None of nothing."""
+    """Return {mean, low, high} of a share with Wilson's score interval (JASA 22, 1927); None if ``count`` is 0."""
     if not count:
         return None
     mean = successes / count

@@ -1,4 +1,4 @@
-"""What a view generator is asked for, and what every generator offers."""
+"""The view generator interface: view conditions, requests and the ViewGenerator protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ TOWARD = ("sibling", "nearest")
 
 
 @dataclass(frozen=True)
-class Action:
-    """One way of making a view: a row of ``actions`` in conf/views/*.yaml.
+class ViewCondition:
+    """The condition of a generated view: an entry of ``actions`` in conf/views/*.yaml.
 
-    ``like`` is the kind of view wanted, one of the augmenter's actions, or ``source``: the kind the source view is.
-    ``noise`` is where the path from noise to picture starts: 1 is noise alone, 0 the source itself (SDEdit).
-    ``keep_garment`` holds the garment's pixels by its mask, and only the background changes; ``clean`` makes that
-    background even instead of drawing one. ``toward`` (sibling or nearest) leads to another SKU: the result is a
-    counterfactual, a hard negative and never a view. ``viewpoint`` and ``zoom_in`` are what the new view's record says
-    (DeepFashion2's codes); None: as the source's.
+    ``like`` is the kind of view to draw, one of the augmenter's kinds, or ``source``: the source view's kind.
+    ``noise`` is the start of the path from noise to picture: 1 is noise alone, 0 the source itself (SDEdit).
+    ``keep_garment`` keeps the garment's pixels, by its mask, and only the background changes; ``clean`` makes that
+    background even. ``toward`` (sibling or nearest) leads toward another SKU: the result is a counterfactual, a hard
+    negative and never a view. ``viewpoint`` and ``zoom_in`` are the codes in the new view's record (DeepFashion2's);
+    None: those of the source.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Photo:
-    """A real view: RGB ``picture`` [H, W, 3] uint8, and ``mask`` [H, W] float32, 1 on its garment; None: not known."""
+    """A real view: RGB ``picture`` [H, W, 3] uint8, and ``mask`` [H, W] float32, 1 on its garment, None if unknown."""
 
     picture: np.ndarray
     mask: np.ndarray | None = None
@@ -44,16 +44,16 @@ class Photo:
 class ViewRequest:
     """One view to draw.
 
-    ``picture`` is the source view, RGB [H, W, 3] uint8; ``mask`` [H, W] float32 is 1 on its garment, None where it is
-    not known; ``toward`` is a view of the other SKU where the action asks for one; ``layout`` is another SKU's view of
-    the wanted kind, whose silhouette and surroundings may be taken, None where there is none; ``others`` are photos
-    that may serve as background; ``category`` is the garment's, in words. ``noise`` replaces the action's own, since a
-    second try adapts it. ``like`` is the augmenter's action after ``source`` was looked up. Equal requests give equal
-    pictures, whatever is drawn beside them.
+    ``picture`` is the source view, RGB [H, W, 3] uint8; ``mask`` [H, W] float32 is 1 on its garment, None if unknown.
+    ``toward`` is a view of the other SKU, for a counterfactual. ``layout`` is another SKU's view of the wanted kind,
+    which lends its silhouette and surroundings; None if there is none. ``others`` are photos that may serve as
+    background; ``category`` is the garment's category, in words. ``noise`` replaces the condition's noise, since a
+    second try adapts it. ``like`` is the kind of view, with ``source`` resolved. Equal requests give equal pictures,
+    whatever else is in the batch.
     """
 
     picture: np.ndarray
-    action: Action
+    condition: ViewCondition
     like: str
     noise: float
     seed: int
@@ -70,7 +70,7 @@ class ViewGenerator(Protocol):
     size: int  # side of the square pictures that it draws, in pixels
 
     def to(self, device: Any) -> "ViewGenerator":
-        """Move to a torch device, where the generator computes on one; return itself."""
+        """Move to a torch device, if the generator uses one; return itself."""
         ...
 
     def draw(self, requests: Sequence[ViewRequest]) -> list[np.ndarray]:

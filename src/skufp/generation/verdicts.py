@@ -1,6 +1,6 @@
-"""The hard filter's verdicts: why a candidate is not kept as a view of its SKU, or as a counterfactual.
+"""The hard filter's verdicts: the reasons to reject a candidate as a view of its SKU, or as a counterfactual.
 
-Legend: M candidates, measured by filter.py. What equals a threshold but for ROUNDING passes.
+Legend: M candidates, measured by filter.py. A value within ROUNDING of a threshold passes.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ NOT_HARD = "too far to be a hard negative"
 
 
 def judge_views(measures: Measures, own_category: np.ndarray, thresholds: Thresholds) -> list[str]:
-    """Return why each candidate is not kept as a view of its SKU; "" for one that is kept. ``own_category`` is [M].
+    """Return the reasons to reject each candidate as a view of its SKU; "" to keep it. ``own_category`` is [M].
 
-    What is not a number fails, it is not let through.
+    NaN fails every test.
     """
     verdicts = {
         UNLIKE_SKU: ~_is_like(measures, thresholds),
@@ -36,12 +36,11 @@ def judge_views(measures: Measures, own_category: np.ndarray, thresholds: Thresh
 def judge_counterfactuals(
     measures: Measures, toward_similarity: np.ndarray, own_category: np.ndarray, thresholds: Thresholds
 ) -> list[str]:
-    """Return why each candidate is not kept as a hard negative of its SKU; "" for one that is kept.
+    """Return the reasons to reject each candidate as a hard negative of its SKU; "" to keep it.
 
-    A negative must be no positive: it is nearer to the SKU that it was led to (``toward_similarity`` [M], from
-    similarity_to_sku) than to its own, or too unlike its own to be a view of it. A hard one comes nearer to its own SKU
-    than random other SKUs' views, and is a garment of its category. Its colours may be others: they are what makes
-    many a sibling.
+    A negative must not be a positive: it is nearer to the SKU that it leads toward (``toward_similarity`` [M], from
+    similarity_to_sku) than to its own SKU, or too far from its own SKU to be a view of it. A hard negative is nearer to
+    its own SKU than views of random other SKUs, and of the same category. Its colours may differ, as siblings' do.
     """
     led_away = toward_similarity > measures.own_similarity + ROUNDING
     verdicts = {
@@ -58,13 +57,13 @@ def _is_like(measures: Measures, thresholds: Thresholds) -> np.ndarray:
 
 
 def _is_no_copy(measures: Measures, thresholds: Thresholds) -> np.ndarray:
-    """Say where neither the picture nor its structure is too near the source: one that is only softer is a copy."""
+    """Return where neither picture nor structure is too near the source; a merely blurred source is a copy."""
     seen: np.ndarray = measures.source_similarity <= thresholds.copy_ceiling + ROUNDING
     return seen & (measures.structure_similarity <= thresholds.structure_ceiling + ROUNDING)
 
 
 def _is_other_category(measures: Measures, own_category: np.ndarray, thresholds: Thresholds) -> np.ndarray:
-    """Say where most neighbours are of another category, and too few of the own; where there are none, no."""
+    """Return where most neighbours are of another category and too few of the own; False without neighbours."""
     outvoted = (measures.category_found != own_category) & (measures.category_found != NONE)
     other: np.ndarray = outvoted & (measures.category_share < thresholds.category_floor - ROUNDING)
     return other

@@ -1,4 +1,4 @@
-"""A residual on the query embedding, fitted in closed form: it moves queries towards the fingerprints of their SKUs.
+"""A linear residual on query embeddings, fitted in closed form, that moves queries towards their SKUs' fingerprints.
 
 Legend: N queries, D dim.
 """
@@ -15,7 +15,7 @@ FILE = "adapter.safetensors"
 class Adapter:
     """q' = (q + W q + b) / |q + W q + b|: ``weight`` W [D, D] and ``bias`` b [D], float32.
 
-    NumPy, not a module: one query takes microseconds. Where both are zero, queries stay as they are, bit by bit.
+    It uses NumPy: one query takes microseconds. Where both are zero, queries are returned unchanged, bit by bit.
     """
 
     weight: np.ndarray
@@ -23,7 +23,7 @@ class Adapter:
 
     @classmethod
     def unchanged(cls, dim: int) -> "Adapter":
-        """Return the adapter that changes nothing: what an infinite ridge leaves."""
+        """Return the identity: the adapter of an infinite ridge."""
         return cls(np.zeros((dim, dim), np.float32), np.zeros(dim, np.float32))
 
     @classmethod
@@ -32,8 +32,8 @@ class Adapter:
 
         Ridge regression (Hoerl and Kennard, Technometrics 12, 1970) with x = [q, 1], so that weight and bias shrink
         alike: [W, b] = Rᵀ X (Xᵀ X + ridge N/D I)⁻¹ for the residuals R [N, D]. N/D is the mean of the eigenvalues of
-        the queries' part of Xᵀ X, so that a ``ridge`` means the same for few queries and many. None is infinite: no
-        change, as without queries.
+        the queries' part of Xᵀ X, so that a ``ridge`` means the same for few queries and many. A ridge of None is
+        infinite; the result is then the identity, as it is without queries.
         """
         count, dim = queries.shape
         if ridge is None or not count:

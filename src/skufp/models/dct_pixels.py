@@ -1,8 +1,8 @@
-"""Pixels in the cosine basis of blocks: pixel space, without loss, ordered from broad to fine.
+"""Pixels in the cosine basis of blocks: lossless pixel space, ordered from low to high frequency.
 
-A transformer of few tokens takes large patches of pixels. In this basis a patch's values are of very different size:
-what two views of a garment differ by is mostly broad, and a deviation per channel (ViewDiT.change) says so. The noise
-of the flow stays white noise of the pixels, since the basis is orthonormal.
+A transformer of few tokens takes large patches of pixels. Two views of a garment differ mostly in low frequencies, and
+in this basis a deviation per channel (ViewDiT.change) expresses that. The basis is orthonormal, so the noise of the
+flow is still white noise in the pixels.
 
 Legend: B batch, H W pixels, P side of a block, h w = H/P W/P.
 Source: the DCT-II of JPEG; Ahmed, Natarajan and Rao, Discrete Cosine Transform, IEEE Trans. Computers 23 (1974).

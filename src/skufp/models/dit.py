@@ -1,7 +1,7 @@
 """A diffusion transformer (DiT, adaLN-Zero) that turns one catalogue view into another of the same SKU.
 
 Legend: B batch, C channels and H W sides of the latents (or pixels), N patches, T source tokens, E width of the image
-encoder, D width of the transformer, A actions.
+encoder, D width of the transformer.
 Paper: Peebles and Xie, Scalable Diffusion Models with Transformers, arXiv 2212.09748 (section 3.2, adaLN-Zero; table 1,
 sizes). Cross-attention stands between self-attention and MLP, as in PixArt-α, arXiv 2310.00426.
 """
@@ -22,13 +22,13 @@ from skufp.models.flow import gaussian_velocity
 
 SIZES = {"tiny": (128, 4, 2), "S": (384, 12, 6), "B": (768, 12, 12)}  # width, depth, heads
 PREDICTS = ("velocity", "change")
-CONDITIONS = ("source", "draft", "tokens", "pooled", "action")  # the columns of `keep`
+CONDITIONS = ("source", "draft", "tokens", "pooled", "action")  # the columns of `keep`; "action" is the view condition
 FREQUENCIES = 256
 TIME_SCALE = 1000.0  # the sinusoids were made for 1,000 diffusion steps
 
 
 class DiTBlock(nn.Module):
-    """Self-attention, cross-attention to the source's tokens, MLP; every branch is off at the start."""
+    """Self-attention, cross-attention to the source's tokens, MLP; every branch outputs 0 at initialisation."""
 
     def __init__(self, width: int, heads: int, token_width: int) -> None:
         super().__init__()
@@ -58,16 +58,18 @@ def _switch_off(layer: Any) -> None:
 
 
 class ViewDiT(ModelMixin, ConfigMixin):
-    """Predicts the velocity of a view's latents from noise, the source view and an action; a diffusers model.
+    """Predicts the velocity of a view's noisy latents, given a source view and a view condition; a diffusers model.
 
     The source view enters three times: its latents by channel concatenation, its image encoder's tokens by
-    cross-attention, its pooled embedding (with action and time) by adaLN. Beside its latents go those of the draft
-    (data/drafts.py), where its garment is roughly in place. ``size`` is tiny, S or B; ``patch`` the side
-    of a patch in latents. ``predicts`` is what the last layer stands for: the velocity, or its change from that of
-    views that differ from their draft by normal noise of deviation ``change`` [C] (from nothing, by ``spread`` [C],
-    where the draft is hidden), which calibrate() measures. At initialisation the output is the draft plus noise; inputs
-    and outputs have unit variance, so a small network has less to learn. Saved and loaded by ``save_pretrained``
-    and ``from_pretrained``.
+    cross-attention, its pooled embedding (with view condition and time) by adaLN. The draft's latents are concatenated
+    too; in the draft (data/drafts.py) the source's garment is roughly in place. ``size`` is tiny, S or B; ``patch`` is
+    the side of a patch in latents. ``actions`` is the number of view conditions, the kinds of view.
+
+    ``predicts`` is the meaning of the last layer: the velocity, or its difference from the expected velocity of views
+    that are normal about their draft with deviation ``change`` [C] (about 0 with deviation ``spread`` [C] where the
+    draft is hidden); calibrate() measures both. At initialisation the output is the draft plus noise; inputs and
+    outputs have unit variance, so a small network has less to learn. Saved and loaded by ``save_pretrained`` and
+    ``from_pretrained``.
     """
 
     change: Tensor
@@ -93,7 +95,7 @@ class ViewDiT(ModelMixin, ConfigMixin):
         self.time = TimestepEmbedding(FREQUENCIES, width)
         self.pooled = nn.Linear(encoder_dim, width)
         self.tokens = nn.Linear(token_dim, width)
-        self.action_embedding = nn.Embedding(actions + 1, width)  # the last one: no action
+        self.action_embedding = nn.Embedding(actions + 1, width)  # of the view condition; the last row: none
         self.no_tokens = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(DiTBlock(width, heads, width) for _ in range(depth))
         self.norm_out = AdaLayerNormContinuous(width, width, elementwise_affine=False, eps=1e-6)
@@ -106,16 +108,16 @@ class ViewDiT(ModelMixin, ConfigMixin):
 
     def forward(
         self, noisy: Tensor, t: Tensor, source: Tensor, draft: Tensor, tokens: Tensor, pooled: Tensor,
-        action: Tensor, keep: Tensor | None = None,
+        view_kind: Tensor, keep: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Noisy latents [B, C, H, W] at times ``t`` [B] -> their velocity.
 
-        The source view's and the draft's latents [B, C, H, W], ``tokens`` [B, T, E] and ``pooled`` [B, E]; ``action``
-        [B] is the id of the kind of view that is wanted. ``keep`` [B, 5] bool tells which of CONDITIONS each sample may
-        see (None: all), for classifier-free guidance.
+        ``source`` and ``draft`` are latents [B, C, H, W], ``tokens`` [B, T, E] and ``pooled`` [B, E] the source's
+        embeddings. ``view_kind`` [B], the view condition, is the id of the kind of view to draw. ``keep`` [B, 5] bool
+        marks which of CONDITIONS each sample may use (None: all), for classifier-free guidance.
         """
         keep = torch.ones(len(noisy), len(CONDITIONS), dtype=torch.bool, device=noisy.device) if keep is None else keep
-        has_source, has_draft, has_tokens, has_pooled, has_action = keep.to(noisy.device).unbind(dim=1)
+        has_source, has_draft, has_tokens, has_pooled, has_kind = keep.to(noisy.device).unbind(dim=1)
         source = source.to(noisy.dtype) * has_source[:, None, None, None]
         draft = draft.to(noisy.dtype) * has_draft[:, None, None, None]
         by_change = self.config["predicts"] == "change"
@@ -127,10 +129,10 @@ class ViewDiT(ModelMixin, ConfigMixin):
         else:
             x = self.patches(torch.cat([noisy, source, draft], dim=1))
         context = torch.where(has_tokens[:, None, None], self.tokens(tokens.to(x.dtype)), self.no_tokens.to(x.dtype))
-        nothing = self.action_embedding.num_embeddings - 1
+        no_kind = self.action_embedding.num_embeddings - 1
         condition = self.time(self.frequencies(t * TIME_SCALE).to(x.dtype))
         condition = condition + self.pooled(pooled.to(x.dtype)) * has_pooled[:, None]
-        condition = condition + self.action_embedding(torch.where(has_action, action, nothing))
+        condition = condition + self.action_embedding(torch.where(has_kind, view_kind, no_kind))
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, context, condition, use_reentrant=False)
@@ -141,12 +143,12 @@ class ViewDiT(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def calibrate(self, draft: Tensor, target: Tensor) -> None:
-        """Set ``change`` and ``spread`` by views and their drafts, ``target`` and ``draft`` [B, C, H, W]."""
+        """Measure ``change`` and ``spread`` on views and their drafts, ``target`` and ``draft`` [B, C, H, W]."""
         self.change.copy_((target - draft).square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
         self.spread.copy_(target.square().mean(dim=(0, 2, 3)).sqrt().clamp_min(1e-3))
 
     def _unit(self, like: Tensor) -> Tensor:
-        """Return the size of source and draft side by side, [2 C, 1, 1]."""
+        """Return the deviation of source and draft latents, concatenated: [2 C, 1, 1]."""
         return self.spread.to(like.dtype).repeat(2)[:, None, None]
 
     def _unpatch(self, x: Tensor) -> Tensor:

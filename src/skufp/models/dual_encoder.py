@@ -1,4 +1,4 @@
-"""What every image-text encoder offers, however it is made."""
+"""The interfaces of image-text encoders."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ __all__ = [
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Images and texts into one space. Legend: B batch, H W pixels, T tokens, D ``dim``; vectors have unit norm."""
+    """Embeds images and texts in one space, at unit norm. Legend: B batch, H W pixels, T tokens, D ``dim``."""
 
     dim: int
     token_dim: int  # width of the image tower's tokens
@@ -61,13 +61,13 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class TrainableEncoder(Encoder, Protocol):
-    """An Encoder that the retriever can train: what its losses need, what moves, and how it is kept."""
+    """An Encoder that the retriever can train and save."""
 
     logit_scale: nn.Parameter  # log of the sigmoid loss's temperature
     logit_bias: nn.Parameter
 
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
-        """Return what trains under ``towers`` (full or frozen), as {"towers": […], "heads": […]}."""
+        """Return the parameters that train under ``towers`` (full or frozen), as {"towers": […], "heads": […]}."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -80,16 +80,16 @@ class StartsFromData(Protocol):
     """An encoder whose heads are fitted to some of the data before it trains."""
 
     def initialise(self, pixels: Tensor, texts: list[str]) -> None:
-        """See [N, 3, H, W] photos and N texts."""
+        """Fit the heads to photos [N, 3, H, W] and N texts."""
         ...
 
 
 @runtime_checkable
 class SavesMemory(Protocol):
-    """An encoder that can compute activations again instead of keeping them."""
+    """An encoder with gradient checkpointing."""
 
     def enable_gradient_checkpointing(self) -> None:
-        """Do so from now on."""
+        """Recompute activations in the backward pass instead of storing them."""
         ...
 
 

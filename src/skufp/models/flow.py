@@ -1,4 +1,4 @@
-"""Rectified flow: straight paths from data to noise, apart from any network.
+"""Rectified flow: straight paths from data to noise, independent of the network.
 
 Legend: B batch, … the data's own axes, t [B] time: 0 is data, 1 is noise.
 Papers: Liu et al., Flow Straight and Fast, arXiv 2209.03003 (eq. 1); Esser et al., arXiv 2403.03206 (logit-normal
@@ -21,7 +21,7 @@ def interpolate(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 
 def velocity_target(data: Tensor, noise: Tensor) -> Tensor:
-    """Return what the network learns, d x_t / dt: the same anywhere on the path."""
+    """Return the regression target d x_t / dt, which is constant along the path."""
     return noise - data
 
 
@@ -31,12 +31,12 @@ def flow_loss(predicted: Tensor, data: Tensor, noise: Tensor) -> Tensor:
 
 
 def gaussian_velocity(x: Tensor, t: Tensor, centre: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the velocity at ``x`` [B, …] if data were normal about ``centre`` [B, …], and how uncertain it is.
+    """Return the expected velocity at ``x`` [B, …] and its standard deviation, for data normal about ``centre`` [B, …].
 
-    With that prior, of standard deviation s = ``deviation`` (of a shape that broadcasts to [B, …]), E[noise - data |
-    x_t] is known: what a network adds to it, in units of its standard deviation s / sqrt(s² (1 - t)² + t²), is of about
-    unit size at every time (the idea of EDM's preconditioning, Karras et al., arXiv 2206.00364, table 1, about a centre
-    and for straight paths).
+    For data of standard deviation s = ``deviation`` (of a shape that broadcasts to [B, …]) the mean E[noise - data |
+    x_t] is known in closed form, and its standard deviation is s / sqrt(s² (1 - t)² + t²). In units of that deviation
+    a network's correction has about unit variance at every time. This is EDM's preconditioning (Karras et al., arXiv
+    2206.00364, table 1) about a centre and for straight paths.
     """
     t = _spread(t, x)
     variance = (deviation * (1 - t)).square() + t.square()
@@ -47,8 +47,8 @@ def gaussian_velocity(x: Tensor, t: Tensor, centre: Tensor, deviation: Tensor) -
 def sample_times(count: int, spread: float, centre: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
     """Return [count] logit-normal times in (0, 1); ``centre`` and ``spread`` are the normal's mean and deviation.
 
-    The middle of the path, where the task is hard, comes more often; a ``centre`` above 0 asks for more noise. A
-    ``spread`` of 0 asks for uniform times.
+    Times in the middle of the path, where the task is hard, are more frequent; a ``centre`` above 0 shifts them towards
+    noise. A ``spread`` of 0 means uniform times.
     """
     if spread == 0:
         return torch.rand(count, generator=generator)
@@ -58,10 +58,10 @@ def sample_times(count: int, spread: float, centre: float = 0.0, generator: torc
 def integrate(
     velocity: Velocity, x: Tensor, start: Tensor, steps: int, heun: bool = False, constrain: Velocity | None = None
 ) -> Tensor:
-    """Follow ``velocity`` from ``x`` [B, …] at times ``start`` [B] down to time 0 in ``steps`` equal steps.
+    """Integrate ``velocity`` from ``x`` [B, …] at times ``start`` [B] down to time 0 in ``steps`` equal steps.
 
-    Euler, or Heun's second order with two calls a step. ``constrain`` (x_t, t) -> x_t puts back, after every step, what
-    is known. ValueError for fewer than one step.
+    Euler, or Heun's second order with two calls a step. ``constrain`` (x_t, t) -> x_t restores the known values after
+    every step. ValueError for fewer than one step.
     """
     if steps < 1:
         raise ValueError(f"{steps} steps: at least one is needed")
@@ -78,7 +78,7 @@ def integrate(
 
 
 def guided(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Return the velocity of classifier-free guidance; ``scale`` 1 is the conditional one."""
+    """Return the velocity of classifier-free guidance; ``scale`` 1 gives the conditional velocity."""
     return unconditional + scale * (conditional - unconditional)
 
 

@@ -1,4 +1,4 @@
-"""Where the diffusion transformer works: pixels, or the latents of a frozen autoencoder.
+"""The spaces in which the diffusion transformer works: pixels, or the latents of a frozen autoencoder.
 
 Legend: B batch, H W sides of the pictures, f ``factor``, C ``channels``.
 Papers: latent diffusion, and the scale of its latents, arXiv 2112.10752 (appendix G); their shift, arXiv 2403.03206.
@@ -23,9 +23,9 @@ KINDS = ("AutoencoderKL", "AutoencoderTiny")
 
 @runtime_checkable
 class LatentSpace(Protocol):
-    """Pictures to latents of about unit scale and back; frozen, so neither way has gradients.
+    """Encodes pictures as latents of about unit scale and decodes them; frozen, without gradients.
 
-    ``factor`` is how many pixels a latent's side covers: it has to divide the pictures' sides.
+    ``factor`` is the number of pixels along a latent's side; it must divide the pictures' sides.
     """
 
     channels: int
@@ -85,10 +85,10 @@ class Taef2(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """The latents of a diffusers AutoencoderKL (the mean of its posterior) or AutoencoderTiny, whichever it is.
+    """The latents of a diffusers AutoencoderKL (the mean of its posterior) or AutoencoderTiny.
 
-    ``pretrained`` is a hub name or a local `save_pretrained` folder, ``subfolder`` where the autoencoder lies in it
-    ("vae" in a pipeline's). Its own configuration says how its latents are shifted and scaled. Raises
+    ``pretrained`` is a hub name or a local `save_pretrained` folder, ``subfolder`` the autoencoder's folder in it
+    ("vae" in a pipeline's). Shift and scale of the latents come from its own configuration. Raises
     WeightsMissingError, and UserError for another kind of autoencoder.
     """
 

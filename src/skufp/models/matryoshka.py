@@ -1,4 +1,4 @@
-"""Matryoshka vectors: the first dimensions of a vector serve on their own (arXiv 2205.13147)."""
+"""Matryoshka vectors: the first dimensions of a vector are an embedding themselves (arXiv 2205.13147)."""
 
 from collections.abc import Iterable
 

@@ -2,8 +2,8 @@
 
 Legend: D width, L tokens, N patches, P side of a patch.
 Source: open_clip (https://github.com/mlfoundations/open_clip, MIT), whose image tower is timm's VisionTransformer with
-attention pooling. A folder of this form holds open_clip_config.json and weights under names of open_clip; transformers
-takes such a folder for its own where config.json says so, and initialises every weight at random.
+attention pooling. A folder in this form holds open_clip_config.json and weights under open_clip's names. If it has a
+config.json of transformers too, transformers opens it without an error and initialises every weight at random.
 """
 
 import json
@@ -20,8 +20,8 @@ from skufp.models.weights import WeightsMissingError
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-MARKS = ("visual.", "text.")  # how the names of a SigLIP of open_clip begin
-# Attention heads of timm's SigLIP towers, and whether their GELU is the tanh approximation: no file says either.
+MARKS = ("visual.", "text.")  # prefixes of the weights of open_clip's SigLIP
+# Attention heads of timm's SigLIP towers, and whether their GELU is the tanh approximation: neither is in a file.
 TOWERS = {
     "vit_base_patch16_siglip_224": (12, False), "vit_base_patch16_siglip_256": (12, False),
     "vit_base_patch16_siglip_384": (12, False), "vit_base_patch16_siglip_512": (12, False),
@@ -32,7 +32,7 @@ TOWERS = {
     "vit_so400m_patch16_siglip_384": (16, True), "vit_so400m_patch16_siglip_512": (16, True),
     "vit_giantopt_patch16_siglip_256": (16, True), "vit_giantopt_patch16_siglip_384": (16, True),
 }  # fmt: skip
-TEXT = {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}  # what makes a text tower SigLIP's
+TEXT = {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}  # the settings of SigLIP's text tower
 INTERPOLATIONS = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
 RENAMED = (
     (r"visual\.trunk\.patch_embed\.proj\.", "vision_model.embeddings.patch_embedding."),
@@ -54,7 +54,7 @@ RENAMED = (
     (r"text\.transformer\.resblocks\.(\d+)\.mlp\.c_fc\.", r"text_model.encoder.layers.\1.mlp.fc1."),
     (r"text\.transformer\.resblocks\.(\d+)\.mlp\.c_proj\.", r"text_model.encoder.layers.\1.mlp.fc2."),
 )
-FUSED = (  # query, key and value stand in one matrix, one above the other
+FUSED = (  # query, key and value are stacked in one matrix
     (r"visual\.trunk\.blocks\.(\d+)\.attn\.qkv\.(weight|bias)$", "vision_model.encoder.layers"),
     (r"text\.transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)$", "text_model.encoder.layers"),
 )
@@ -79,7 +79,7 @@ def read_config(file: Path, source: str) -> dict[str, Any]:
 
 
 def to_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ``weights`` under the names of SiglipModel; a name that is not open_clip's SigLIP's stays as it is."""
+    """Return ``weights`` under SiglipModel's names; a name that is unknown to open_clip's SigLIP is left unchanged."""
     renamed: dict[str, Tensor] = {}
     for name, value in weights.items():
         if split := _split(name, value):
@@ -112,9 +112,9 @@ def _rename(name: str) -> str:
 
 
 def siglip_config(settings: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> SiglipConfig:
-    """Return SiglipModel's configuration: sizes as the ``weights`` (already renamed) have them, the rest as told.
+    """Return SiglipModel's configuration: sizes from the (renamed) ``weights``, the rest from ``settings``.
 
-    Raises WeightsMissingError where a weight that tells a size is missing.
+    Raises WeightsMissingError where a weight that determines a size is missing.
     """
     vision, text = settings["vision_cfg"], settings["text_cfg"]
     heads, tanh = TOWERS[vision["timm_model_name"]]
@@ -155,12 +155,12 @@ def _gelu(tanh: bool) -> str:
 
 
 def preprocessing_of(settings: Mapping[str, Any], source: str) -> Preprocessing:
-    """Return how open_clip_config.json has pictures prepared; WeightsMissingError for a way that is not known here."""
+    """Return the preprocessing in open_clip_config.json; WeightsMissingError if it is not supported."""
     given = settings.get("preprocess_cfg") or {}
     mode, interpolation = given.get("resize_mode", "shortest"), given.get("interpolation", "bicubic")
     if mode not in ("squash", "shortest") or interpolation not in INTERPOLATIONS or "mean" not in given:
         raise WeightsMissingError(
-            f"'{source}' prepares pictures in a way that is not known here: {CONFIG} has preprocess_cfg {given}. It"
+            f"'{source}' prepares pictures in a way that is not supported: {CONFIG} has preprocess_cfg {given}. It"
             f" must have mean and std, resize_mode squash or shortest, interpolation {' or '.join(INTERPOLATIONS)}"
         )
     size = int(settings["model_cfg"]["vision_cfg"]["image_size"])
@@ -170,10 +170,10 @@ def preprocessing_of(settings: Mapping[str, Any], source: str) -> Preprocessing:
 
 
 def read_tokenizer(pretrained: str, settings: Mapping[str, Any]) -> PreTrainedTokenizerFast:
-    """Return the folder's tokenizer.json, which first cleans texts as open_clip does where the settings say so.
+    """Return the folder's tokenizer.json, with open_clip's text cleaning if the settings name it.
 
-    open_clip's "canonicalize" takes out punctuation, joins runs of white space and lowers the case. Here it is part of
-    the tokenizer, so that a saved folder keeps it. open_clip also mends wrongly decoded characters; that is left out.
+    open_clip's "canonicalize" removes punctuation, joins runs of white space and lowers the case. Here it is part of
+    the tokenizer, so that a saved folder keeps it. open_clip also repairs wrongly decoded characters; this does not.
     """
     from tokenizers import Regex, normalizers
 

@@ -16,13 +16,13 @@ from skufp.errors import UserError, nearest
 from skufp.models.weights import load_exactly, read_safetensors
 
 ABOUT, WEIGHTS = "policy.json", "policy.safetensors"
-FAR = 4.0  # standard deviations that an input may lie off the train mean: photos are stranger than any train set
+FAR = 4.0  # inputs are clamped to so many standard deviations about the training mean: query photos have outliers
 REENCODE = "reencode"
-MARKS = ("actions", "features", "specs", "encoder")  # what a policy and its inputs must agree on
+MARKS = ("actions", "features", "specs", "encoder")  # must be equal in training and use
 
 
 class Linears(nn.Module):
-    """M linear maps side by side: [M, B, I] -> [M, B, O], each by a member's own weights, started as nn.Linear's."""
+    """M linear maps, one per member: [M, B, I] -> [M, B, O]; initialised as nn.Linear."""
 
     def __init__(self, members: int, inputs: int, outputs: int, zero: bool = False) -> None:
         super().__init__()
@@ -36,9 +36,10 @@ class Linears(nn.Module):
 
 
 class Members(nn.Module):
-    """M small networks; their last layer starts at zero, so that they predict no gain before they have learnt any.
+    """M small networks whose last layer starts at zero, so that untrained members predict no gain.
 
-    The embedding passes ``bottleneck`` numbers, since there are more dimensions than labelled queries; 0 leaves it out.
+    The embedding is projected to ``bottleneck`` dimensions, since it has more dimensions than there are labelled
+    queries; 0 leaves it out.
     """
 
     def __init__(
@@ -58,16 +59,17 @@ class Members(nn.Module):
 
 
 class ActionPolicy(nn.Module):
-    """Predicts what each action would change in log rank (up is positive), and acts where that is worth it.
+    """Predicts the utility of each action, its gain in log rank, and chooses an action if the gain is worth its price.
 
-    The prediction is the mean of ``members``, each of which is to learn without one fold of the train queries, so that
-    every train query has a prediction that knows nothing of it (``left_out``; Breiman 1996, Stacked Regressions).
+    The prediction is the mean over ``members``. Each member is trained without one fold of the training queries, so
+    that every training query has an out-of-fold prediction (``left_out``; Breiman 1996, Stacked Regressions).
+    A member predicts the mean utility of each action over its training queries (``base`` [M, A]), plus ``strength``
+    [A] times its network's output. ``strength`` is 1 in training; ``shrink`` then fits it to out-of-fold predictions.
+
     ``actions`` are all names, identity first, ``specs`` the settings of the image actions, ``features`` the names of
-    the F features and ``encoder`` the mark of the encoder that embeds: inputs of others are refused by ``check``.
-    A member's prediction is the mean utility of each action over its train queries (``base`` [M, A]), plus ``strength``
-    [A] times what its network makes of this query: 1 in training, then what left-out queries bear out (``shrink``).
-    Further buffers: means and deviations of the inputs, the ``price`` [A] of each action in units of log rank, and the
-    ``threshold`` that a predicted gain must pass: infinite, so that nothing is done, until it is calibrated.
+    the F features and ``encoder`` the hash of the encoder; ``check`` refuses other values. Further buffers: means and
+    deviations of the inputs, the ``price`` [A] of each action in units of log rank, and the ``threshold`` that a
+    predicted gain must exceed: infinite, which selects identity, until it is calibrated.
     """
 
     feature_mean: Tensor
@@ -100,9 +102,9 @@ class ActionPolicy(nn.Module):
 
     @torch.no_grad()
     def standardise_by(self, embedding: Tensor, features: Tensor) -> None:
-        """Take the statistics of train queries, [B, D] and [B, F]; features that never change stay unscaled.
+        """Set means and deviations from training queries, [B, D] and [B, F]; constant features are not scaled.
 
-        Embeddings are centred and share one scale: dimensions differ in how much they tell.
+        Embeddings are centred and share one scale, so that the variance of a dimension stays informative.
         """
         self.feature_mean.copy_(features.mean(dim=0))
         std = features.std(dim=0, correction=0)
@@ -113,7 +115,7 @@ class ActionPolicy(nn.Module):
 
     @torch.no_grad()
     def start_from(self, utility: Tensor, weight: Tensor, fold: Tensor) -> None:
-        """Set every member's base by train queries' utilities [B, A] and weights [B], but those of its ``fold`` [B]."""
+        """Set each member's base from utilities [B, A] and weights [B] of training queries outside its ``fold`` [B]."""
         for member, base in enumerate(self.base):
             own = weight * (fold != member)
             base.copy_((own[:, None] * utility).sum(dim=0) / own.sum().clamp_min(1e-12))
@@ -129,17 +131,17 @@ class ActionPolicy(nn.Module):
         return self.each(embedding, features).mean(dim=0)
 
     def left_out(self, embedding: Tensor, features: Tensor, fold: Tensor) -> Tensor:
-        """As forward, but each query by the member that learnt without its ``fold`` [B]; by all where that is -1."""
+        """As forward, but each query by the member trained without its ``fold`` [B]; by all members for fold -1."""
         each = self.each(embedding, features)
         alone = each[fold.clamp_min(0), torch.arange(len(fold), device=fold.device)]
         return torch.where(fold[:, None] < 0, each.mean(dim=0), alone)
 
     @torch.no_grad()
     def shrink(self, embedding: Tensor, features: Tensor, fold: Tensor, utility: Tensor, weight: Tensor) -> None:
-        """Set ``strength`` so that queries of left-out folds have the least squared error, within 0 and 1.
+        """Set ``strength``, within 0 and 1, to the least-squares factor of out-of-fold predictions.
 
-        Inputs [B, D] and [B, F], ``fold`` and ``weight`` [B], ``utility`` [B, A]. One least-squares factor an action
-        (stacking, as above): 0 for what networks know nothing of, and their strong opinions on it mean nothing then.
+        Inputs [B, D] and [B, F], ``fold`` and ``weight`` [B], ``utility`` [B, A]. Each action has one factor (stacking,
+        as above): 0 where the networks' out-of-fold predictions do not reduce the error.
         """
         self.strength.fill_(0.0)
         base = self.left_out(embedding, features, fold)
@@ -154,15 +156,15 @@ class ActionPolicy(nn.Module):
         return self(embedding, features) - self.price
 
     def decide(self, embedding: Tensor, features: Tensor) -> Tensor:
-        """[B, D], [B, F] -> the number of each query's action [B]: that of the largest gain, or 0, identity.
+        """[B, D], [B, F] -> the number of each query's action [B]: the one with the largest gain, or 0, identity.
 
-        A gain must be above 0 and above the threshold; one that is no number is neither.
+        A gain must exceed 0 and the threshold; NaN does not.
         """
         gain, action = self.gains(embedding, features).max(dim=1)
         return torch.where((gain > self.threshold) & (gain > 0), action, torch.zeros_like(action))
 
     def check(self, **given: Any) -> None:
-        """Raise UserError where ``actions``, ``features``, ``specs`` or ``encoder`` are not those learnt from."""
+        """Raise UserError where ``actions``, ``features``, ``specs`` or ``encoder`` differ from those of training."""
         for name, value in given.items():
             refuse_other(name, getattr(self, name), value)
 
@@ -176,7 +178,7 @@ class ActionPolicy(nn.Module):
 
 
 def load_policy(folder: Path) -> ActionPolicy:
-    """Load what ActionPolicy.save wrote, ready to decide; UserError where there is none, and for other weights."""
+    """Load a policy that ActionPolicy.save wrote, in evaluation mode; UserError if it is missing or does not fit."""
     if not (folder / ABOUT).exists():
         raise UserError(f"there is no policy in {folder}: make one with python -m skufp stage=policy")
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -187,9 +189,9 @@ def load_policy(folder: Path) -> ActionPolicy:
 
 
 def prices(actions: Sequence[str], encoded: Sequence[str], price: Mapping[str, float]) -> list[float]:
-    """Return each action's price: price["reencode"] for those in ``encoded``, and what ``price`` says of its own name.
+    """Return each action's price: the entry of its name in ``price``, plus price["reencode"] for those in ``encoded``.
 
-    Identity is free. Raises UserError for a name that is no action, and for a price below 0.
+    Identity is free. Raises UserError for an unknown action, and for a price below 0.
     """
     for name, value in price.items():
         if name not in (REENCODE, *actions[1:]):
@@ -201,7 +203,7 @@ def prices(actions: Sequence[str], encoded: Sequence[str], price: Mapping[str, f
 
 
 def refuse_other(what: str, trained: Any, given: Any) -> None:
-    """Raise UserError where ``given`` is not what a policy was ``trained`` with; of names the order counts too."""
+    """Raise UserError where ``given`` differs from what a policy was ``trained`` with, including the order of names."""
     if (list(given) if isinstance(given, tuple) else given) != trained:
         raise UserError(
             f"the policy was trained with other {what} ({_brief(trained)}) than these ({_brief(given)}): train it again"
@@ -210,5 +212,5 @@ def refuse_other(what: str, trained: Any, given: Any) -> None:
 
 
 def _brief(value: Any) -> str:
-    """Names as they are, nested settings by their names."""
+    """Return names as they are, and nested settings by their names."""
     return ", ".join(map(str, value)) if isinstance(value, list | tuple | Mapping) else str(value)

@@ -1,4 +1,4 @@
-"""Image preprocessing: one function in training, indexing and serving, with a hash that the index stores."""
+"""Image preprocessing, shared by training, indexing and serving, with a hash that the index stores."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from PIL import Image
 class Preprocessing:
     """Resize to ``size`` x ``size`` (aspect not kept, as SigLIP does) and normalise.
 
-    With ``shortest_edge`` the shorter side becomes that long, the aspect is kept, and the ``size`` x ``size`` centre
-    is cut out, as CLIP does. ``letterbox`` keeps the aspect instead and fills with ``fill``; ``resample`` is Pillow's
+    With ``shortest_edge`` the shorter side is resized to that length with the aspect kept, and the ``size`` x ``size``
+    centre is cropped, as CLIP does. ``letterbox`` keeps the aspect and fills with ``fill``; ``resample`` is Pillow's
     filter number. Raises ValueError for a crop larger than ``shortest_edge``.
     """
 
@@ -60,7 +60,7 @@ class Preprocessing:
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of every setting; one that is None is left out, so that indexes without it stay valid."""
+        """A short hash of every setting that is not None, so that a new optional setting keeps old indexes valid."""
         settings = {name: value for name, value in asdict(self).items() if value is not None}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Pretrained image-text models: the files of a folder or of the hub, as model, tokenizer and preprocessing."""
+"""Pretrained image-text models: model, tokenizer and preprocessing from a folder or the hub."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ Parts = tuple[PreTrainedModel, PreTrainedTokenizerBase, Preprocessing]
 def load_pretrained(pretrained: str) -> Parts:
     """Load a hub name or a folder, in the form of transformers or of open_clip, in single precision.
 
-    Raises WeightsMissingError where anything is missing, and where the weights are not exactly the model's.
+    Raises WeightsMissingError where a file is missing, and where the weights do not fit the model exactly.
     """
     try:
         return _of_open_clip(pretrained) or _of_transformers(pretrained)
@@ -84,7 +84,7 @@ def _open_clip_weights(pretrained: str) -> dict[str, Tensor] | None:
 
 
 def _file(pretrained: str, name: str) -> Path | None:
-    """Return one file of a folder or of the hub; None where it is not there or cannot be had."""
+    """Return one file of a folder or of the hub; None if it is missing."""
     if Path(pretrained).is_dir():
         return Path(pretrained) / name if (Path(pretrained) / name).is_file() else None
     lenient = [f"_raise_exceptions_for_{what}" for what in ("gated_repo", "missing_entries", "connection_errors")]
@@ -93,7 +93,7 @@ def _file(pretrained: str, name: str) -> Path | None:
 
 
 def preprocessing_of(processor: Any, source: str) -> Preprocessing:
-    """Return what an image processor of transformers does; WeightsMissingError for what is not known here."""
+    """Return the preprocessing of a transformers image processor; WeightsMissingError if it is not supported."""
     size = {name: int(value) for name, value in dict(processor.size).items() if value}
     given = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
     crop = {name: int(value) for name, value in given.items() if value}
@@ -104,7 +104,7 @@ def preprocessing_of(processor: Any, source: str) -> Preprocessing:
     steps = all(getattr(processor, f"do_{step}", True) for step in ("resize", "rescale", "normalize"))
     if not (squashes or (cuts and 0 < crop.get("height", 0) <= (edge or 0))) or not scales or not steps:
         raise WeightsMissingError(
-            f"'{source}' prepares pictures in a way that is not known here (size {size}, centre crop {crop or 'none'},"
+            f"'{source}' prepares pictures in a way that is not supported (size {size}, centre crop {crop or 'none'},"
             f" {type(processor).__name__}): preprocessor_config.json must resize to a square, or resize the shorter"
             " side and cut out a square no larger; rescale by 1/255; and normalise"
         )

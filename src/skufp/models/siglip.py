@@ -1,4 +1,4 @@
-"""SigLIP, SigLIP 2 and CLIP through transformers, and a tiny SigLIP made on the spot.
+"""SigLIP, SigLIP 2 and CLIP through transformers, and a tiny untrained SigLIP.
 
 Legend: B batch, H W pixels, T tokens, D embedding dim.
 Papers: SigLIP, arXiv 2303.15343; SigLIP 2, arXiv 2502.14786; CLIP, arXiv 2103.00020.
@@ -26,7 +26,7 @@ HEADS = "heads.safetensors"
 
 
 class ResidualHead(nn.Linear):
-    """x + Wx with W = 0 at the start: what trains when the towers are frozen, and changes nothing untrained."""
+    """x + Wx with W = 0 at initialisation, hence the identity; it trains when the towers are frozen."""
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim, dim, bias=False)
@@ -41,7 +41,7 @@ class SiglipEncoder(nn.Module):
     """A transformers image-text model as a TrainableEncoder.
 
     ``pretrained`` is a hub name or a local folder, of `save_pretrained` or a SigLIP of open_clip. Raises
-    WeightsMissingError, also where the weights are not exactly the model's.
+    WeightsMissingError, also where the weights do not fit the model exactly.
     """
 
     def __init__(self, pretrained: str) -> None:
@@ -100,9 +100,9 @@ class SiglipEncoder(nn.Module):
         return F.normalize(self.text_head(pooled), dim=-1)
 
     def parameter_groups(self, towers: str) -> dict[str, list[nn.Parameter]]:
-        """Freeze what ``towers`` says, full or frozen, and return the rest.
+        """Return the trained parameters for ``towers`` full or frozen; the others are frozen.
 
-        Frozen towers leave the residual heads and the logit parameters.
+        With frozen towers only the residual heads and the logit parameters train.
         """
         freeze(self.model.parameters(), towers == "frozen")
         heads = [
@@ -140,8 +140,8 @@ def tiny_siglip(
 ) -> SiglipEncoder:  # fmt: skip
     """Return an untrained small SigLIP with a byte-level tokenizer; ``seed`` fixes its weights.
 
-    ``logit_scale`` and ``logit_bias`` are the sigmoid loss's start values. SigLIP's own scale of 10 is for batches
-    of thousands: in a small one it leaves unrelated pairs unpunished and nothing is learnt in a few hundred steps.
+    ``logit_scale`` and ``logit_bias`` are the sigmoid loss's initial values. SigLIP's own scale of 10 is for batches of
+    thousands: in small batches its loss on negatives is too weak to train in a few hundred steps.
     """
     tokenizer = byte_tokenizer()
     sizes = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": heads}
@@ -160,7 +160,7 @@ def tiny_siglip(
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer that learnt its merges from fashion words: any text has tokens."""
+    """Return a byte-level BPE tokenizer, trained on fashion words, that can encode any text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -16,9 +16,9 @@ CLAMP = 3.0
 
 
 class Block(nn.Module):
-    """Three convolutions with a skip; ``pooled`` blocks first add what two 1x1 convolutions see after a GroupNorm.
+    """Three convolutions with a skip; ``pooled`` blocks first add two 1x1 convolutions after a GroupNorm.
 
-    The GroupNorm's statistics run over the whole picture: it is how a block with a small field sees all of it.
+    The GroupNorm's statistics are over the whole picture, which gives a block of small receptive field global context.
     """
 
     def __init__(self, pooled: bool = False) -> None:
@@ -41,7 +41,7 @@ class Block(nn.Module):
 
 
 class SoftClamp(nn.Module):
-    """Keep latents within ±3, smoothly: a sampler's outliers do not reach the decoder."""
+    """Keep latents within ±3, smoothly, so that a sampler's outliers do not reach the decoder."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""

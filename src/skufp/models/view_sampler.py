@@ -15,9 +15,10 @@ from skufp.models.flow import guided, integrate, interpolate
 
 @dataclass
 class Given:
-    """What the network sees beside noise and action: latents of a ``source`` view and a ``draft``, [B, C, H, W] each,
+    """The network's inputs besides noise and view condition.
 
-    and the encoder's ``tokens`` [B, T, E] and ``pooled`` [B, E] of the source.
+    Latents of a ``source`` view and a ``draft``, [B, C, H, W] each; the encoder's ``tokens`` [B, T, E] and ``pooled``
+    [B, E] embeddings of the source.
     """
 
     source: Tensor
@@ -28,10 +29,10 @@ class Given:
 
 @dataclass(frozen=True)
 class ViewSampler:
-    """How the path from noise to view is followed.
+    """The settings of the sampler.
 
-    ``steps`` of Euler, or of Heun; ``guidance`` 1 is none, more pushes away from what an unguided network would draw of
-    the draft alone. A ``temperature`` below 1 shrinks the noise: likelier, calmer views of less variety.
+    ``steps`` of Euler, or of Heun. ``guidance`` is the scale of classifier-free guidance against the draft alone; 1 is
+    no guidance. A ``temperature`` below 1 shrinks the noise: likelier views of less variety.
     """
 
     steps: int = 12
@@ -41,18 +42,17 @@ class ViewSampler:
 
     @torch.no_grad()
     def translate(
-        self, network: Any, given: Given, action: Tensor, noise: Tensor, start: Tensor, hold: Tensor | None = None
+        self, network: Any, given: Given, view_kind: Tensor, noise: Tensor, start: Tensor, hold: Tensor | None = None
     ) -> Tensor:
         """Return the latents [B, C, H, W] of one new view per draft, drawn by ``network``, a ViewDiT.
 
-        ``action`` [B] names the view, ``noise`` [B, C, H, W] decides between equals. The path starts at time ``start``
-        [B] from the draft: less than 1 keeps something of it. ``hold`` [B, 1, H, W] is 1 where the draft's latents are
-        to stay as they are.
+        ``view_kind`` [B] is the view condition. The path starts at time ``start`` [B] between the draft (0) and
+        ``noise`` [B, C, H, W] (1). ``hold`` [B, 1, H, W] is 1 where the draft's latents are kept.
         """
         everything = torch.ones(len(noise), len(CONDITIONS), dtype=torch.bool, device=noise.device)
         draft_alone = everything & torch.tensor([c == "draft" for c in CONDITIONS], device=noise.device)
         noise = self.temperature * noise
-        seen = given.source, given.draft, given.tokens, given.pooled, action
+        seen = given.source, given.draft, given.tokens, given.pooled, view_kind
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             conditional: Tensor = network(x, t, *seen, keep=everything)

@@ -11,11 +11,11 @@ from torch import Tensor
 def weight_average(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """Return (1 - alpha) · start + alpha · trained for every floating-point entry of two state dicts of one network.
 
-    ``alpha`` 0 is the start and 1 is trained, both bit for bit. Parameters and buffers are averaged alike, a log scale
-    and a bias too: they order no results. Entries of other types (counters, indices) are those of ``trained``, whose
-    values have no meaning in between; at ``alpha`` 0 those of ``start``. The running statistics of a batch norm would
-    have to be measured anew after averaging; no encoder here trains with one. Raises ValueError if names or shapes
-    differ.
+    ``alpha`` 0 gives ``start`` and 1 gives ``trained``, both bit for bit. Parameters and buffers are averaged alike,
+    including the logit scale and bias, which do not change a ranking. Entries of other types (counters, indices) cannot
+    be averaged: they are those of ``trained``, or of ``start`` at ``alpha`` 0. The running statistics of a batch norm
+    would have to be measured again after averaging; no encoder here trains with one. Raises ValueError if names or
+    shapes differ.
     """
     if {name: value.shape for name, value in start.items()} != {name: value.shape for name, value in trained.items()}:
         raise ValueError("the state dicts are not those of one network: names or shapes differ")

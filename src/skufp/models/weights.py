@@ -1,6 +1,6 @@
-"""Loading weights: every tensor that a model needs is in the file, with its shape, and nothing else is.
+"""Strict loading of weights: the file must hold exactly the model's tensors, with their shapes.
 
-transformers and diffusers initialise what a file lacks at random and go on; such a model runs and means nothing.
+transformers and diffusers initialise missing tensors at random and go on; such a model runs, and its output is random.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skufp.errors import UserError
 
-# Makes transformers and diffusers report every misfit instead of raising at the first: refuse_loading then names them.
+# Makes transformers and diffusers report every misfit instead of raising at the first; refuse_loading names them all.
 TELLING = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 # Buffers of positions 0, 1, 2, … that older versions of transformers saved; newer ones compute them.
 HARMLESS = ("position_ids",)
@@ -19,7 +19,7 @@ SHOWN = 3  # names of a kind in a message
 
 
 class WeightsMissingError(UserError):
-    """Pretrained weights cannot be had or do not fit; the message says where they were looked for."""
+    """Pretrained weights are missing or do not fit; the message names the place that was searched."""
 
 
 def load_exactly(module: nn.Module, weights: Any, source: str, remedy: str, elsewhere: tuple[str, ...] = ()) -> None:
@@ -38,13 +38,13 @@ def load_exactly(module: nn.Module, weights: Any, source: str, remedy: str, else
 
 
 def misshapen(own: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
-    """Return "name (shape in the file instead of the model's)" for every shared name whose shapes differ."""
+    """Return "name, shape in the file instead of the model's shape" for every shared name whose shapes differ."""
     shapes = [(n, tuple(weights[n].shape), tuple(own[n].shape)) for n in own if n in weights]
     return [f"{name} {given} instead of {needed}" for name, given, needed in shapes if given != needed]
 
 
 def refuse_loading(source: str, remedy: str, loading: Mapping[str, Iterable[Any]]) -> None:
-    """Refuse what from_pretrained() of transformers (with TELLING) and diffusers tells of a misfit."""
+    """Raise WeightsMissingError for any misfit that from_pretrained() of transformers or diffusers reports."""
     missing, unexpected = (loading.get(f"{kind}_keys") or () for kind in ("missing", "unexpected"))
     mismatched = [m if isinstance(m, str) else " ".join(map(str, m)) for m in loading.get("mismatched_keys") or ()]
     refuse_misfit(source, remedy, missing, unexpected, mismatched)
@@ -79,5 +79,5 @@ def read_safetensors(file: Any, remedy: str) -> dict[str, Tensor]:
 
 
 def read_pickle(file: Any) -> Any:
-    """Return what torch.save wrote, tensors and plain containers alone: no code of the file is run."""
+    """Return the tensors and plain containers that torch.save wrote; no code in the file is run."""
     return torch.load(file, map_location="cpu", weights_only=True)

@@ -28,7 +28,7 @@ class Augmenter(pl.LightningModule):
     """Trains a ViewDiT by rectified flow on pairs of views.
 
     ``network`` holds ViewDiT's size, patch and predicts; ``latents`` is the spec of a latent space; ``encoder_folder``
-    holds the image encoder that describes the source view; ``actions`` are the names of the kinds of view, by id.
+    holds the image encoder of the source view; ``actions`` are the names of the view conditions, by id.
     ``training``: lr, weight_decay, warmup, the centre and spread of the logit-normal times, ``drop`` (how often each of
     CONDITIONS is hidden, for guidance), gradient_checkpointing. Encoder and latent space are frozen.
     """
@@ -48,7 +48,7 @@ class Augmenter(pl.LightningModule):
             raise UserError(str(error)) from error
         if image_size % self.latents.factor:
             raise UserError(
-                f"augmenter.image_size={image_size}: a latent stands for {self.latents.factor} pixels a side; give a"
+                f"augmenter.image_size={image_size}: a latent covers {self.latents.factor} pixels a side; give a"
                 " multiple of that"
             )
         side = image_size // self.latents.factor
@@ -67,7 +67,7 @@ class Augmenter(pl.LightningModule):
         self.latents.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Augmenter":
-        """Set the network's mode; what is frozen stays in evaluation mode."""
+        """Set the network's mode; the frozen encoder and latent space stay in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         self.latents.eval()
@@ -75,23 +75,23 @@ class Augmenter(pl.LightningModule):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[ViewPairBatch]) -> None:
-        """Let the network see how far views lie from their drafts."""
+        """Calibrate the network on the differences between views and their drafts."""
         pairs = [(self.latents.encode(batch["draft"]), self.latents.encode(batch["target"])) for batch in batches]
         self.network.calibrate(torch.cat([draft for draft, _ in pairs]), torch.cat([target for _, target in pairs]))
 
     @torch.no_grad()
     def describe(self, batch: ViewPairBatch) -> Given:
-        """Return what the network sees of a batch's source views and drafts."""
+        """Return the network's inputs from a batch's source views and drafts."""
         tokens, pooled = self.encoder.encode_tokens(batch["encoder_pixels"])
         return Given(self.latents.encode(batch["source"]), self.latents.encode(batch["draft"]), tokens, pooled)
 
     def training_step(self, batch: ViewPairBatch, batch_index: int) -> Tensor:
-        """Return the error of the velocity at one random time a pair, conditions dropped at random.
+        """Return the velocity's error at one random time per pair, with conditions dropped at random.
 
-        Random numbers are drawn on the CPU for the whole batch, of which a process takes its share: they depend neither
-        on the device nor on the number of processes.
+        Random numbers are drawn on the CPU for the whole batch and each process takes its share, so that they depend
+        neither on the device nor on the number of processes.
         """
-        recipe, whole = self.training_recipe, batch.get("whole", len(batch["action"]))
+        recipe, whole = self.training_recipe, batch.get("whole", len(batch["view_kind"]))
         own = slice(self.global_rank, None, world_size())
         times = sample_times(whole, recipe["time_spread"], recipe["time_centre"])[own].to(self.device)
         share = torch.tensor([recipe["drop"].get(name, 0.0) for name in CONDITIONS])
@@ -110,23 +110,25 @@ class Augmenter(pl.LightningModule):
         given = self.describe(batch)
         noise = torch.randn_like(target) if noise is None else noise
         x = interpolate(target, noise, times)
-        predicted = self.network(x, times, given.source, given.draft, given.tokens, given.pooled, batch["action"], keep)
+        predicted = self.network(
+            x, times, given.source, given.draft, given.tokens, given.pooled, batch["view_kind"], keep
+        )
         return flow_loss(predicted, target, noise)
 
     def validation_step(self, batch: ViewPairBatch, batch_index: int) -> None:
         """Log the loss on dev pairs with noise and times that are the same at every validation."""
-        size = len(batch["action"])
+        size = len(batch["view_kind"])
         generator = torch.Generator().manual_seed(batch_index)
         noise = torch.randn(size, *self.latent_shape, generator=generator).to(self.device)
         times = ((torch.arange(size) + 0.5) / size).to(self.device)
         self.log("val/loss", self.loss(batch, times, noise=noise), batch_size=size, sync_dist=True)
 
     def sample(self, batch: ViewPairBatch, sampler: ViewSampler, seed: int, start: float = 1.0) -> Tensor:
-        """Return views [B, 3, S, S] in [-1, 1], drawn of the batch's drafts; a ``start`` of 1 is from noise alone."""
+        """Return views [B, 3, S, S] in [-1, 1], sampled from the batch's drafts; a ``start`` of 1 is noise alone."""
         given = self.describe(batch)
         noise = torch.randn(given.draft.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         starts = torch.full((len(noise),), start, device=self.device)
-        return self.latents.decode(sampler.translate(self.network, given, batch["action"], noise, starts))
+        return self.latents.decode(sampler.translate(self.network, given, batch["view_kind"], noise, starts))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over the network."""

@@ -1,4 +1,4 @@
-"""Encoders on disk: a `save_pretrained` folder, and what names the class that opens it. Knows no Lightning."""
+"""Encoders on disk: a `save_pretrained` folder and a file that names its class. Independent of Lightning."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ INDEX_MARKS = "encoder.json"  # in an index's folder: the marks of the encoder t
 
 
 def build_encoder(spec: Mapping[str, Any]) -> "TrainableEncoder":
-    """Build an encoder; weights that cannot be had become a UserError."""
+    """Build an encoder; UserError if its weights are missing."""
     from skufp.models.dual_encoder import WeightsMissingError
 
     try:
@@ -27,7 +27,7 @@ def build_encoder(spec: Mapping[str, Any]) -> "TrainableEncoder":
 
 
 def save_encoder(encoder: "TrainableEncoder", folder: Path) -> None:
-    """Write a `save_pretrained` folder and what load_encoder needs to open it."""
+    """Write a `save_pretrained` folder and the file that load_encoder reads."""
     from skufp.models.dual_encoder import fingerprint
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def save_encoder(encoder: "TrainableEncoder", folder: Path) -> None:
 
 
 def load_encoder(folder: Path) -> "Encoder":
-    """Load what save_encoder wrote, ready to encode (evaluation mode, no gradients)."""
+    """Load an encoder that save_encoder wrote, in evaluation mode and without gradients."""
     target = read_json(folder / ENCODER_FILE)["_target_"]
     encoder = build_encoder({"_target_": target, "pretrained": str(folder)})
     return encoder.eval().requires_grad_(False)

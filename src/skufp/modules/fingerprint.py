@@ -1,4 +1,4 @@
-"""The fingerprint: an aggregator trained so that one vector per SKU ranks first for its queries.
+"""The fingerprint: an aggregator trained so that a SKU's one vector ranks first for the SKU's queries.
 
 Legend: B SKUs of the batch, V views, Q queries, M counterfactuals, D dim, S SKUs of the bank.
 """
@@ -25,10 +25,10 @@ from skufp.schema.fingerprint import complete_loss
 class Fingerprint(pl.LightningModule):
     """Trains ``aggregator`` (a spec) with the weighted sum of ``loss`` (config.Loss) on streamed embeddings.
 
-    ``bank`` [S, D] starts as the mean of views and follows the fingerprints as they are computed; ``bank_pairs`` [S]
-    tells siblings. With ``loss.negatives`` the losses that rank a query's own SKU rank it among its counterfactuals
-    too; those that compare all scores with a teacher's know none. With ``loss.prefix_dims`` the sum is averaged over
-    those sizes, so that the first dimensions serve on their own.
+    ``bank`` [S, D] starts as the means of views and is updated with each computed fingerprint; equal ``bank_pairs`` [S]
+    mark siblings. With ``loss.negatives`` the ranking losses also rank a query's own SKU among its counterfactuals; the
+    losses that compare all scores with a teacher's do not use them. With ``loss.prefix_dims`` the sum is averaged over
+    those prefix sizes (models/matryoshka.py).
     """
 
     bank: Tensor
@@ -55,23 +55,23 @@ class Fingerprint(pl.LightningModule):
         return self.aggregator(views, mask, meta)
 
     def on_fit_start(self) -> None:
-        """Take the means, or the bank of the run that is resumed, and the pairs that the DataModule has."""
+        """Set the bank to the means, or to that of the resumed run, and the pairs to the DataModule's."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         bank = torch.tensor(data.bank) if self.resumed_bank is None else self.resumed_bank
         self.register_buffer("bank", bank.to(self.device), persistent=False)
         self.register_buffer("bank_pairs", torch.as_tensor(data.bank_pairs, device=self.device), persistent=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the bank while training goes on: a resumed run is the same run."""
+        """Save the bank until training ends, so that a resumed run equals an uninterrupted one."""
         if "bank" in self._buffers and self.trainer.state.status == "running":
             checkpoint["bank"] = self.bank
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the bank back."""
+        """Restore the bank."""
         self.resumed_bank = checkpoint.get("bank")
 
     def training_step(self, batch: FingerprintBatch, batch_index: int) -> Tensor:
-        """Return the weighted sum of the losses whose weight is not 0, averaged over the sizes to train."""
+        """Return the weighted sum of the losses whose weight is not 0, averaged over the prefix sizes."""
         fingerprint = self.shared(batch["views"], batch["mask"], batch["meta"]).float()
         with torch.autocast(self.device.type, enabled=False):  # ranks need finer scores than bf16 has
             by_size = [self.losses(batch, fingerprint, size) for size in self.sizes]
@@ -87,19 +87,19 @@ class Fingerprint(pl.LightningModule):
     def shared(self, views: Tensor, mask: Tensor, meta: Tensor) -> Tensor:
         """As forward; each process aggregates its share of the SKUs, and all get every fingerprint, with gradients.
 
-        The losses that follow are those of the whole batch in every process.
+        Every process then computes the losses of the whole batch.
         """
         if (world := world_size()) == 1:
             return self(views, mask, meta)
         place = torch.arange(len(views), device=views.device)
         dealt = [place[rank::world] for rank in range(world)]
         own = dealt[self.global_rank]
-        used = own if len(own) else place[:1]  # fewer SKUs than processes: a forward pass that counts for nothing
+        used = own if len(own) else place[:1]  # fewer SKUs than processes: a forward pass whose result is not used
         mine = self(views[used], mask[used], meta[used])[: len(own)]
         return all_gather(mine)[torch.cat(dealt).argsort()]
 
     def losses(self, batch: FingerprintBatch, fingerprint: Tensor, size: int) -> dict[str, Tensor]:
-        """Return every loss that has a weight, of the first ``size`` dimensions."""
+        """Return every loss with a weight, in the first ``size`` dimensions."""
         student, weights = prefix(fingerprint, size), self.loss["weights"]
         found = {"distill": distill(batch, student, size)} if weights["distill"] else {}
         if len(batch["queries"]):
@@ -110,7 +110,7 @@ class Fingerprint(pl.LightningModule):
         return found
 
     def siblings(self, target: Tensor) -> Tensor:
-        """Return [Q, S] bool: the SKUs of the same pair as each query's own, which differ only in style."""
+        """Return [Q, S] bool: the other styles of the pair of each query's own SKU."""
         same = self.bank_pairs[target][:, None] == self.bank_pairs[None, :]
         return same.scatter(1, target[:, None], False)
 

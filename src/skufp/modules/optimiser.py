@@ -43,7 +43,7 @@ def _vectors(params: list[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def raise_if_diverged(module: nn.Module) -> None:
-    """Raise UserError where weights are not numbers: they would rank everything last, like a bad model."""
+    """Raise UserError where weights are not finite: every rank would be last, which looks like a bad model."""
     if broken := [name for name, p in module.named_parameters() if not p.isfinite().all()]:
         raise UserError(
             f"training diverged: {len(broken)} weights are not finite, e.g. {broken[0]}. Lower the learning rate or the"

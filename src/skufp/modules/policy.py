@@ -1,4 +1,4 @@
-"""The policy's training: predicted utilities of actions against those that the labels tell.
+"""The policy's training: a regression of the labelled utilities of actions.
 
 Legend: B queries, D dim, F features, A actions (identity first), M members.
 """
@@ -22,7 +22,7 @@ class Policy(pl.LightningModule):
     """Trains an ActionPolicy of ``network`` (bottleneck, hidden, dropout) on clipped utilities by a Huber loss.
 
     ``training``: lr, weight_decay, warmup, and ``huber``, the error beyond which the loss grows linearly. ``price`` is
-    that of models.policy.prices. Names, settings and threshold are all in the checkpoint.
+    that of models.policy.prices. The checkpoint holds names, settings and threshold.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class Policy(pl.LightningModule):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[LabelledQueries]) -> None:
-        """Let the network see the train queries: how inputs spread, and what each action is worth on the whole."""
+        """Set the network's input statistics and mean utilities from the training queries."""
         seen = columns(lambda *parts: torch.cat(parts), *batches)
         self.network.standardise_by(seen["embedding"], seen["features"])
         self.network.start_from(seen["utility"], seen["weight"], seen["fold"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the weights of other actions or features, even of the same number."""
+        """Refuse weights trained with other actions or features, even if their number is the same."""
         trained = checkpoint.get("hyper_parameters", {})
         for name in MARKS:
             refuse_other(name, trained.get(name), getattr(self.network, name))
 
     def training_step(self, batch: LabelledQueries, batch_index: int) -> Tensor:
-        """Return the members' mean loss, each over the queries of other folds than its own."""
+        """Return the members' mean loss, each over the queries outside its own fold."""
         predicted = self.network.each(batch["embedding"], batch["features"]).float()
         member = torch.arange(len(predicted), device=predicted.device)[:, None]
         weight = batch["weight"] * (batch["fold"] != member)
@@ -66,7 +66,7 @@ class Policy(pl.LightningModule):
         return error[..., 1:].mean(dim=-1)
 
     def validation_step(self, batch: LabelledQueries, batch_index: int) -> None:
-        """Log the loss on dev queries beside that of predicting nothing, and what the policy would gain and cost."""
+        """Log the loss on dev queries, the loss of predicting 0, and the policy's gain and cost."""
         weight, utility = batch["weight"], batch["utility"]
         predicted = self.network(batch["embedding"], batch["features"]).float()
         action = self.network.decide(batch["embedding"], batch["features"])

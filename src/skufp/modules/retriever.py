@@ -24,11 +24,11 @@ class Retriever(pl.LightningModule):
     """Trains ``encoder`` (a spec) by ``training`` (the model's recipe, see schema.models.Training).
 
     Query images are pulled to catalogue images of the same SKU (``image_loss``: sigmoid or info_nce) and pushed from
-    those of others; where a batch brings counterfactuals, also from those of their own SKU. Images are pulled to their
-    texts by the sigmoid loss (equal texts count as positives, since a template describes many SKUs). Without
-    ``text_moves_images`` the texts learn to meet the images and leave these where they are. With ``prefix_dims`` every
-    loss is averaged over those sizes, so that the first dimensions serve on their own. With ``encode_at_once`` images
-    and texts are encoded in parts of that size: less memory, the same gradients.
+    those of other SKUs, and from counterfactuals of their own SKU if the batch has any. Images are pulled to their
+    texts by the sigmoid loss (equal texts are positives, since a template describes many SKUs). Without
+    ``text_moves_images`` the text loss has no gradient for images. With ``prefix_dims`` every loss is averaged over
+    those prefix sizes (models/matryoshka.py). With ``encode_at_once`` images and texts are encoded in parts of that
+    size: less memory, the same gradients.
 
     A batch may be shared by several processes: losses compare all images and texts of the whole batch.
     """
@@ -45,7 +45,7 @@ class Retriever(pl.LightningModule):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[SkuPhotoBatch]) -> None:
-        """Let an encoder that starts from data (``initialise``) see some of it."""
+        """Initialise an encoder that starts from data (StartsFromData) with some batches."""
         if isinstance(self.encoder, StartsFromData):
             seen = list(batches)
             pixels = torch.cat([batch["pixels"] for batch in seen]).to(self.device)
@@ -63,11 +63,11 @@ class Retriever(pl.LightningModule):
         return loss
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """[N, 3, H, W] -> [N, D], as many images at a time as the recipe says."""
+        """[N, 3, H, W] -> [N, D], in parts of ``encode_at_once`` images."""
         return encode_in_parts(self.encoder.encode_image, pixels, self.training_recipe["encode_at_once"])
 
     def image_loss(self, images: Tensor, batch: SkuPhotoBatch) -> Tensor:
-        """Pull queries to the catalogue images of their SKU, and push them from those of all others."""
+        """Pull queries to the catalogue images of their SKU, and push them from those of all other SKUs."""
         query, sku = batch["is_query"], batch["sku"]
         rows = Labelled.plain(images[query], sku[query])
         columns = Labelled.plain(images[~query], sku[~query])
@@ -80,7 +80,7 @@ class Retriever(pl.LightningModule):
         return shared_sigmoid(rows, columns, self.scale(), self.encoder.logit_bias, self.sizes)
 
     def text_loss(self, images: Tensor, batch: SkuPhotoBatch) -> Tensor:
-        """Pull images to their texts, and push them from others; images without text take no part."""
+        """Pull images to their texts, and push them from other texts; images without text take no part."""
         texted = batch["text_id"] >= 0
         scale = self.scale()
         if not self.training_recipe["text_moves_images"]:

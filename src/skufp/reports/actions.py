@@ -1,4 +1,4 @@
-"""What stage=actions found: what every action, taken always, does to ranks of train and dev queries."""
+"""The report of stage=actions: the effect of every action, always taken, on ranks of train and dev queries."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD, "pad_e
 def summary(labels: ActionLabels, tried: dict[float | None, float]) -> dict[str, Any]:
     """Return the report: for each split and action the mean utility with its standard error over SKUs, and shares.
 
-    ``acts`` is the share of queries whose vector the action changes; it ``helps`` and ``hurts`` where the rank changes.
-    ``tried`` are the adapter's ridges with train's cross-fitted reciprocal rank. Twins are not counted.
+    ``acts`` is the share of queries whose vector the action changes; ``helps`` and ``hurts`` are the shares whose rank
+    improves and falls. ``tried`` are the adapter's ridges with train's cross-fitted reciprocal rank. Without twins.
     """
     own = {split: labels.where(split, twin=False) for split in SPLITS}
     return {
@@ -50,7 +50,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
             console.print(_table(report, split))
     ridge = "no change ranks best" if report["ridge"] is None else f"ridge {report['ridge']:g}"
     console.print(
-        "utility: mean change in log rank, up is positive, at most log 10; ± standard error over SKUs\n"
+        "utility: mean gain in log rank, at most log 10; ± standard error over SKUs\n"
         "acts: changes the query's vector\n"
         f"adapt: a residual on the query's vector ({ridge}, of {len(report['ridges'])} tried on train, cross-fitted)",
         highlight=False,

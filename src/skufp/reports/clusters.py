@@ -1,4 +1,4 @@
-"""What stage=cluster draws: a picture of every group, and clusters.html, one file that needs nothing else."""
+"""The pages of stage=cluster: a picture of every group, and clusters.html, a self-contained file."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def write_pictures(out: Path, shown: Sequence[Sequence[Path]]) -> Iterator[str]:
 
 
 def grid(photos: Sequence[Path]) -> Image.Image:
-    """Return photos side by side, COLUMNS in a row, each whole on white."""
+    """Return photos in a grid of COLUMNS columns, each uncropped on white."""
     from skufp.data.decode import open_prepared
 
     columns, step = min(COLUMNS, len(photos)), TILE + GAP

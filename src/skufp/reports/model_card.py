@@ -1,4 +1,4 @@
-"""The model card of a training stage: what was trained, on what, how well it does, and how to load it.
+"""The model card of a training stage: the model, its training data, its results, and how to load it.
 
 The text is model_card.md.j2; values come from the stage's settings and from the files in its folder.
 """
@@ -34,7 +34,7 @@ def model_card(cfg: Config, folder: Path) -> str:
     import jinja2
 
     template = Path(__file__).with_suffix(".md.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(  # no HTML: values are escaped for Markdown, which knows HTML too
+    environment = jinja2.Environment(  # no HTML escaping: values are escaped for Markdown, HTML included
         autoescape=False, finalize=inert, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
@@ -43,7 +43,7 @@ def model_card(cfg: Config, folder: Path) -> str:
 
 
 def content(cfg: Config, folder: Path) -> dict[str, Any]:
-    """Return what the template shows."""
+    """Return the template's values."""
     spec = plain(cfg.stages[cfg.stage])
     kind = KINDS[spec["module"]["_target_"].rpartition(".")[2]]
     report = read_json(folder / "metrics.json")
@@ -59,7 +59,7 @@ def content(cfg: Config, folder: Path) -> dict[str, Any]:
 
 
 def choices(cfg: Config, kind: str, module: Mapping[str, Any]) -> dict[str, str]:
-    """Return the names of the choices that this stage depends on; what its ``module`` says itself is read there."""
+    """Return the names of the choices that this stage depends on; values in its ``module`` take precedence."""
     if cfg.stage == "judge":
         return {"model": cfg.judge.name}
     if kind == "aggregator":
@@ -70,7 +70,7 @@ def choices(cfg: Config, kind: str, module: Mapping[str, Any]) -> dict[str, str]
 
 
 def start(module: Mapping[str, Any], kind: str) -> str:
-    """Say in words which weights training starts from."""
+    """Return the initial weights of training in words."""
     if kind != "encoder":
         return "random weights"
     encoder = module["encoder"]
@@ -82,7 +82,7 @@ def start(module: Mapping[str, Any], kind: str) -> str:
 
 
 def inert(value: Any) -> str:
-    """Return ``value`` as text on one line in which Markdown and HTML mean nothing; floats with four digits."""
+    """Return ``value`` as text on one line with Markdown and HTML escaped; floats with four digits."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return html.escape(MARKDOWN.sub(r"\\\1", text), quote=False)

@@ -1,4 +1,4 @@
-"""Pictures in a page: made small, and written into the page itself as data URIs."""
+"""Pictures in a page: thumbnails embedded as data URIs."""
 
 import base64
 from pathlib import Path
@@ -8,13 +8,13 @@ from PIL import Image
 
 from skufp.data.thumbnail import jpeg, thumbnail
 
-SIZE, QUALITY = 168, 80  # pixels of the longer side, and JPEG's quality, where a page wants no other
+SIZE, QUALITY = 168, 80  # defaults: pixels of the longer side, and JPEG's quality
 
 
 def inlined(
     picture: Image.Image | np.ndarray, size: int = SIZE, quality: int = QUALITY, full_colour: bool = False
 ) -> str:
-    """Return a picture's thumbnail as the data URI of a JPEG; ``full_colour`` keeps colour as sharp as light."""
+    """Return a picture's thumbnail as the data URI of a JPEG; ``full_colour`` turns chroma subsampling off."""
     return _data_uri("image/jpeg", jpeg(thumbnail(picture, size), quality, full_colour))
 
 

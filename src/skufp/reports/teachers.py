@@ -1,4 +1,4 @@
-"""What the teacher stage found: how often and by how much a single view beats the first view and the mean.
+"""The teacher stage's report: how often and by how much a single view beats the first view and the mean.
 
 Legend: N views, Q held-out queries, S SKUs, F folds.
 """
@@ -21,11 +21,11 @@ STYLE: dict[str, Any] = {"title_justify": "left", "box": box.SIMPLE_HEAD, "pad_e
 
 @dataclass
 class Choice:
-    """Which views were chosen, and from what.
+    """The chosen views, and their candidates.
 
     sku_of_view [N], viewpoint [N], sku_of_query [Q], fold_of_query [Q]; teachers [1 + F, S] are view numbers, -1 for
     none: row 0 chosen by all queries, row 1 + f without those of fold f. Generated views [N] bool may be chosen, but
-    SKUs are told apart by their number of real views.
+    SKUs are grouped by their number of real views.
     """
 
     pairs: "PairScores"
@@ -45,7 +45,7 @@ class Choice:
         self.taught_by_choice = self.taught & (self.views > 1)
 
     def reciprocal_ranks(self) -> dict[str, np.ndarray]:
-        """Return each query's reciprocal rank [Q] with teachers, the first view and the mean standing for its SKU."""
+        """Return each query's reciprocal rank [Q] with its SKU represented by teacher, first view and mean."""
         return {
             "cross_fitted": 1 / self.pairs.rank_with(self.cross_fitted),
             "in_sample": 1 / self.pairs.rank_with(self.teachers[0, self.sku_of_query]),
@@ -57,10 +57,10 @@ class Choice:
 def summary(choice: Choice, seed: int) -> dict[str, Any]:
     """Return counts, and the teachers' gains in reciprocal rank: in total, by number of real views and by viewpoint.
 
-    ``cross_fitted`` scores a query with the teacher that was chosen without the query's fold (with the mean, where
-    there is none): the figure to quote, with intervals that resample SKUs, over all queries and over those where
-    there is a teacher. ``in_sample`` chooses and scores on the same queries, and so flatters.
-    ``teacher_is_not_first_view`` is of SKUs with a teacher and several views.
+    ``cross_fitted`` scores a query with the teacher that was chosen without the query's fold (with the mean, if there
+    is none): the figure to quote, with intervals that resample SKUs, over all queries and over those with a teacher.
+    ``in_sample`` selects and scores on the same queries, hence is biased upwards. ``teacher_is_not_first_view`` is over
+    SKUs with a teacher and several views.
     """
     from skufp.retrieval.comparison import view_count_stratum
 
@@ -93,7 +93,7 @@ def _part(choice: Choice, ranked: dict[str, np.ndarray], skus: np.ndarray) -> di
 
 
 def _intervals(choice: Choice, ranked: dict[str, np.ndarray], queries: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return the cross-fitted gains over the queries ``queries`` [Q] bool with their intervals; empty for no query."""
+    """Return the cross-fitted gains over the queries ``queries`` [Q] bool with intervals; empty without queries."""
     from skufp.retrieval.bootstrap import interval
 
     if not queries.any():
@@ -103,9 +103,9 @@ def _intervals(choice: Choice, ranked: dict[str, np.ndarray], queries: np.ndarra
 
 
 def by_viewpoint(choice: Choice) -> dict[str, dict[str, Any]]:
-    """Return how often teachers have each viewpoint, against choosing blindly among the same SKUs' views.
+    """Return how often teachers have each viewpoint, against a random choice among the same SKUs' views.
 
-    Of SKUs with a teacher and several views; ``views`` is how many of these have the viewpoint.
+    Over SKUs with a teacher and several views; ``views`` is the number of their views with the viewpoint.
     """
     own = choice.taught_by_choice[choice.sku_of_view]
     viewpoint = choice.viewpoint[own]
@@ -126,7 +126,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def fallback_line(report: dict[str, Any]) -> str:
-    """Say how many SKUs have a teacher, and what stands in for the others."""
+    """Return a line on the number of SKUs with a teacher, and the replacement for the others."""
     line = f"{report['skus_with_teacher']} of {report['skus']} train SKUs have a teacher"
     without = report["skus_falling_back_to_mean"]
     return f"{line}; {without} have no held-out query: the mean of their views stands in" if without else line
@@ -140,8 +140,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     console.print(_gains_table(report), _intervals_table(report), _viewpoint_table(report))
     console.print(
         f"cross-fitted: a query is scored with the teacher chosen without it ({report['folds']} folds),\n"
-        "  and with the mean where that leaves nothing to choose by\n"
-        "in sample: chosen by the very queries it is scored on, which flatters",
+        "  and with the mean where no other query is left\n"
+        "in sample: chosen by the queries that it is scored on, hence biased upwards",
         highlight=False,
     )
 

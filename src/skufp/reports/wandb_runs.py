@@ -1,4 +1,4 @@
-"""What a run is called on Weights & Biases, and which runs stand together: a sweep's, or those of an ablation."""
+"""Names and groups of runs on Weights & Biases: the group is the sweep or the ablation."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from skufp.schema import Config
 
 
 def sweep_group(cfg: Config) -> str:
-    """Return ``<sweep>-<time>`` in a multirun, where the sweep is its --config-name; else the ablation's name."""
+    """Return ``<sweep>-<time>`` in a multirun, where the sweep is the --config-name; else the ablation's name."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -20,24 +20,24 @@ def sweep_group(cfg: Config) -> str:
 
 
 def run_identity(cfg: Config) -> dict[str, Any]:
-    """Return name, group and config for the run of ``cfg.stage``: what tells it from the sweep's other runs.
+    """Return name, group and config for the run of ``cfg.stage``, which identify it among the sweep's runs.
 
-    The config stands under ``run``, out of the way of the hyper-parameters that Lightning adds.
+    The config is under ``run``, apart from the hyper-parameters that Lightning adds.
     """
     choices = {part: str(getattr(cfg, part).name) for part in ("model", "aggregator", "loss", "index")}
     names = {"data": str(cfg.data.label)} | choices
     seeds = {part: int(getattr(cfg, part)) for part in ("seed", "fingerprint_seed")}
     run = names | seeds | {"ablation": str(cfg.ablation), "stage": str(cfg.stage)}
-    told = f"{cfg.stages[cfg.stage].label} {run['ablation']} seed {run['seed']}/{run['fingerprint_seed']}"
-    return {"name": told, "group": sweep_group(cfg), "config": {"run": run}}
+    name = f"{cfg.stages[cfg.stage].label} {run['ablation']} seed {run['seed']}/{run['fingerprint_seed']}"
+    return {"name": name, "group": sweep_group(cfg), "config": {"run": run}}
 
 
 def log_evaluation_if_asked(
     cfg: Config, inputs: dict[str, Path], out: Path, metrics: dict[str, Any], examples: list[dict[str, Any]]
 ) -> None:
-    """With logger=wandb, log an evaluation and what its teachers' report says; ``out`` is the stage's folder.
+    """With logger=wandb, log an evaluation and its teachers' report; ``out`` is the stage's folder.
 
-    The stage's key is the run's id: the same evaluation in a later sweep moves there instead of standing twice.
+    The stage's key is the run's id, so that the same evaluation in a later sweep replaces the earlier run.
     """
     if "Wandb" not in cfg.logger._target_:
         return

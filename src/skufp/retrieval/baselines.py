@@ -1,4 +1,4 @@
-"""Every way to keep SKUs that a table shows beside the fingerprint, made from the same views."""
+"""The baselines beside the fingerprint: other representations of SKUs from the same views."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Representation:
-    """What a method keeps: ``vectors`` [N, D'], each one's SKU (None: vector i is SKU i's only one), S SKUs.
+    """A method's representation of S SKUs: ``vectors`` [N, D'] and each vector's SKU (None: vector i is SKU i's only).
 
-    A SKU's score is that of its best vector. ``encode`` maps queries [Q, D] to [Q, D'].
+    A SKU's score is the score of its best vector. ``encode`` maps queries [Q, D] to [Q, D'].
     """
 
     name: str

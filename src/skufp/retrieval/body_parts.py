@@ -1,7 +1,7 @@
-"""Which part of the body a garment is worn on, read from its category's name: what goes together, and what does not.
+"""The part of the body that a garment is worn on, from its category's name.
 
-English nouns come last, so the last word that says a part decides: a "shirt dress" is a dress, a "dress shirt" a shirt,
-"Men/Tops/Jackets" are jackets. A name without such a word has no part.
+English nouns come last, so the last known word decides: a "shirt dress" is a dress, a "dress shirt" a shirt,
+"Men/Tops/Jackets" are jackets. A name without a known word has no part.
 """
 
 import re
@@ -22,7 +22,7 @@ WORDS = {
     (HEAD,): "hat cap beanie headwear",
     (FEET,): "shoe boot sneaker trainer sandal heel loafer footwear",
 }
-ONLY_PLURAL = {"short", "pant", "tight", "overall"}  # "short sleeve top" says nothing of shorts
+ONLY_PLURAL = {"short", "pant", "tight", "overall"}  # a "short sleeve top" is not a pair of shorts
 PART_OF = {word: frozenset(parts) for parts, words in WORDS.items() for word in words.split()}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the ends of its percentile interval."""
+    """A mean with its percentile interval."""
 
     mean: float
     low: float
@@ -15,7 +15,7 @@ class Interval:
 
     @classmethod
     def of(cls, resampled: np.ndarray, level: float = 0.95) -> "Interval":
-        """Make one of ``resampled`` [1 + R]: the figure itself, then its resamples; NaN resamples are left out."""
+        """Make an interval from ``resampled`` [1 + R]: the figure, then its resamples; NaN resamples are left out."""
         if np.isnan(resampled[1:]).all():
             return cls(float(resampled[0]), float("nan"), float("nan"))
         tail = (1 - level) / 2
@@ -53,11 +53,11 @@ def interval(
 
 
 def standard_error(values: np.ndarray, sku: np.ndarray) -> float:
-    """Return the standard error of the mean of ``values`` [Q] when queries of one SKU ``sku`` [Q] go together.
+    """Return the standard error of the mean of ``values`` [Q], clustered by ``sku`` [Q].
 
     The cluster-robust estimate: root of the sum over SKUs of squared summed residuals, over Q, times root G/(G-1) for G
-    SKUs (Cameron and Miller 2015, A Practitioner's Guide to Cluster-Robust Inference, section II). One SKU tells
-    nothing of the others: infinite.
+    SKUs (Cameron and Miller 2015, A Practitioner's Guide to Cluster-Robust Inference, section II). Infinite for a
+    single SKU.
     """
     _, group = np.unique(sku, return_inverse=True)
     residuals = np.bincount(group, np.asarray(values, float) - np.mean(values))

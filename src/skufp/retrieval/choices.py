@@ -1,4 +1,4 @@
-"""Ways to choose one action for every query, scored from the rank that each action would give it.
+"""Choices of one action for every query, scored by the rank that each action gives it.
 
 Legend: Q queries, A actions (identity first).
 """
@@ -18,7 +18,7 @@ METRICS = ("recall@1", "recall@5", "recall@10", "mrr")
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to choose: ``ranks`` [Q] that follow, or [A, Q] where each action is as likely; the share acted on."""
+    """A choice: its ``ranks`` [Q], or [A, Q] where actions are equally likely; and the share acted on."""
 
     name: str
     ranks: np.ndarray
@@ -30,16 +30,16 @@ class Choice:
 
 
 def best_action(ranks: np.ndarray) -> np.ndarray:
-    """Return [Q]: the action of the best rank in ``ranks`` [Q, A]; of equal ones the first, hence identity."""
+    """Return [Q]: the action of the best rank in ``ranks`` [Q, A]; of ties the first, hence identity."""
     return np.asarray(ranks).argmin(axis=1)
 
 
 def choices(actions: list[str], ranks: np.ndarray, twin_ranks: np.ndarray, policy: np.ndarray) -> list[Choice]:
-    """Return what is compared: identity, each fixed action, a random one, the policy's, the oracle's, hindsight's.
+    """Return the choices to compare: identity, each fixed action, random, the policy, the oracle, hindsight.
 
     ``ranks`` and ``twin_ranks`` [Q, A] are of the queries and of their noisy twins, ``policy`` [Q] action numbers.
-    The oracle picks by the twin's ranks and gets the query's: best-of-A on the query itself, hindsight, is an upper
-    bound that noise flatters. A random action is drawn from all A: its figures are exact expectations.
+    The oracle chooses by the twin's ranks and is scored by the query's. Hindsight chooses by the query's own ranks: an
+    upper bound that noise inflates. A random action is drawn from all A: its figures are exact expectations.
     """
 
     def chosen(name: str, action: np.ndarray) -> Choice:
@@ -77,7 +77,7 @@ def compare_choices(compared: list[Choice], sku: np.ndarray, resamples: int, see
 
 
 def confusion(chosen: np.ndarray, best: np.ndarray, actions: int) -> np.ndarray:
-    """Return [A, A]: of how many queries ``chosen`` [Q] was the row's action where ``best`` [Q] was the column's."""
+    """Return the confusion matrix [A, A]: numbers of queries by ``chosen`` [Q] (rows) and ``best`` [Q] (columns)."""
     table = np.zeros((actions, actions), np.int64)
     np.add.at(table, (chosen, best), 1)
     return table

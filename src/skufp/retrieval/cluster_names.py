@@ -1,7 +1,7 @@
-"""Names for product groups: what their products have in common against the rest, in words.
+"""Names for product groups: words that are over-represented in a group.
 
-A word is over-represented by the weighted log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and
-Quinn, "Fightin' Words", Political Analysis 16, 2008): words of everywhere and words of one product both stay out.
+Over-representation is the weighted log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn,
+"Fightin' Words", Political Analysis 16, 2008), which excludes both common words and words of a single product.
 """
 
 from collections import Counter
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 CERTAIN = 1.96  # standard errors of the log-odds
-TYPICAL = 0.2  # share of a cluster's products that a trait speaks of
-SHARE = 0.4  # … and a name
-WORDS = 3  # in front of the noun
+TYPICAL = 0.2  # share of a cluster's products that have a trait, at least
+SHARE = 0.4  # … and a trait in the name
+WORDS = 3  # at most, in front of the noun
 MIXED = "mixed products"
-Words = Mapping[str, Sequence[str]]  # of a product: its values by field, say {"colour": ["blue"]}
+Words = Mapping[str, Sequence[str]]  # a product's values by field, e.g. {"colour": ["blue"]}
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Trait:
 
 
 def traits(labels: np.ndarray, products: Sequence[Words], fields: Sequence[str]) -> list[list[Trait]]:
-    """Return for every cluster (0, 1, …) its over-represented values of ``fields``, the surest first.
+    """Return for every cluster (0, 1, …) its over-represented values of ``fields``, the most significant first.
 
-    ``labels`` [N] and N ``products``. A value counts once a product; TYPICAL of a cluster have it.
+    ``labels`` [N] and N ``products``. A value counts once per product; a share TYPICAL of a cluster must have it.
     """
     sizes = np.bincount(labels).tolist()
     found: list[list[Trait]] = [[] for _ in sizes]
@@ -52,9 +52,10 @@ def traits(labels: np.ndarray, products: Sequence[Words], fields: Sequence[str])
 
 
 def log_odds(own: int, size: int, total: int, count: int) -> float:
-    """Return by how many standard errors a value's odds in a cluster exceed its odds in the rest.
+    """Return the log-odds ratio of a value between a cluster and the rest, in standard errors.
 
-    ``own`` of ``size`` products have it, ``total`` of all ``count``. The prior is one product's worth of the whole.
+    ``own`` of the cluster's ``size`` products have it, ``total`` of all ``count``. The prior has the weight of one
+    product.
     """
     prior = total / count
     a, b = own + prior, size - own + 1 - prior
@@ -69,15 +70,15 @@ def names(
 ) -> list[str]:
     """Return a name for every cluster, such as "blue striped short sleeve top"; no two are alike.
 
-    At most WORDS traits of ``fields``, in the order of ``fields``, then the one or two values of the field ``noun``
-    that most have, or MIXED. Where that says nothing, traits of the fields ``otherwise`` (words of titles, say), else
-    "group 3". A trait has to hold for SHARE of the products; of one field at most one is said.
+    A name has at most WORDS traits of ``fields``, in the order of ``fields``, then the one or two most frequent values
+    of the field ``noun``, or MIXED. If it is empty, traits of the fields ``otherwise`` are used (e.g. words of titles),
+    else "group 3". A share SHARE of the products must have a trait; each field gives at most one.
     """
     own, further = traits(labels, products, fields), traits(labels, products, otherwise)
     made: list[str] = []
     for label in range(len(own)):
         nouns = _nouns([products[i].get(noun, ()) for i in np.flatnonzero(labels == label).tolist()])
-        said = _said(own[label], fields, nouns)
+        said = _adjectives(own[label], fields, nouns)
         words = [*said, nouns] if nouns else said or [t.value for t in further[label] if t.share >= SHARE][:WORDS]
         made.append(" ".join(words) or f"group {label + 1}")
     seen: Counter[str] = Counter()
@@ -88,7 +89,7 @@ def names(
 
 
 def _nouns(values: Sequence[Sequence[str]]) -> str:
-    """Return what the products are: one value that SHARE of them have, two that are half of them together, or MIXED."""
+    """Return the noun: one value that SHARE of the products have, two values of half of them together, or MIXED."""
     counts = Counter(value for own in values for value in own[:1])
     if not counts:
         return ""
@@ -98,8 +99,8 @@ def _nouns(values: Sequence[Sequence[str]]) -> str:
     return " and ".join(ranked[:2]) if sum(counts[v] for v in ranked[:2]) >= len(values) / 2 else MIXED
 
 
-def _said(own: Sequence[Trait], fields: Sequence[str], nouns: str) -> list[str]:
-    """Return the surest value of each field, of the WORDS surest fields, in the order of ``fields``."""
+def _adjectives(own: Sequence[Trait], fields: Sequence[str], nouns: str) -> list[str]:
+    """Return the most significant value of the WORDS most significant fields, in the order of ``fields``."""
     best: dict[str, Trait] = {}
     for trait in own:
         if trait.share >= SHARE and not set(trait.value.split()) & set(nouns.split()):

@@ -1,4 +1,4 @@
-"""Product groups: spherical k-means of SKU vectors, how many of them, and whether they agree with labels.
+"""Product groups: spherical k-means of SKU vectors, the choice of k, and the agreement with labels.
 
 Legend: N SKUs, D dim, k clusters. Vectors have unit norm; distances are 1 - cosine.
 """
@@ -11,17 +11,16 @@ import numpy as np
 from skufp.retrieval.faiss_kinds import spherical_kmeans
 from skufp.retrieval.representations import normalise
 
-SMALLEST = 3  # products of a cluster, on average, of the largest k that is tried
+SMALLEST = 3  # mean products per cluster at the largest k tried
 GROWTH = 1.25
 SHUFFLES = 20
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """``rows`` are its SKUs, from the nearest to its mean on; ``cosines`` are theirs to that mean.
+    """``rows`` are its SKUs, the nearest to its mean first; ``cosines`` are their cosines to that mean.
 
-    The first is the medoid, the SKU with the least mean distance to all of them: its product with the sum of unit
-    vectors is largest exactly where that with their mean is.
+    The first is the medoid, the SKU with the least mean distance to all: for unit vectors, the SKU nearest to the mean.
     """
 
     rows: np.ndarray
@@ -29,7 +28,7 @@ class Cluster:
 
     @property
     def medoid(self) -> int:
-        """The row of the SKU in its middle."""
+        """The row of the medoid."""
         return int(self.rows[0])
 
 
@@ -44,7 +43,7 @@ class Clustering:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well clusters match a label: purity and normalised mutual information, each beside its value by chance."""
+    """The agreement of clusters with a label: purity and normalised mutual information, with their chance values."""
 
     purity: float
     purity_by_chance: float
@@ -53,10 +52,10 @@ class Agreement:
 
 
 def find_clusters(vectors: np.ndarray, k: int | None = None, most: int = 40, seed: int = 0) -> Clustering:
-    """Group ``vectors`` [N, D] into ``k`` clusters, fewer where not that many differ.
+    """Group ``vectors`` [N, D] into ``k`` clusters, or fewer if there are fewer distinct vectors.
 
-    ``k`` None: that of numbers_to_try whose mean silhouette is largest, the smaller of equals. Raises ValueError where
-    there are fewer vectors than ``k``.
+    ``k`` None: the number of numbers_to_try with the largest mean silhouette, of ties the smallest. Raises ValueError
+    where there are fewer vectors than ``k``.
     """
     count = len(vectors)
     if k is not None and not 1 <= k <= count:
@@ -79,8 +78,8 @@ def find_clusters(vectors: np.ndarray, k: int | None = None, most: int = 40, see
 def numbers_to_try(count: int, most: int) -> list[int]:
     """Return numbers from half to twice sqrt(N / 2), in steps of a quarter, up to ``most`` and N / SMALLEST.
 
-    Between two and all, the silhouette of a catalogue is largest for two, tops and bottoms: true, and of no use. So it
-    chooses around the rule of thumb of Mardia, Kent & Bibby (Multivariate Analysis, 1979). [1] for very few products.
+    Over all k a catalogue's silhouette is largest for two clusters, tops and bottoms, which is of no use. So the choice
+    is around the rule of thumb of Mardia, Kent & Bibby (Multivariate Analysis, 1979). [1] for very few products.
     """
     usual = np.sqrt(count / 2)
     numbers, step = [], max(2.0, usual / 2)
@@ -91,7 +90,7 @@ def numbers_to_try(count: int, most: int) -> list[int]:
 
 
 def silhouette(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return every SKU's silhouette [N] with cosine distances (Rousseeuw, 1987): -1 to 1; 0 for one by itself.
+    """Return every SKU's silhouette [N] with cosine distances (Rousseeuw, 1987): -1 to 1; 0 in a cluster of one.
 
     (b - a) / max(a, b), a the mean distance to the others of its cluster, b that to the nearest other cluster's SKUs.
     Of unit vectors these means are products with each cluster's sum: no N x N matrix is needed. One cluster: all 0.
@@ -123,8 +122,8 @@ def _cluster(vectors: np.ndarray, rows: np.ndarray) -> Cluster:
 def agreement(labels: np.ndarray, truth: Sequence[Hashable | None], seed: int = 0) -> Agreement | None:
     """Compare ``labels`` [N] with ``truth`` [N], over the SKUs whose truth is known (not None).
 
-    By chance: the mean over SHUFFLES seeded shuffles; many small clusters look pure whatever they hold. None where no
-    value of the truth is shared by two SKUs or all share one: nothing to agree with.
+    The chance value is the mean over SHUFFLES seeded shuffles, since many small clusters are pure by chance. None where
+    no value of the truth is shared by two SKUs, or all share one.
     """
     known = [i for i, value in enumerate(truth) if value is not None]
     number: dict[Hashable, int] = {}
@@ -140,7 +139,7 @@ def agreement(labels: np.ndarray, truth: Sequence[Hashable | None], seed: int = 
 
 
 def purity(labels: np.ndarray, truth: np.ndarray) -> float:
-    """Return the share of SKUs whose truth is the most frequent one in their cluster."""
+    """Return the share of SKUs whose truth is the most frequent value in their cluster."""
     return float(_contingency(labels, truth).max(axis=1).sum() / len(labels))
 
 

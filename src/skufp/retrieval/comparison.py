@@ -16,10 +16,10 @@ WITH_INTERVAL = ("recall@1", "mrr")
 
 @dataclass
 class Method:
-    """One way to represent SKUs: every query's rank of its SKU, and what it costs to keep and to search.
+    """A representation of SKUs: every query's rank of its SKU, and the costs of storage and search.
 
-    ``ranks`` are [Q], or [R, Q] of R runs that differ in their seed: then figures are means over runs. ``note`` is
-    "semi-oracle" or "oracle" for a method that looks at evaluation queries, else empty.
+    ``ranks`` are [Q], or [R, Q] of R runs with different seeds; figures are then means over runs. ``note`` is
+    "semi-oracle" or "oracle" for a method that uses evaluation queries, else empty.
     """
 
     name: str
@@ -38,8 +38,8 @@ def compare(methods: list[Method], sku: np.ndarray, resamples: int, seed: int) -
     """Return for each method its metrics with intervals, its paired difference to the mean of views, and gap_closed.
 
     ``sku`` [Q] is each query's SKU number: intervals resample SKUs, with the same resamples for all methods.
-    gap_closed is the share of the distance mean -> multi-vector that the method covers, a ratio of resampled means;
-    None where there is no such distance to close: its own interval reaches down to 0.
+    gap_closed is the share of the gap between mean and multi-vector that the method closes, a ratio of resampled means;
+    None where the gap's interval includes 0.
     """
     values = {m.name: m.values() for m in methods}
     result: dict[str, dict[str, Any]] = {}
@@ -60,7 +60,7 @@ def compare(methods: list[Method], sku: np.ndarray, resamples: int, seed: int) -
 
 
 def _gap_closed(means: dict[str, np.ndarray], name: str) -> dict[str, float] | None:
-    """Return the share of mean -> multi-vector that method ``name`` covers."""
+    """Return the share of the gap between mean and multi-vector that method ``name`` closes."""
     if BASELINE not in means or CEILING not in means:
         return None
     return share_of_gap(means[name], means[BASELINE], means[CEILING])
@@ -69,8 +69,8 @@ def _gap_closed(means: dict[str, np.ndarray], name: str) -> dict[str, float] | N
 def share_of_gap(ours: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> dict[str, float] | None:
     """Return (ours - floor) / (ceiling - floor) of resampled means [1 + R].
 
-    None where the denominator's interval is not above 0. The few resamples in which it is not are left out: a share of
-    nothing says nothing.
+    None where the denominator's interval is not above 0. The few resamples with a denominator at or below 0 are left
+    out.
     """
     gap = ceiling - floor
     if not Interval.of(gap).low > 0:
@@ -81,7 +81,7 @@ def share_of_gap(ours: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> di
 def by_stratum(
     methods: list[Method], stratum: np.ndarray, sku: np.ndarray, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return every stratum's number of queries and each method's Recall@1 and MRR in it; ``stratum`` [Q] names.
+    """Return every stratum's number of queries and each method's Recall@1 and MRR in it; ``stratum`` [Q] are names.
 
     The fingerprint's row also has its paired difference to the mean, ``minus_mean``, as in compare.
     """

@@ -1,4 +1,4 @@
-"""How much recall a smaller vector keeps: recall against bytes per SKU over index forms and numbers of dimensions.
+"""Recall against bytes per SKU, over index forms and numbers of dimensions.
 
 Shapes: S SKUs, Q queries, D dimensions.
 """
@@ -15,7 +15,7 @@ from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.metrics import per_query
 from skufp.retrieval.ranks import ranks
 
-# The `kind` of conf/index/<name>.yaml, where each is explained; a test holds the two together.
+# The `kind` of conf/index/<name>.yaml, where each is explained; a test compares the two.
 KINDS = {
     "flat": "Flat",
     "int8": "SQ8",
@@ -36,10 +36,10 @@ def size_curve(
 ) -> list[dict[str, Any]]:
     """Return one row for every matrix of ``vectors`` (name -> [S, D]), number of leading dimensions and index form.
 
-    ``queries`` [Q, D], ``target`` [Q] is the row of each query's SKU. ``dims`` of D and more are dropped, D itself is
-    added; ``kinds`` are names of KINDS. A row holds "vectors", "dims", "kind" and either "bytes_per_sku" (the code),
+    ``queries`` [Q, D], ``target`` [Q] is the row of each query's SKU. Of ``dims`` those below D are used, and D itself;
+    ``kinds`` are names of KINDS. A row holds "vectors", "dims", "kind" and either "bytes_per_sku" (the code),
     "index_bytes_per_sku" (the whole index: ids and tables too), "recall@1", "mrr" and their "interval"s over SKUs,
-    or "skipped": why no such index can be built. Raises UserError for an unknown kind.
+    or "skipped": the reason why no such index can be built. Raises UserError for an unknown kind.
     """
     for kind in kinds:
         if kind not in KINDS:

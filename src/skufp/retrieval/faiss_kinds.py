@@ -1,4 +1,4 @@
-"""faiss itself: the only file that imports it. Its empty indices by kind, its plain files, its k-means.
+"""The only file that imports faiss: empty indices by kind, plain files, and k-means.
 
 Shapes: N vectors, D dimensions.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 from skufp.errors import UserError
 
-EF_SEARCH = 64  # of a graph (HNSW): candidates kept per query; faiss's own 16 misses more of the true neighbours
-NOT_A_KIND = "could not parse"  # faiss's words
+EF_SEARCH = 64  # HNSW: candidates kept per query; faiss's default, 16, misses more of the true neighbours
+NOT_A_KIND = "could not parse"  # part of faiss's message
 
 
 class FaissMissingError(ImportError):
-    """faiss is an extra: say which."""
+    """faiss is missing; the message names the extra that installs it."""
 
     def __init__(self) -> None:
         super().__init__("faiss is not installed: pip install 'skufp[cpu]' (or 'skufp[gpu]' beside CUDA)")
@@ -33,7 +33,7 @@ def load_faiss() -> Any:
 
 
 def write_flat(path: Path, vectors: np.ndarray) -> None:
-    """Write ``vectors`` [N, D] as a plain faiss IndexFlatIP, ids are rows: any program's faiss.read_index opens it."""
+    """Write ``vectors`` [N, D] as a plain faiss IndexFlatIP whose ids are rows, for faiss.read_index in any program."""
     faiss = load_faiss()
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors, np.float32))
@@ -41,7 +41,7 @@ def write_flat(path: Path, vectors: np.ndarray) -> None:
 
 
 def read_flat(path: Path) -> Any:
-    """Read a faiss index that write_flat wrote; UserError if the file holds none."""
+    """Read a faiss index that write_flat wrote; UserError if the file is not an index."""
     try:
         return load_faiss().read_index(str(path))
     except RuntimeError as error:
@@ -49,16 +49,16 @@ def read_flat(path: Path) -> Any:
 
 
 def check_kind(kind: str, dims: int | None = None) -> None:
-    """Raise UserError if faiss does not know ``kind`` or, where ``dims`` is given, cannot make it of that size."""
+    """Raise UserError if faiss does not know ``kind`` or, with ``dims``, cannot build it for that size."""
     try:
-        _empty(kind, dims or 3840)  # divides by nearly all that anyone divides by
+        _empty(kind, dims or 3840)  # divisible by nearly all usual divisors
     except UserError as error:
         if dims is not None or NOT_A_KIND in str(error):
             raise
 
 
 def advised_vectors(kind: str, dims: int) -> int:
-    """Return how many vectors faiss would like to see before it trains ``kind``; 0 if it learns no centroids."""
+    """Return the number of vectors that faiss recommends for training ``kind``; 0 if it has no centroids."""
     wishes = (training.min_points_per_centroid * centroids for training, centroids in clusterings(_empty(kind, dims)))
     return max(wishes, default=0)
 
@@ -66,7 +66,7 @@ def advised_vectors(kind: str, dims: int) -> int:
 def spherical_kmeans(vectors: np.ndarray, k: int, seed: int, rounds: int = 25, starts: int = 3) -> np.ndarray:
     """Return the nearest of ``k`` centres [N] for unit-norm ``vectors`` [N, D]; a centre may have no vectors.
 
-    Spherical k-means (Dhillon & Modha, 2001): centres are unit vectors, the best of ``starts`` seeded starts is kept.
+    Spherical k-means (Dhillon & Modha, 2001): centres are unit vectors; the best of ``starts`` seeded starts is used.
     """
     faiss = load_faiss()
     data = np.ascontiguousarray(vectors, np.float32)
@@ -85,7 +85,7 @@ def set_threads(count: int) -> None:
 
 
 def empty_index(dim: int, kind: str, dims: int | None) -> Any:
-    """Return an empty index of ``kind`` that takes [N, dim] and, if told, keeps the first ``dims``."""
+    """Return an empty index of ``kind`` for [N, dim] that uses the first ``dims`` dimensions (None: all)."""
     if dims is not None and not 1 <= dims <= dim:
         raise UserError(f"index.dims={dims}: the vectors have {dim} dimensions. Give 1 to {dim}, or index.dims=null")
     if dims is None or dims == dim:
@@ -123,12 +123,12 @@ def _empty(kind: str, dim: int) -> Any:
         if hasattr(part, "hnsw"):
             part.hnsw.efSearch = EF_SEARCH
         if hasattr(part, "do_polysemous_training"):
-            part.do_polysemous_training = False  # takes minutes, for a kind of search that is not used here
+            part.do_polysemous_training = False  # takes minutes, and polysemous search is not used here
     return index
 
 
 def layers(index: Any) -> Iterator[Any]:
-    """Yield ``index`` and what it wraps, outermost first."""
+    """Yield ``index`` and the indices that it wraps, outermost first."""
     while index is not None:
         index = load_faiss().downcast_index(index)
         yield index

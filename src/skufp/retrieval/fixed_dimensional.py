@@ -1,8 +1,8 @@
-"""MUVERA-style fixed-dimensional encodings: a SKU's vectors in one, whose inner product nears their max-similarity.
+"""MUVERA-style fixed-dimensional encodings: one vector per SKU whose inner product approximates max-similarity.
 
-Dhulipala et al., 2024, arXiv 2405.19504, section 2: K random hyperplanes (SimHash) cut space into 2^K buckets; a SKU
-keeps the mean of its views in every bucket, a query fills the one bucket it lies in. R repetitions of that lie side by
-side, every bucket projected to fewer dimensions by random signs.
+Dhulipala et al., 2024, arXiv 2405.19504, section 2: K random hyperplanes (SimHash) divide space into 2^K buckets. A SKU
+has the mean of its views in every bucket; a query is in its one bucket. R repetitions are concatenated, with every
+bucket projected to fewer dimensions by random signs.
 
 Legend: N views, Q queries, S SKUs, D dim, R repetitions, K hyperplanes, P dimensions kept per bucket.
 """
@@ -24,7 +24,7 @@ class FixedDimensionalEncoding:
 
     @classmethod
     def draw(cls, dim: int, planes: int, repetitions: int, seed: int) -> "FixedDimensionalEncoding":
-        """Draw one whose vectors are no longer than ``dim``: R 2^K P <= D, with P as large as that allows.
+        """Draw an encoding of at most ``dim`` dimensions: R 2^K P <= D, with P as large as possible.
 
         Raises UserError if not even one dimension per bucket fits.
         """
@@ -47,7 +47,7 @@ class FixedDimensionalEncoding:
         return 2 ** self.hyperplanes.shape[1]
 
     def codes(self, vectors: np.ndarray, repetition: int) -> np.ndarray:
-        """Return the bucket [N] that each of ``vectors`` [N, D] lies in: bit i says on which side of plane i."""
+        """Return the bucket [N] of each of ``vectors`` [N, D]: bit i is the side of plane i."""
         sides = vectors @ self.hyperplanes[repetition].T > 0
         return sides @ (1 << np.arange(sides.shape[1]))
 
@@ -62,7 +62,7 @@ class FixedDimensionalEncoding:
     def encode_skus(self, views: np.ndarray, sku_of_view: np.ndarray, skus: int) -> np.ndarray:
         """[N, D] -> [S, R 2^K P]: in every bucket the mean of the SKU's views there.
 
-        A bucket without a view takes the view whose bucket is nearest in Hamming distance, the first of equals.
+        A bucket without a view takes the view whose bucket is nearest in Hamming distance, of ties the first.
         """
         repetitions, _, kept = self.projections.shape
         encoded = np.zeros((skus, repetitions, self.buckets, kept), np.float32)
@@ -79,5 +79,5 @@ class FixedDimensionalEncoding:
 
 
 def _hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Number of bits in which two codes differ."""
+    """Return the number of bits in which two codes differ."""
     return np.bitwise_count(np.bitwise_xor(a, b))

@@ -1,4 +1,4 @@
-"""The FAISS index: SKUs found by inner product, with one vector each or several. An Index (retrieval/ranks.py).
+"""The FAISS index: SKUs ranked by inner product, with one vector or several each. An Index (retrieval/ranks.py).
 
 Shapes: N vectors, S SKUs, Q queries, D dimensions.
 """
@@ -19,8 +19,8 @@ FILE = "index.faiss"
 class SkuIndex:
     """An index whose ids are SKU numbers: row numbers of the SKU table it was built from.
 
-    ``index`` is a faiss IndexIDMap, or a plain index whose rows are the numbers. Several vectors may carry one SKU's
-    number; every answer names a SKU once.
+    ``index`` is a faiss IndexIDMap, or a plain index whose rows are the numbers. Several vectors may have one SKU's
+    number; a result holds every SKU at most once.
     """
 
     index: Any
@@ -36,9 +36,9 @@ class SkuIndex:
     ) -> "SkuIndex":
         """Index unit-norm ``vectors`` [N, D]; the same input gives the same index, on any number of threads.
 
-        ``kind`` is a faiss factory string, in which ``{dim}`` and ``{dim/8}`` stand for the number of dimensions and an
-        eighth of it. ``dims`` keeps that many leading dimensions and normalises again (Matryoshka representations:
-        Kusupati et al., 2022), of vectors and of queries, inside the index: callers pass whole queries.
+        ``kind`` is a faiss factory string, in which ``{dim}`` and ``{dim/8}`` are the number of dimensions and an
+        eighth of it. With ``dims`` the index keeps that many leading dimensions of vectors and queries and normalises
+        again (Matryoshka representations: Kusupati et al., 2022); callers pass whole queries.
         ``sku_of_vector`` [N] are SKU numbers; by default vector i is SKU i. Raises UserError for a kind that faiss
         does not know or that does not fit the dimensions, for ``dims`` out of range, and for too few vectors to
         train on.
@@ -53,9 +53,9 @@ class SkuIndex:
             if len(data) < centroids:
                 raise UserError(
                     f"index.kind={kind} learns {centroids} centroids, but there are only {len(data)} vectors to learn"
-                    " from: use index=flat, or index=int8 or index=rabitq, which learn none"
+                    " from: use index=flat, or index=int8 or index=rabitq, which have none"
                 )
-            training.min_points_per_centroid = 1  # see advised_vectors: who builds the index tells the user
+            training.min_points_per_centroid = 1  # the caller warns the user instead; see advised_vectors
         index = faiss.IndexIDMap(inner)
         index.train(data)
         index.add_with_ids(data, np.ascontiguousarray(ids, np.int64))
@@ -64,9 +64,9 @@ class SkuIndex:
     def search(self, queries: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (scores [Q, k], SKU numbers [Q, k]) of the k best SKUs of ``queries`` [Q, D], best first.
 
-        A SKU's score is that of its best vector. ``k`` is cut to the number of SKUs. Where an approximate index
-        finds fewer, or a query is NaN, the rest are -inf and -1. With ``among`` [A], SKU numbers, the answers are the
-        k best of those, as the index ranks all.
+        A SKU's score is that of its best vector. ``k`` is limited to the number of SKUs. Where an approximate index
+        finds fewer, or a query is NaN, the rest are -inf and -1. With ``among`` [A], SKU numbers, the results are the
+        k best of those, in the index's order.
         """
         if among is not None:
             return self._among(queries, min(k, len(among)), among)
@@ -80,7 +80,7 @@ class SkuIndex:
         return scores, ids
 
     def _distinct(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Fetch more and more vectors until every query has k SKUs among them, or has seen all vectors."""
+        """Search deeper until every query has found k SKUs, or all vectors."""
         scores = np.full((len(queries), k), -np.inf, np.float32)
         ids = np.full((len(queries), k), -1, np.int64)
         unfinished, fetch = np.arange(len(queries)), int(np.ceil(k * self.vectors_per_sku))
@@ -99,9 +99,9 @@ class SkuIndex:
         return scores, ids
 
     def _among(self, queries: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Look deeper and deeper until every query has k SKUs of ``among``, or has seen all: any form of index can.
+        """Search deeper until every query has found k SKUs of ``among``, or all SKUs, which works for any index form.
 
-        faiss's own selectors are refused by product quantisation, and thin out what a graph finds.
+        faiss's own selectors do not work with product quantisation, and reduce the recall of a graph.
         """
         depth = 4 * k
         while True:
@@ -120,7 +120,7 @@ class SkuIndex:
 
     @classmethod
     def load(cls, folder: Path) -> "SkuIndex":
-        """Read `index.faiss`; UserError if the file holds no index."""
+        """Read `index.faiss`; UserError if the file is not an index."""
         return cls(read_flat(folder / FILE))
 
     @property
@@ -140,7 +140,7 @@ class SkuIndex:
 
     @property
     def code_bytes_per_vector(self) -> int:
-        """Bytes of one vector's code alone: no id, no share of the quantiser's tables, no links of a graph."""
+        """Bytes of one vector's code alone, without id, the quantiser's tables and a graph's links."""
         graph = next((part for part in layers(self.index) if hasattr(part, "hnsw")), None)
         return int((self.index if graph is None else graph.storage).sa_code_size())
 
@@ -151,7 +151,7 @@ class SkuIndex:
 def _first_of_each(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (row, column, place) of every id's first occurrence in its row; ``place`` counts them from 0.
 
-    ids [Q, N]; -1 is no id.
+    ids [Q, N]; -1 is padding.
     """
     order = np.argsort(ids, axis=1, kind="stable")
     in_order = np.take_along_axis(ids, order, axis=1)

@@ -1,4 +1,4 @@
-"""Latency, measured warm and one query at a time."""
+"""Latency of single queries after a warm-up."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def durations(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> np.ndarray:
-    """Return [N]: milliseconds of ``call(query)`` for each of ``queries``, after ``warm`` calls that do not count."""
+    """Return [N]: milliseconds of ``call(query)`` for each of ``queries``, after ``warm`` untimed calls."""
     for i in range(warm if len(queries) else 0):
         call(queries[i % len(queries)])
     times = []
@@ -27,5 +27,5 @@ def spread(milliseconds: np.ndarray) -> dict[str, float]:
 
 
 def percentiles(call: Callable[[Any], Any], queries: Sequence[Any] | np.ndarray, warm: int = 5) -> dict[str, float]:
-    """Return {"p50_ms", "p95_ms"} of ``call(query)`` over ``queries``, after ``warm`` calls that do not count."""
+    """Return {"p50_ms", "p95_ms"} of ``call(query)`` over ``queries``, after ``warm`` untimed calls."""
     return spread(durations(call, queries, warm))

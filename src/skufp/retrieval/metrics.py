@@ -1,7 +1,7 @@
 """Ranking metrics from ranks: one relevant SKU per query, or any number of relevant items.
 
-Ranks start at 1. Ties are counted against us: an equal score of a wrong candidate ranks before the right one,
-so that constant scores never look good; NaN ranks last.
+Ranks start at 1. Ties count against the target: a wrong candidate with an equal score ranks before it, so that
+constant scores never look good; NaN ranks last.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 CUTOFFS = (1, 5, 10, 20)
-ROUNDING = 1e-6  # scores this near are equal: the same vectors' products differ so much from one library to another
-BLOCK = 256  # queries ranked at a time: their scores of all vectors are what takes memory
+ROUNDING = 1e-6  # scores nearer than this are equal: products of the same vectors differ so much between libraries
+BLOCK = 256  # queries ranked at a time; their scores of all vectors take the memory
 
 
 def ranks_of_target(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -58,8 +58,8 @@ def summarise(ranks: np.ndarray) -> dict[str, float]:
 def item_hits(item_scores: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndarray]:
     """Return the official item-level hit@k of each query: any of the top-k gallery items is relevant.
 
-    item_scores [Q, N]; relevant [Q, N] bool. A relevant item whose score is NaN is not found, any other such item
-    ranks first. Source: DeepFashion2's evaluation notes for retrieval.
+    item_scores [Q, N]; relevant [Q, N] bool. A relevant item whose score is NaN is not found; an irrelevant item whose
+    score is NaN ranks first. Source: DeepFashion2's evaluation notes for retrieval.
     """
     usable = relevant & ~np.isnan(item_scores)
     best = np.where(usable, item_scores, -np.inf).max(axis=1, keepdims=True)

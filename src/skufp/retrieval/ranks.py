@@ -1,4 +1,4 @@
-"""What an index of SKUs answers, whatever it is made of, and the rank of each query's own SKU in its answers.
+"""The interface of an index of SKUs, and the rank of each query's own SKU in its results.
 
 Shapes: N vectors, S SKUs, Q queries, D dimensions.
 """
@@ -18,8 +18,8 @@ class Index(Protocol):
     def search(self, queries: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (scores [Q, k], SKU numbers [Q, k]) of the k best SKUs of ``queries`` [Q, D], each once, best first.
 
-        ``k`` is cut to the number of SKUs; where fewer are found, the rest are -inf and -1. With ``among`` [A], SKU
-        numbers, the answers are the k best of those.
+        ``k`` is limited to the number of SKUs; where fewer are found, the rest are -inf and -1. With ``among`` [A], SKU
+        numbers, the results are the k best of those.
         """
         ...
 
@@ -39,10 +39,10 @@ class Index(Protocol):
 
 
 def ranks(index: Index, queries: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the rank [Q] of each query's SKU ``target`` [Q] in what the index answers to ``queries`` [Q, D].
+    """Return the rank [Q] of each query's SKU ``target`` [Q] in the index's results for ``queries`` [Q, D].
 
-    Equal scores count against us; a SKU that the index does not find has the worst rank, the number of SKUs. Looks
-    RANK_DEPTH deep first and deeper only for the queries that need it, in blocks, so memory stays at
+    Ties count against the target; a SKU that the index does not find has the worst rank, the number of SKUs. Searches
+    to RANK_DEPTH first and deeper only for the queries that need it, in blocks, so memory is bounded by
     RANK_BLOCK x vectors.
     """
     found = np.full(len(queries), len(index))
@@ -56,7 +56,7 @@ def ranks(index: Index, queries: np.ndarray, target: np.ndarray) -> np.ndarray:
             hit = ids == target[block, None]
             own = np.where(hit, scores, -np.inf).max(axis=1, keepdims=True)
             settled = hit.any(axis=1) & ((scores[:, -1:] < own - ROUNDING)[:, 0] | (depth == len(index)))
-            found[block[settled]] = (~(scores < own - ROUNDING)).sum(axis=1)[settled]  # NaN: below nothing, so last
+            found[block[settled]] = (~(scores < own - ROUNDING)).sum(axis=1)[settled]  # NaN compares False: rank last
             deeper.append(block[~settled])
         if depth == len(index):
             break

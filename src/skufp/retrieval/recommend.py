@@ -1,7 +1,7 @@
-"""Recommendations from one vector per SKU: similar items, other colours, similar styles, and what completes a look.
+"""Recommendations from one vector per SKU: similar items, other colours, similar styles, and items of a look.
 
-Legend: N SKUs, D dim; a row is a SKU's number. Search is exact (a flat index); equal cosines go by row, so the same
-vectors give the same answer everywhere.
+Legend: N SKUs, D dim; a row is a SKU's number. Search is exact (a flat index); ties are broken by row, so the same
+vectors give the same result everywhere.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -13,14 +13,14 @@ from skufp.retrieval.body_parts import PARTS, worn_on
 from skufp.retrieval.index import SkuIndex
 from skufp.retrieval.metrics import ROUNDING
 
-DEPTH = 32  # how far down a ranking to look first
+DEPTH = 32  # depth of the first search
 UNISEX = "unisex"
-Fits = Callable[[int, int], bool]  # may these two rows be worn by one person?
+Fits = Callable[[int, int], bool]  # whether one person may wear both rows
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A recommended SKU: its row and its cosine to the one that it is recommended for."""
+    """A recommended SKU: its row and its cosine to the SKU that it is recommended for."""
 
     row: int
     score: float
@@ -28,11 +28,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class Recommendations:
-    """What to show beside one SKU, best first.
+    """The recommendations for one SKU, best first.
 
-    ``similar``: the nearest SKUs, whatever they are. ``same_style``: the same style and category in another colour.
+    ``similar``: the nearest SKUs of any kind. ``same_style``: the same style and category in another colour.
     ``near_style``: the same category, other styles, each style once, by its nearest SKU. ``complete_the_look``: the
-    nearest SKUs that are worn with it, never two on the same part of the body.
+    nearest SKUs that are worn with it, at most one per part of the body.
     """
 
     similar: list[Hit] = field(default_factory=list)
@@ -51,15 +51,15 @@ def recommend(
 ) -> list[Recommendations]:
     """Return up to ``k`` recommendations of each kind for every row of unit-norm ``vectors`` [N, D].
 
-    ``categories`` [N]: "" where unknown, and then there is neither near_style nor complete_the_look. ``styles`` [N]
-    are what a style's colours share; pair ids restart in every split, so pass (split, pair_id). None, for one SKU or
-    for all: it is a style of its own. ``colours`` [N]: two SKUs of one style with the same colour (sizes, say) are not
-    another colour of each other; an unknown colour (None) counts as another. ``genders`` [N]: near_style and
-    complete_the_look do not mix two, but "unisex" and None go with all. Where k is more than there is, lists are
-    shorter. Raises ValueError for lengths that do not match.
+    ``categories`` [N]: "" where unknown; such a SKU has neither near_style nor complete_the_look. ``styles`` [N] are
+    equal for the colours of one style; pair ids restart in every split, so pass (split, pair_id). A SKU with style
+    None is a separate style. ``colours`` [N]: two SKUs of one style with the same colour (e.g. sizes) are not other
+    colours of each other; an unknown colour (None) counts as another colour. ``genders`` [N]: near_style and
+    complete_the_look do not mix genders, but "unisex" and None fit all. Lists may be shorter than k. Raises ValueError
+    for lengths that do not match.
 
-    complete_the_look goes by body_parts.worn_on(category): the best SKU of every part that this one leaves free; the
-    nearest of these first; each is skipped if it covers a part that is taken by then (a dress takes upper and lower).
+    complete_the_look uses body_parts.worn_on(category): the best SKU of every part that this SKU leaves free, the
+    nearest first, without those that cover a part already taken (a dress takes upper and lower).
     """
     count = len(vectors)
     styles = [None] * count if styles is None else styles
@@ -90,7 +90,7 @@ def _fitting(genders: Sequence[str | None]) -> Fits:
 def _same_style(
     vectors: np.ndarray, keys: Sequence[Hashable], colours: Sequence[str | None], k: int
 ) -> list[list[Hit]]:
-    """Rank the other colours among the SKUs with the same key: few, so all of them."""
+    """Rank all other colours among the SKUs with the same key, which are few."""
 
     def another(a: str | None, b: str | None) -> bool:
         return a is None or b is None or a.casefold() != b.casefold()
@@ -106,7 +106,7 @@ def _same_style(
 def _near_style(
     vectors: np.ndarray, categories: Sequence[str], styles: Sequence[Hashable], fits: Fits, k: int
 ) -> list[list[Hit]]:
-    """Rank each category by itself and keep of every other style its nearest SKU."""
+    """Rank within each category and keep the nearest SKU of every other style."""
 
     def one_each(row: int, hits: list[Hit]) -> list[Hit]:
         seen, kept = {styles[row]}, []
@@ -126,7 +126,7 @@ def _near_style(
 
 
 def _looks(vectors: np.ndarray, worn: Sequence[frozenset[str]], fits: Fits, k: int) -> list[list[Hit]]:
-    """Find the best SKU of each kind of coverage, then dress from the nearest on, no part of the body twice."""
+    """Find the best SKU of each kind of coverage, then add the nearest first, no part of the body twice."""
 
     def first(row: int, hits: list[Hit]) -> list[Hit]:
         return [hit for hit in hits if fits(row, hit.row)][:1]
@@ -157,10 +157,10 @@ def _nearest(
     choose: Callable[[int, list[Hit]], list[Hit]],
     k: int,
 ) -> list[list[Hit]]:
-    """Return for every row of ``asking`` what ``choose`` picks of the rows of ``pool``, which it is shown best first.
+    """Return for every row of ``asking`` the choice of ``choose`` from the rows of ``pool``, given best first.
 
-    Looks DEPTH deep, and deeper where that gives fewer than ``k``. The last few of a ranking, which are as good as the
-    first one left out, are held back until it is known how they compare.
+    Searches to DEPTH, and deeper where that gives fewer than ``k``. Results that tie with the first one beyond the
+    search depth are held back until the search is deeper.
     """
     index = SkuIndex.build(vectors[pool], "Flat")
     found: list[list[Hit]] = [[] for _ in asking]
@@ -180,7 +180,7 @@ def _nearest(
 
 
 def _ordered(vectors: np.ndarray, row: int, others: np.ndarray) -> list[Hit]:
-    """Return hits for ``others``, best first; each cosine by itself in double precision, so that equals are equal."""
+    """Return hits for ``others``, best first; cosines one by one in double precision, so that ties are exact."""
     own = np.asarray(vectors[row], np.float64)
     scores = (np.asarray(vectors[others], np.float64) * own).sum(axis=1)
     return [Hit(int(others[i]), float(scores[i])) for i in np.lexsort((others, -scores))]

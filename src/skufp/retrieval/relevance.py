@@ -1,4 +1,4 @@
-"""Relevance of similar items: of a SKU's nearest other SKUs, how many share its category, its colour or its design.
+"""Relevance of similar items: the share of a SKU's nearest SKUs with its category, its colour or its design.
 
 Precision at k with the SKUs themselves as queries (Manning et al., 2008, Introduction to Information Retrieval, 8.4).
 Legend: S SKUs, D dimensions, G groups.
@@ -19,7 +19,7 @@ BLOCK = 1024  # SKUs scored against all others at a time
 def similar_items(vectors: np.ndarray, k: int = CUTOFF) -> np.ndarray:
     """Return [S, min(k, S - 1)]: the nearest other SKUs of each by inner product of ``vectors`` [S, D], best first.
 
-    Of equal scores at the last place any may be taken.
+    Ties at the last place are broken arbitrarily.
     """
     vectors = np.asarray(vectors)
     found = np.zeros((len(vectors), max(0, min(k, len(vectors) - 1))), np.int64)
@@ -36,35 +36,37 @@ def similar_items(vectors: np.ndarray, k: int = CUTOFF) -> np.ndarray:
 def relevance(
     methods: Mapping[str, np.ndarray], label: Sequence[Hashable], resamples: int, seed: int
 ) -> dict[str, Any]:
-    """Return how relevant the similar items of each method's ``vectors`` [S, D] are; empty where nothing can be asked.
+    """Return the relevance of the similar items by each method's ``vectors`` [S, D]; empty without relevant SKUs.
 
-    Relevant is another SKU of equal ``label``; SKUs whose label is None are taken out of the gallery, as queries and as
-    answers (a condensed list: Sakai, 2007). Asked are the SKUs that have a relevant one: ``skus`` of them. Of their
-    nearest CUTOFF, ``chance`` is the share that random other SKUs would have, ``possible`` the best there is (a design
-    in two colours has one relevant item among five), and under each method the share found, with its interval over
-    SKUs; ``minus_mean`` are paired differences to the method "mean".
+    Another SKU of equal ``label`` is relevant; SKUs whose label is None are removed, as queries and as results (a
+    condensed list: Sakai, 2007). The ``skus`` queries are the SKUs with a relevant SKU. Each method has the share of
+    relevant SKUs among the nearest CUTOFF, with its interval over SKUs. ``chance`` is the share for random SKUs,
+    ``possible`` the largest possible share (a design in two colours has one relevant item among five). ``minus_mean``
+    are paired differences to the method "mean".
     """
     known = np.array([i for i, own in enumerate(label) if own is not None], np.int64)
     number: dict[Hashable, int] = {}
     group = np.array([number.setdefault(label[i], len(number)) for i in known], np.int64)
-    others = np.bincount(group, minlength=1)[group] - 1  # relevant ones of each
-    asked = np.flatnonzero(others > 0)
-    if not len(asked):
+    others = np.bincount(group, minlength=1)[group] - 1  # numbers of relevant SKUs
+    queried = np.flatnonzero(others > 0)
+    if not len(queried):
         return {}
     k = min(CUTOFF, len(known) - 1)
     values = {}
     for name, vectors in methods.items():
         own = np.asarray(vectors)[known]
-        nearest, numbers = similar_items(own, k)[asked], ~np.isnan(own).any(axis=1)
-        found = (group[nearest] == group[asked, None]) & numbers[nearest] & numbers[asked, None]  # NaN is near nothing
+        nearest, numbers = similar_items(own, k)[queried], ~np.isnan(own).any(axis=1)
+        found = (
+            (group[nearest] == group[queried, None]) & numbers[nearest] & numbers[queried, None]
+        )  # NaN is near nothing
         values[name] = found.mean(axis=1)
     result: dict[str, Any] = {
-        "skus": len(asked), "of": len(known), "chance": float((others[asked] / (len(known) - 1)).mean()),
-        "possible": float((np.minimum(others[asked], k) / k).mean()),
+        "skus": len(queried), "of": len(known), "chance": float((others[queried] / (len(known) - 1)).mean()),
+        "possible": float((np.minimum(others[queried], k) / k).mean()),
     }  # fmt: skip
     for name, value in values.items():
-        result[name] = asdict(interval(value, asked, resamples, seed))
+        result[name] = asdict(interval(value, queried, resamples, seed))
     if "mean" in values:
         gains = {name: value - values["mean"] for name, value in values.items() if name != "mean"}
-        result["minus_mean"] = {name: asdict(interval(gain, asked, resamples, seed)) for name, gain in gains.items()}
+        result["minus_mean"] = {name: asdict(interval(gain, queried, resamples, seed)) for name, gain in gains.items()}
     return result

@@ -1,4 +1,4 @@
-"""Ways to score a query against a SKU, on one gallery: the baselines every table shows."""
+"""Scores of queries against SKUs on one gallery, for the baselines of every table."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def mean_of_views(views: np.ndarray, sku_of_view: np.ndarray, skus: int) -> np.n
     counts = np.bincount(sku_of_view, minlength=skus)
     starts = np.cumsum(counts) - counts
     sums = np.zeros((skus, views.shape[1]), np.float64)
-    for k in range(counts.max(initial=0)):  # every SKU's k-th view at once: no copy of all views in float64
+    for k in range(counts.max(initial=0)):  # every SKU's k-th view at once, to avoid a float64 copy of all views
         own = np.flatnonzero(counts > k)
         sums[own] += views[order[starts[own] + k]]
     return normalise(sums).astype(np.float32)
@@ -33,7 +33,7 @@ def multi_vector_scores(queries: np.ndarray, views: np.ndarray, sku_of_view: np.
 def aggregate(module: Any, views: np.ndarray, sku_of_view: np.ndarray, skus: int) -> np.ndarray:
     """Return [S, D]: ``module`` (an aggregator of skufp.models) applied on the CPU to each SKU's views [N, D].
 
-    The metadata it gets are zeros: this is for aggregators that only look at vectors.
+    Its metadata are zeros, so use it only for aggregators without metadata.
     """
     import torch
 

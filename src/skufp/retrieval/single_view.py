@@ -1,7 +1,7 @@
-"""Baselines that keep one single view of a SKU: its first, or the one that answers queries best.
+"""Baselines that keep a single view of a SKU: its first view, or the view that ranks best for its queries.
 
-A view chosen with the queries that are then scored is an oracle: no catalogue knows them. One chosen with the other
-half of the evaluation queries is a semi-oracle: fair to the query, but gallery SKUs need queries of their own.
+A view chosen with the scored queries is an oracle, which is not available in practice. A view chosen with the other
+half of the evaluation queries is a semi-oracle: unbiased for the query, but it needs queries of every gallery SKU.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ def best_view_ranks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ranks [Q] of the semi-oracle and of the oracle; ``target`` [Q] is each query's SKU number.
 
-    In both every SKU of the gallery stands as its best view, as teacher selection finds it, and as its mean where it
-    has no query to choose with. The semi-oracle chooses with one half of every SKU's queries and scores the other
-    half, both ways, so an only query is always answered by the mean.
+    In both, every gallery SKU is represented by its best view, chosen as a teacher is, or by its mean if it has no
+    query. The semi-oracle chooses with one half of every SKU's queries and scores the other half, both ways, so a
+    SKU's only query is scored with the mean.
     """
     pairs = score_pairs(views, sku_of_view, queries, target)
     half = halves(target)
@@ -49,7 +49,7 @@ def chosen_views(views: np.ndarray, sku_of_view: np.ndarray, pairs: PairScores, 
 
 
 def halves(target: np.ndarray) -> np.ndarray:
-    """Deal each SKU's queries to half 0 and half 1 in turn: [Q] SKU numbers -> [Q]."""
+    """Assign each SKU's queries to half 0 and half 1 in turn: [Q] SKU numbers -> [Q]."""
     order = np.argsort(target, kind="stable")
     _, starts, counts = np.unique(target[order], return_index=True, return_counts=True)
     half = np.zeros(len(target), np.int64)
@@ -58,6 +58,6 @@ def halves(target: np.ndarray) -> np.ndarray:
 
 
 def only_query_share(target: np.ndarray) -> float:
-    """Return the share of asked SKUs with a single query: the semi-oracle has nothing to choose their view with."""
+    """Return the share of queried SKUs with a single query, for which the semi-oracle cannot choose a view."""
     _, counts = np.unique(target, return_counts=True)
     return float((counts == 1).mean())

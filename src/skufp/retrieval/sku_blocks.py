@@ -1,4 +1,4 @@
-"""SKUs in blocks of equal view count: work on all views of many SKUs at once, without padding and in bounded memory."""
+"""SKUs in blocks of equal view count, to process many SKUs at once without padding and in bounded memory."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Rank-supervised teacher selection: which single view of a SKU would answer its queries best.
+"""Rank-supervised teacher selection: the single view of a SKU that ranks best for its queries.
 
 Legend: N views, Q queries, S SKUs, D dim, P pairs (every query with every view of its SKU), B queries of a block,
 K columns of a block (the mean of a SKU's views, then its views), T SKUs of a tile.
@@ -20,11 +20,11 @@ MEMORY, BLOCK = 128 << 20, 4096
 
 @dataclass(frozen=True)
 class PairScores:
-    """How every single view would answer every query of its SKU; pairs in order of query, then of view.
+    """Ranks of every query with every single view representing its SKU; pairs in order of query, then of view.
 
-    ``query``, ``view`` and ``rank`` [P] are row numbers and the SKU's rank (1 is best) with that view standing for it;
-    ``margin`` [P] is that view's score minus the best wrong SKU's. ``rank_of_mean`` [Q] is the rank with the mean of
-    views standing for the SKU.
+    ``query`` and ``view`` [P] are row numbers; ``rank`` [P] is the SKU's rank (1 is best) with that view representing
+    it; ``margin`` [P] is that view's score minus the best wrong SKU's. ``rank_of_mean`` [Q] is the rank with the mean
+    of views.
     """
 
     query: np.ndarray
@@ -34,7 +34,7 @@ class PairScores:
     rank_of_mean: np.ndarray
 
     def rank_with(self, view: np.ndarray) -> np.ndarray:
-        """Return [Q]: each query's rank with view ``view`` [Q] of its SKU standing for it; -1 means the mean."""
+        """Return [Q]: each query's rank with view ``view`` [Q] representing its SKU; -1 means the mean."""
         ranks = self.rank_of_mean.copy()
         chosen = self.view == view[self.query]
         ranks[self.query[chosen]] = self.rank[chosen]
@@ -43,9 +43,9 @@ class PairScores:
 
 @dataclass(frozen=True)
 class ViewScores:
-    """How well each of N views represents its SKU: means over that SKU's queries that were given.
+    """Scores of N views as representations of their SKUs: means over the given queries of the SKU.
 
-    All [N]; NaN where the view's SKU has no query, but for ``queries``, their number.
+    All [N]; NaN where the view's SKU has no query, except ``queries``, the number of queries.
     """
 
     queries: np.ndarray
@@ -61,11 +61,11 @@ def score_pairs(
     views: np.ndarray, sku_of_view: np.ndarray, queries: np.ndarray, sku_of_query: np.ndarray,
     device: Any = "cpu", memory: int = MEMORY,
 ) -> PairScores:  # fmt: skip
-    """Rank every query with each single view of its SKU standing for that SKU; all others stand as their means.
+    """Rank every query with each single view representing its SKU; other SKUs are represented by their means.
 
-    views [N, D] and queries [Q, D] of unit norm, SKU numbers [N] and [Q]. Ties count against the view. Beside the
-    means and a few numbers a pair, temporary arrays stay below ``memory`` bytes whatever N, Q and S are (as long as
-    one query fits).
+    views [N, D] and queries [Q, D] of unit norm, SKU numbers [N] and [Q]. Ties count against the view. Besides the
+    means and a few numbers per pair, temporary arrays stay below ``memory`` bytes for any N, Q and S (as long as one
+    query fits).
     """
     import torch
 
@@ -81,15 +81,15 @@ def score_pairs(
     turn = np.argsort(-counts, kind="stable")  # most views first: those with a k-th view lead their block
     for begin in range(0, len(queries), block):
         part = turn[begin : begin + block]
-        asked = torch.from_numpy(queries[part]).to(device)
+        query_block = torch.from_numpy(queries[part]).to(device)
         target = torch.from_numpy(sku_of_query[part]).to(device)
         pairs = [first[part[counts[part] > k]] + k for k in range(counts[part[0]])]
         columns = [len(part), *map(len, pairs)]
         own = torch.zeros(len(part), len(columns), device=device)
-        own[:, 0] = (asked * means[target]).sum(dim=1)
+        own[:, 0] = (query_block * means[target]).sum(dim=1)
         for k, pair in enumerate(pairs, 1):
-            own[: len(pair), k] = (asked[: len(pair)] * torch.from_numpy(views[view[pair]]).to(device)).sum(dim=1)
-        ranks, margins = rank_in_tiles(asked, target, own, columns, means, tile)
+            own[: len(pair), k] = (query_block[: len(pair)] * torch.from_numpy(views[view[pair]]).to(device)).sum(dim=1)
+        ranks, margins = rank_in_tiles(query_block, target, own, columns, means, tile)
         rank_of_mean[part] = ranks[:, 0]
         for k, pair in enumerate(pairs, 1):
             rank[pair], margin[pair] = ranks[: len(pair), k], margins[: len(pair), k]
@@ -107,19 +107,19 @@ def _pairs(
 
 
 def block_sizes(memory: int, dim: int, columns: int) -> tuple[int, int]:
-    """Return how many queries a block has and how many SKUs a tile.
+    """Return the number of queries per block and of SKUs per tile.
 
     Half the bytes are for a block's vectors (query, view and their product) and its scores, counts, ranks and margins,
-    half for the scores of a tile and their comparison; 4 bytes a number.
+    half for the scores of a tile and their comparison; 4 bytes per number.
     """
     block = min(BLOCK, max(1, memory // 2 // (4 * (3 * dim + 6 * columns))))
     return block, max(1, memory // 2 // (8 * block))
 
 
 def rank_in_tiles(
-    asked: "Tensor", target: "Tensor", own: "Tensor", columns: list[int], means: "Tensor", tile: int
+    queries: "Tensor", target: "Tensor", own: "Tensor", columns: list[int], means: "Tensor", tile: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rank and margin [B, K] of the scores ``own`` [B, K] among the other SKUs' means, tile after tile.
+    """Return rank and margin [B, K] of the scores ``own`` [B, K] among the other SKUs' means, tile by tile.
 
     Only the first ``columns[k]`` rows of column k are filled. Counting "below" rather than "at least" lets a NaN
     rank last; it is summed as floats, exact up to 2^24 SKUs, which is several times faster than summing booleans.
@@ -127,16 +127,16 @@ def rank_in_tiles(
     import torch
 
     below = torch.zeros_like(own)
-    best_wrong = torch.full_like(own[:, 0], -1.0)  # no other SKU: the lowest that a cosine can be
+    best_wrong = torch.full_like(own[:, 0], -1.0)  # the lowest cosine, for a gallery without other SKUs
     for start in range(0, len(means), tile):
-        scores = asked @ means[start : start + tile].T
+        scores = queries @ means[start : start + tile].T
         here = torch.nonzero((target >= start) & (target < start + tile)).squeeze(1)
         scores[here, target[here] - start] = -torch.inf  # its own SKU is represented by the single view instead
         best_wrong = torch.maximum(best_wrong, scores.amax(dim=1))
         smaller = torch.empty_like(scores)
         for k, n in enumerate(columns):
             below[:n, k] += torch.lt(scores[:n], own[:n, k, None] - ROUNDING, out=smaller[:n]).sum(dim=1)
-        del scores, smaller  # before the next tile's are made
+        del scores, smaller  # free memory before the next tile
     rank = (len(means) + 1 - below).clamp(max=len(means))  # the own SKU's -inf is one of those below
     return rank.long().cpu().numpy(), (own - best_wrong[:, None]).cpu().numpy()
 
@@ -157,7 +157,7 @@ def view_scores(pairs: PairScores, views: int, used: np.ndarray) -> ViewScores:
 
 def best_views(scores: ViewScores, sku_of_view: np.ndarray) -> np.ndarray:
     """Return [N] bool: the best view of each SKU that has queries, by reciprocal rank, then by margin."""
-    reciprocal = np.round(scores.reciprocal_rank, 9)  # the same ranks in another order are equally good
+    reciprocal = np.round(scores.reciprocal_rank, 9)  # sums of the same ranks in another order must tie
     return _first_of_sku(sku_of_view, scores.queries > 0, (-scores.margin, -reciprocal))
 
 
@@ -167,7 +167,7 @@ def random_views(scores: ViewScores, sku_of_view: np.ndarray, draw: np.ndarray) 
 
 
 def _first_of_sku(sku_of_view: np.ndarray, eligible: np.ndarray, keys: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Mark each SKU's eligible view with the lowest keys; the last key counts most."""
+    """Mark each SKU's eligible view with the lowest keys; the last key is the primary key."""
     order = np.lexsort((*keys, sku_of_view))
     order = order[eligible[order]]
     _, first = np.unique(sku_of_view[order], return_index=True)

@@ -1,4 +1,4 @@
-"""The configuration's schema: what may be set, of which type, and what it means. Unknown names are refused."""
+"""The configuration's schema: the settings, their types and their meaning. Unknown names are refused."""
 
 import os
 import textwrap
@@ -20,14 +20,14 @@ from skufp.shipped import config_folder
 
 @dataclass
 class Config:
-    """Everything a run is made of. Unknown keys fail at composition.
+    """All settings of a run. Unknown keys fail at composition.
 
     At run time a ``cfg: Config`` is the OmegaConf object that Hydra composed with this schema, never an instance of the
-    class: fields are read as here, and what handles whole configurations (skufp.config, OmegaConf) works on it too.
+    class: it has these fields, and functions on whole configurations (skufp.config, OmegaConf) accept it.
     """
 
     stage: str = "evaluate"
-    seed: int = 0  # of everything random; a stage's own seed follows it
+    seed: int = 0  # of all random numbers; stages derive their seeds from it
     fingerprint_seed: int = 0
     runs: str = "runs"
     cache: str = "cache"
@@ -58,7 +58,7 @@ class Config:
 
 
 def data_label(root: str | None, manifest: str | None, name: str) -> str:
-    """Return the name of the folder that holds the data: ``root``, or where ``manifest`` lies; else ``name``."""
+    """Return the name of the data's folder: of ``root``, or of ``manifest``'s folder; else ``name``."""
     if not root and not manifest:
         return name
     folder = Path(root) if root else Path(str(manifest)).parent
@@ -66,17 +66,17 @@ def data_label(root: str | None, manifest: str | None, name: str) -> str:
 
 
 def stage_list(stages: Iterable[str]) -> str:
-    """Return the paragraph of the help text that lists the composed stages; further lines stand under its first one."""
+    """Return the paragraph of the help text that lists the composed stages; further lines are indented."""
     return textwrap.fill(f"Stages: {', '.join(stages)}", width=110, subsequent_indent="  ")
 
 
 def register_schema() -> None:
-    """Make the schema known to Hydra, so that `conf/config.yaml` is checked against it, and some resolvers.
+    """Register the schema with Hydra, so that `conf/config.yaml` is checked against it, and some resolvers.
 
-    ``${pid:}``: two sweeps that start in the same second tell their folders by the number of their process.
+    ``${pid:}``: the process id, which separates the folders of two sweeps that start in the same second.
     ``${vocabulary_lists:name}``: the file of the lists of that name in the configuration's folder.
-    ``${data_label:root,manifest,name}``: the data's own name, from where it lies.
-    ``${given:value}``: whether a setting is anything but empty.
+    ``${data_label:root,manifest,name}``: the data's name, from its folder.
+    ``${given:value}``: whether a setting is not empty.
     ``${stage_list:stages}``: the names of the composed stages, for the help text.
     ``${with_stage:needs,stage,wanted}``: the stages ``needs``, and ``stage`` too where ``wanted`` is not empty.
     """

@@ -1,20 +1,20 @@
-"""The shop that a catalogue is described for."""
+"""The settings of the shop."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Shop:
-    """What is the same for all of a shop's products; a product's own column wins. Empty: not known.
+    """Values common to all products of a shop; a product's own column takes precedence. Empty: unknown.
 
-    ``link`` is a template with {handle} or {sku}. ``image_url`` is the address that the photos' paths are below.
+    ``link`` is a template with {handle} or {sku}. ``image_url`` is the base address of the photos' paths.
     ``image_rows`` gives the Shopify CSV a row for each further photo.
     """
 
     name: str = ""
     url: str = ""
     link: str = ""  # a product's page, with {handle} or {sku}
-    image_url: str = ""  # address that the photos' paths are below
+    image_url: str = ""  # base address of the photos' paths
     currency: str = ""
     availability: str = ""
     condition: str = ""

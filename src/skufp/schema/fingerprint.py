@@ -11,7 +11,7 @@ from skufp.errors import UserError, nearest
 
 @dataclass
 class LossWeights:
-    """How much each loss of the fingerprint counts; 0 leaves it out. Their code: skufp/models/losses."""
+    """The weight of each loss of the fingerprint; 0 leaves it out. Their code: skufp/models/losses."""
 
     distill: float = 0.0  # cosine to the best view
     contrastive: float = 0.0  # cross-entropy over the SKU bank
@@ -27,7 +27,7 @@ class LossWeights:
 
 @dataclass
 class Loss:
-    """The fingerprint's loss: a weighted sum, and the settings its parts share."""
+    """The fingerprint's loss: a weighted sum, and the common settings of its terms."""
 
     name: str = MISSING
     weights: LossWeights = field(default_factory=LossWeights)
@@ -36,11 +36,11 @@ class Loss:
     margin: float = 0.1  # hinge over all wrong SKUs; loss.margin: its size
     sibling_weight: float = 1.0  # a sibling style counts as so many other SKUs
     negatives: bool = False  # true: counterfactual views must rank below their SKU
-    prefix_dims: list[int] = field(default_factory=list)  # Matryoshka: sizes that are trained to serve alone
+    prefix_dims: list[int] = field(default_factory=list)  # Matryoshka: prefix sizes to train
 
 
 def complete_loss(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``given`` with the defaults of Loss for what it leaves out, as plain data; UserError for unknown names."""
+    """Return ``given`` completed with the defaults of Loss, as plain data; UserError for unknown names."""
     weights = given.get("weights", {})
     for what, names, schema in (("loss", given, Loss), ("loss.weights", weights, LossWeights)):
         known = [f.name for f in fields(schema)]

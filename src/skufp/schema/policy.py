@@ -1,4 +1,4 @@
-"""What may be done to a query photo, and who decides."""
+"""Actions on query photos, and the policy that chooses among them."""
 
 from dataclasses import dataclass, field
 
@@ -6,12 +6,12 @@ from omegaconf import MISSING
 
 from skufp.schema.settings import Settings
 
-NONE, FIXED = "none", "fixed"  # names of policies; every other one is a learnt one
+NONE, FIXED = "none", "fixed"  # names of policies; all others are learnt
 
 
 @dataclass
 class Actions:
-    """What may be done to a query photo before it is encoded: ``actions``, classes of skufp.actions by name."""
+    """Edits of a query photo before it is encoded: ``actions``, classes of skufp.actions by name."""
 
     name: str = MISSING
     actions: Settings = MISSING
@@ -19,16 +19,16 @@ class Actions:
 
 @dataclass
 class PolicyNetwork:
-    """Sizes of the policy's networks; ``bottleneck`` 0 decides by quality features alone."""
+    """Sizes of the policy's networks; ``bottleneck`` 0 uses quality features alone."""
 
-    bottleneck: int = 8  # numbers kept of the embedding; 0: quality measures alone
+    bottleneck: int = 8  # dimensions that the embedding is projected to; 0: quality features alone
     hidden: int = 32  # width of the networks
     dropout: float = 0.5  # in training
 
 
 @dataclass
 class PolicyTraining:
-    """How the policy is trained; errors beyond ``huber`` (in log rank) count linearly."""
+    """The policy's training; errors beyond ``huber`` (in log rank) count linearly."""
 
     steps: int = 300  # of training
     batch_size: int = 256  # queries in a batch
@@ -40,20 +40,20 @@ class PolicyTraining:
 
 @dataclass
 class Policy:
-    """What may be done to a query photo before it is searched for: nothing, one fixed ``action``, or what pays.
+    """The action on a query photo before the search: none, one fixed ``action``, or a learnt choice.
 
-    ``needs`` are the stages that stage=bundle stands on. ``folds`` is how many networks share the decision, each
-    trained without one fold of pairs. ``false_positive_rate``: the share of policies that may act though they know
-    nothing (see callbacks/calibration.py). ``price``: by action, in log rank.
+    ``needs`` are the stages that stage=bundle needs. ``folds`` is the number of networks in the ensemble, each trained
+    without one fold of pairs. ``false_positive_rate``: the share of uninformative policies that may act (see
+    callbacks/calibration.py). ``price``: by action, in log rank.
     """
 
     name: str = "none"
     needs: list[str] = field(
         default_factory=lambda: ["prepare", "retriever", "embed", "index"]
-    )  # stages that stage=bundle stands on
+    )  # stages that stage=bundle needs
     action: str | None = None  # policy=fixed: the action
     network: PolicyNetwork = field(default_factory=PolicyNetwork)
     training: PolicyTraining = field(default_factory=PolicyTraining)
-    folds: int = 4  # networks that share the decision, each trained without a fold
-    false_positive_rate: float = 0.05  # share of policies that may act though they know nothing
+    folds: int = 4  # networks of the ensemble, each trained without a fold
+    false_positive_rate: float = 0.05  # share of uninformative policies that may act
     price: dict[str, float] = field(default_factory=dict)  # cost by action, in log rank

@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     class Settings(dict[str, Any]):
         """A mapping of settings by name, also read as attributes: ``cfg.stages.embed.tta``.
 
-        For the type checker only. At run time OmegaConf reads the schema's ``dict[str, Any]`` and hands out its own
-        mapping, which allows both. It is the one place where the types of a configuration end.
+        For the type checker only. At run time OmegaConf reads the schema's ``dict[str, Any]`` and returns its own
+        mapping, which allows both. Only here a configuration is untyped.
         """
 
         def __getattr__(self, name: str) -> Any: ...

@@ -1,4 +1,4 @@
-"""Generated views: what draws them, what they must pass, and how many join."""
+"""Generated views: the generator, the filter, and the mix with real views."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from skufp.schema.settings import Settings
 
 @dataclass
 class AugmenterTraining:
-    """How the augmenter is trained: ``time_*`` shape the flow's random times, ``drop`` hides conditions by chance."""
+    """The augmenter's training: ``time_*`` shape the flow's random times, ``drop`` hides conditions at random."""
 
     steps: int = 400  # of training
     batch_size: int = 32  # pairs in a batch
@@ -25,7 +25,7 @@ class AugmenterTraining:
 
 @dataclass
 class Augmenter:
-    """A diffusion transformer that draws catalogue views, the space that it draws in, and its recipe."""
+    """A diffusion transformer that draws catalogue views, its latent space, and its training recipe."""
 
     name: str = MISSING
     network: Settings = MISSING
@@ -39,15 +39,15 @@ class Augmenter:
 
 @dataclass
 class Mix:
-    """How many views join a SKU's real ones: at most ``cap`` per real one, and none beyond ``views`` in all."""
+    """The number of generated views per SKU: at most ``cap`` per real view, and at most ``views`` views in all."""
 
-    cap: float = 2.0  # generated views per real one, at most
-    views: int = 4  # no generated view beyond so many in all
+    cap: float = 2.0  # generated views per real view, at most
+    views: int = 4  # most views of a SKU with generated ones
 
 
 @dataclass
 class ViewFilter:
-    """What a made view must pass: quantiles of what real views do, or numbers instead; see generation/filter.py."""
+    """The filter of generated views: quantiles over real views, or numbers instead; see generation/filter.py."""
 
     own_quantile: float = 0.1  # floor of the similarity to its SKU, of two real views of one SKU
     margin_quantile: float = 0.2  # floor of its lead over the nearest other SKU
@@ -68,10 +68,10 @@ class ViewFilter:
 
 @dataclass
 class Views:
-    """Which generated views join the real ones, what draws them, and what must be true of those that are kept.
+    """Generated views: the generator, the view conditions (``actions``), the filter and the mix with real views.
 
-    ``needs`` are embed's stages, ``made_from`` those of stage=views. ``take`` is generated, or control: classic views
-    in their place, as many for every SKU. ``rounds`` of tries change the noise by ``noise_step``.
+    ``needs`` are embed's stages, ``made_from`` those of stage=views. ``take`` is generated, or control: as many classic
+    views in their place. The noise changes by ``noise_step`` between ``rounds`` of tries.
     """
 
     name: str = "none"

@@ -1,4 +1,4 @@
-"""What a search answers: results in order, each with its SKU, score, best view, fields and thumbnail."""
+"""The answer of a search: results in order, each with its SKU, score, best view, fields and thumbnail."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,14 +25,14 @@ class View:
 
 
 class Catalogue(Protocol):
-    """What a result looks up when it is asked; each raises MissingPartError where the part is not in the bundle."""
+    """The data that a result reads on access; each method raises MissingPartError if its part is not in the bundle."""
 
     def fields_of(self, number: int) -> dict[str, str]:
         """Return the source's own columns of a SKU."""
         ...
 
     def attributes_of(self, number: int) -> dict[str, str]:
-        """Return what stage=attributes found of a SKU."""
+        """Return the attributes of a SKU from stage=attributes."""
         ...
 
     def thumbnail_of(self, view: View) -> bytes:
@@ -50,7 +50,7 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """A SKU that answers: ``sku`` is its public id, ``score`` the cosine as the index's form gives it, ``rank`` from 1.
+    """A found SKU: ``sku`` is its public id, ``score`` the cosine by the index's form, ``rank`` starts at 1.
 
     ``split`` and ``sku_id`` are its key in the run that it came from; ``number`` is its row in the SKU table.
     """
@@ -72,17 +72,17 @@ class Result:
 
     @property
     def fields(self) -> dict[str, str]:
-        """The source's own columns: title, price, colour, …; read when asked for."""
+        """The source's own columns: title, price, colour, …; read on access."""
         return self.catalogue.fields_of(self.number)
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What stage=attributes found; {} where nothing was found."""
+        """The attributes from stage=attributes; {} if there are none."""
         return self.catalogue.attributes_of(self.number)
 
     @property
     def thumbnail(self) -> bytes:
-        """The nearest view as a small JPEG; read when asked for."""
+        """The nearest view as a small JPEG; read on access."""
         return self.catalogue.thumbnail_of(self.view)
 
     @property
@@ -95,11 +95,10 @@ class Result:
 class Answer:
     """The ``results`` of one query, best first; an Answer is also a sequence of them.
 
-    ``action`` is what the policy did to the photo ("identity": nothing), ``edited`` the photo that was searched with
-    instead where an action changed it, and ``predicted_gain`` what the policy expected of it. ``text`` is the query's
-    text, None for a photo. ``allowed`` is the number of SKUs that the filter let answer; None without a filter.
-    ``confidence`` says whether the product is in the catalogue and the first result is it; None without that part of
-    the bundle.
+    ``action`` is the policy's action on the photo ("identity": none), ``edited`` the edited photo if an action changed
+    it, and ``predicted_gain`` the policy's prediction. ``text`` is the query's text, None for a photo. ``allowed`` is
+    the number of SKUs that match the filter; None without a filter. ``confidence`` says whether the product is in the
+    catalogue and whether the first result is it; None if the bundle lacks that part.
     """
 
     results: tuple[Result, ...]

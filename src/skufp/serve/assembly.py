@@ -34,13 +34,12 @@ INDEX = "index.faiss"
 
 @dataclass(frozen=True)
 class Sources:
-    """What a bundle is made of.
+    """The inputs of a bundle.
 
     ``stages`` are folders by the name of their stage: retriever, embed, fingerprint and index; prepare for fields and
-    thumbnails; policy and actions, confidence and attributes, where the bundle has these parts. ``gallery`` are the
-    splits that the index holds, ``photos`` the first photo of every SKU, ``facts`` what stage=attributes found of them,
-    and ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether texts say anything to
-    the encoder.
+    thumbnails; policy and actions, confidence, and attributes, if the bundle has these parts. ``gallery`` are the
+    splits in the index, ``photos`` the first photo of every SKU, ``facts`` their attributes from stage=attributes, and
+    ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether the encoder was trained on texts.
     """
 
     stages: Mapping[str, Path]
@@ -60,8 +59,8 @@ class Sources:
 def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progress: Progress | None = None) -> PartList:
     """Write the bundle of ``sources`` into the empty folder ``out``, without the parts in ``leave_out``.
 
-    Parts that the sources have nothing for (words, policy, confidence, attributes) are left out too. The same sources
-    give the same bytes. Raises UserError where the index was built with another encoder.
+    Parts without sources (words, policy, confidence, attributes) are left out too. Equal sources give equal bytes. Raises UserError
+    where the index was built with another encoder.
     """
     check_encoder(
         sources.stages["index"], sources.encoder, "Build it again: python -m skufp stage=index with this model"
@@ -132,7 +131,7 @@ def _attributes(facts: "Facts | None") -> list[dict[str, Any]]:
 
 
 def read_views(sources: Sources, skus: VectorTable) -> VectorTable:
-    """Return the catalogue views of the SKUs, those of a SKU side by side, each with its SKU's number and thumbnail."""
+    """Return the catalogue views, grouped by SKU, each with its SKU's number and thumbnail."""
     views = VectorTable.load(sources.stages["embed"]).where(split=list(sources.gallery), domain=CATALOG)
     number = SkuGroups.of(skus).number
     of_view = np.array([number[key] for key in views.sku_keys()], np.int64)
@@ -146,7 +145,7 @@ def read_views(sources: Sources, skus: VectorTable) -> VectorTable:
 
 
 def read_words(sources: Sources) -> VectorTable | None:
-    """Return the catalogue's texts with their vectors; None where the photos came without any."""
+    """Return the catalogue's texts with their vectors; None if the photos have none."""
     folder = sources.stages["embed"] / "text"
     if not folder.is_dir():
         return None
@@ -168,7 +167,7 @@ def write_pictures(sources: Sources, views: VectorTable, folder: Path, progress:
 
 
 def write_aggregator(sources: Sources, folder: Path) -> None:
-    """Write what stage=fingerprint trained: the settings and weights of its aggregator, without Lightning's file."""
+    """Write the settings and weights of stage=fingerprint's aggregator, without Lightning's checkpoint."""
     from skufp.models.aggregators.folder import read_trained, save_aggregator
 
     save_aggregator(*read_trained(sources.stages["fingerprint"] / "best.ckpt"), folder)
@@ -182,14 +181,14 @@ def write_policy(sources: Sources, folder: Path) -> None:
 
 
 def write_attributes(sources: Sources, folder: Path) -> None:
-    """Write the attribute readers and the lists of their vocabulary; what they read is in the SKU table."""
+    """Write the attribute readers and the lists of their vocabulary; the attributes are in the SKU table."""
     folder.mkdir()
     write_json(folder / READERS, read_json(sources.stages["attributes"] / READERS))
     write_json(folder / VOCABULARY, dict(sources.vocabulary))
 
 
 def write_marks(sources: Sources, folder: Path) -> None:
-    """Write beside vectors which encoder they came from."""
+    """Write the hashes of their encoder beside vectors."""
     from skufp.modules.encoder_folder import INDEX_MARKS, encoder_marks
 
     write_json(folder / INDEX_MARKS, encoder_marks(sources.encoder))

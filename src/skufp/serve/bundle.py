@@ -1,8 +1,8 @@
-"""skufp.open(folder): the one door to a catalogue that can be searched.
+"""skufp.open(folder): opens a bundle for search.
 
-A bundle is one folder with everything that an answer, or a change, needs. It may be copied, moved and mounted
+A bundle is one folder with everything that a search, or a change, needs. It may be copied, moved and mounted
 read-only, and it opens without Hydra, Lightning or the folders of the runs. `python -m skufp stage=bundle
-export_to=bundle/` makes one. Folders that stage=index laid out for search_similar open through the same door.
+export_to=bundle/` makes one. Folders that stage=index laid out for search_similar open in the same way.
 """
 
 import os
@@ -35,9 +35,9 @@ NO_WORDS = (
 
 
 class Bundle:
-    """An opened bundle: ``search`` answers, ``capabilities`` and ``missing`` say what it can do and cannot.
+    """An opened bundle: ``search`` searches it, ``capabilities`` and ``missing`` list its parts and missing parts.
 
-    ``parts`` gives what later changes need: vectors, tables, aggregator, attribute readers.
+    ``parts`` gives vectors, tables, aggregator and attribute readers, for later changes.
     """
 
     def __init__(self, parts: BundleParts) -> None:
@@ -50,12 +50,12 @@ class Bundle:
 
     @property
     def capabilities(self) -> dict[str, str]:
-        """What the bundle can do: each part that is there, and what it is for."""
+        """The parts of the bundle, with their purposes."""
         return {name: kind.purpose for name, kind in KINDS.items() if name in self.parts.names}
 
     @property
     def missing(self) -> dict[str, str]:
-        """What the bundle cannot do: each part that is not there, and the command that makes it."""
+        """The missing parts, with the commands that make them."""
         return {name: kind.command for name, kind in KINDS.items() if name not in self.parts.names}
 
     @cached_property
@@ -73,13 +73,13 @@ class Bundle:
         """Return the ``top_k`` SKUs nearest to a photo or a text: an Answer, or a list of them for several queries.
 
         ``image`` is a path, the bytes of a file, a Pillow image or an RGB array [H, W, 3] uint8; ``text`` is a string.
-        Either may be a list. With both, each is a query of its own: photos are answered first, then texts. ``filter``
-        maps names of fields or attributes to a value, or to a list of which any will do: {"colour": ["red", "blue"]}.
-        The policy, where the bundle has one, may take one action on a photo; the answer says which.
+        Either may be a list. With both, each is a separate query: photos are answered first, then texts. ``filter``
+        maps names of fields or attributes to a value, or to a list of alternatives: {"colour": ["red", "blue"]}. The
+        policy, if the bundle has one, may take one action on a photo; it is in the answer.
 
-        Warns where the encoder has learnt no words, and an answer to a text is chance. Raises UserError, which says
-        what to change: for a query that is none, for a photo or a file of the bundle that cannot be read, and for a
-        filter that nothing fits. Raises MissingPartError, a UserError too, where a part that this needs is missing.
+        Warns if the encoder was not trained on texts, and an answer to a text is chance. Raises UserError for an
+        invalid query, for a photo or a file of the bundle that cannot be read, and for a filter that no SKU matches.
+        Raises MissingPartError, a UserError too, if a required part is missing.
         """
         (photos, many_photos), (texts, many_texts) = as_list(image), as_list(text)
         if image is None and text is None:
@@ -93,15 +93,15 @@ class Bundle:
         return answers if many_photos or many_texts or len(answers) > 1 else answers[0]
 
     def matching(self, wanted: Mapping[str, Any], where: str = "filter") -> np.ndarray | None:
-        """Return the numbers of the SKUs that fit the filter ``wanted``; None where it filters nothing."""
+        """Return the numbers of the SKUs that match the filter ``wanted``; None for an empty filter."""
         return self.engine.matching(self.parts.skus.facts, wanted, where) if wanted else None
 
     def answer(
         self, photos: Sequence[Image.Image], texts: Sequence[str], top_k: int, among: np.ndarray | None = None
     ) -> list[Answer]:
-        """Answer every RGB photo, then every text, one after the other: each as it would be alone.
+        """Answer every RGB photo, then every text, one after the other and independently.
 
-        ``among`` are the numbers of the SKUs that may answer; None: all.
+        ``among`` are the numbers of the SKUs to search; None: all.
         """
         if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1:
             raise UserError(f"top_k={top_k!r}: ask for at least one SKU, as in top_k=5")

@@ -34,9 +34,9 @@ AGAIN = "Make it again: python -m skufp stage=bundle"
 
 
 class BundleParts:
-    """What is in the folder of a bundle: ``names`` are the parts that are there, ``about`` what it says of itself.
+    """The parts in the folder of a bundle: ``names`` are the present parts, ``about`` is the bundle's metadata.
 
-    Whatever is asked of a part that is not there raises MissingPartError.
+    Access to a missing part raises MissingPartError.
     """
 
     def __init__(self, folder: Path, names: frozenset[str], about: dict[str, Any]) -> None:
@@ -49,10 +49,10 @@ class BundleParts:
         return self.folder / part
 
     def read(self, part: str, how: Callable[[Path], T]) -> T:
-        """Return what ``how`` reads in the folder of a part; UserError names the file where that is not as it was.
+        """Return the result of ``how`` on the folder of a part; UserError names a damaged file.
 
-        Readers of damaged files raise anything. So whatever one raises has the part's files compared with their hashes,
-        and goes on as it is where all are whole: then it is no damage.
+        Readers raise many kinds of exceptions on damaged files. So on any exception the part's files are compared with
+        their hashes; if all are intact, the exception is raised unchanged.
         """
         folder = self.path(part)
         try:
@@ -72,7 +72,7 @@ class BundleParts:
 
     @property
     def max_side(self) -> int:
-        """The size that a query policy sees photos in: the longer side in pixels."""
+        """The longer side in pixels of photos for the query policy."""
         return int(self.about.get("max_side", 640))
 
     @cached_property
@@ -140,14 +140,14 @@ class BundleParts:
 
     @cached_property
     def aggregator(self) -> Any:
-        """What makes one vector [B, D] of views [B, V, D], mask [B, V] and meta [B, V, 4]: see models/aggregators."""
+        """The aggregator from views [B, V, D], mask [B, V] and meta [B, V, 4] to vectors [B, D]: models/aggregators."""
         from skufp.models.aggregators.folder import load_aggregator
 
         return self.read("aggregator", load_aggregator)
 
     @cached_property
     def policy(self) -> "QueryPolicy | None":
-        """The policy that decides on an action for a photo; None where the bundle has none."""
+        """The policy that chooses an action for a photo; None if the bundle has none."""
         from skufp.serve.query_policy import LearntPolicy
 
         if "policy" not in self.names:
@@ -187,7 +187,7 @@ class BundleParts:
         return self.skus.fields(number)
 
     def attributes_of(self, number: int) -> dict[str, str]:
-        """Return what stage=attributes found of a SKU; MissingPartError where it was not asked."""
+        """Return the attributes of a SKU from stage=attributes; MissingPartError if the bundle has none."""
         self.path("attributes")
         return self.skus.attributes(number)
 

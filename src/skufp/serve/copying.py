@@ -1,4 +1,4 @@
-"""Laying a bundle out in a folder: whole, or not at all."""
+"""Copying a bundle to a folder, atomically."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from skufp.errors import UserError
 
 
 def check_target(target: Path, photos: str | None = None) -> None:
-    """Refuse a folder that holds anything else than a bundle, and one among the photos of ``photos``."""
+    """Raise UserError for a folder that holds anything but a bundle, and for a folder inside ``photos``."""
     if photos and target.resolve().is_relative_to(Path(photos).resolve()):
         raise UserError(
             f"export_to={target} lies in data.root={photos}, where it would count as a change of the photos: choose"

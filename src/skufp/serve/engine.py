@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """What became of a photo: the vector [D] to search with, the one action taken, the edited photo if there is one.
+    """A processed photo: the vector [D] of the query, the action, and the edited photo if there is one.
 
-    ``edited`` is None for identity and adapt, and where the action found nothing to change. ``predicted_gain`` is None
-    unless a policy predicted it.
+    ``edited`` is None for identity and adapt, and if the action changed nothing. ``predicted_gain`` is None unless a
+    policy predicted it.
     """
 
     embedding: np.ndarray
@@ -37,10 +37,10 @@ class Look:
 
 
 class SearchEngine:
-    """Answers queries from the ``parts`` of a bundle, whatever the index's form.
+    """Answers queries from the ``parts`` of a bundle, with any form of index.
 
-    ``policy`` decides on at most one action for every photo; None leaves photos as they are. It looks at, and edits, a
-    copy of at most ``max_side`` px, the size (data.max_side) of the crops that it knows.
+    ``policy`` chooses at most one action for every photo; None leaves photos unchanged. It sees and edits a copy of at
+    most ``max_side`` px, the size (data.max_side) of the crops that it was trained on.
     """
 
     def __init__(self, parts: BundleParts, policy: "QueryPolicy | None" = None) -> None:
@@ -53,7 +53,7 @@ class SearchEngine:
         return self.parts.encoder
 
     def look(self, photo: Image.Image) -> Look:
-        """Encode an RGB photo, take the policy's action, and encode again what an image action changed."""
+        """Encode an RGB photo, take the policy's action, and encode the photo again if an image action changed it."""
         embedding = self.embed_photo(photo)
         if self.policy is None:
             return Look(embedding)
@@ -83,7 +83,7 @@ class SearchEngine:
     def embed_text(self, text: str) -> np.ndarray:
         """Return [D] of a text; UserError if it has no words.
 
-        A bundle without an encoder answers the catalogue's own texts, whose vectors it has.
+        A bundle without an encoder has the vectors of the catalogue's own texts.
         """
         check_text(text)
         parts = self.parts
@@ -97,9 +97,9 @@ class SearchEngine:
         return vector
 
     def search(self, query: np.ndarray, top_k: int, among: np.ndarray | None = None) -> list[Result]:
-        """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer where the index finds no more.
+        """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer if the index finds no more.
 
-        ``among`` are the numbers of the SKUs that may answer, as matching returns them; None: all.
+        ``among`` are the numbers of the SKUs to search, from matching(); None: all.
         """
         return self.results(query, *self.ranked(query, top_k, among))
 
@@ -114,9 +114,9 @@ class SearchEngine:
         return [self._result(query, rank, number, score) for rank, (number, score) in enumerate(found, 1)]
 
     def matching(self, facts: Facts, wanted: Mapping[str, Any], where: str = "query.filter") -> np.ndarray:
-        """Return the numbers of the SKUs here that fit ``wanted``, by ``facts`` of SKUs, here or not: see filters.
+        """Return the numbers of the SKUs that match ``wanted``, by ``facts``, which may have other SKUs: see filters.
 
-        Raises UserError where a filter, or all together, fit none; ``where`` is what the message calls the filter.
+        Raises UserError if no SKU matches; ``where`` is the filter's name in the message.
         """
         number = self.skus.numbers
         here = {key: facts.get(key, {}) for key in number}

@@ -1,4 +1,4 @@
-"""Filters at search time: which SKUs may answer, by what is known of them in words."""
+"""Filters at search time: the SKUs whose facts match."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from skufp.artifacts.products import Product, same
 from skufp.data.captions import attributes_of
 from skufp.errors import UserError, nearest
 
-Facts = Mapping[tuple[str, str], Mapping[str, str]]  # of a SKU, by (split, sku_id): name -> value
-SHOWN = 12  # values that a message names
+Facts = Mapping[tuple[str, str], Mapping[str, str]]  # (split, sku_id) -> name -> value
+SHOWN = 12  # values in a message
 
 
 def facts_of(products: Iterable[Product]) -> dict[tuple[str, str], dict[str, str]]:
-    """Return what is known of every SKU: its fields, its attributes by their standard names, and its category.
+    """Return every SKU's facts: its fields, its attributes by their standard names, and its category.
 
-    So ``colour`` also finds a column Color; a field of that very name counts first. The category is the one searches
-    show (category_name) and, where the source has a field category, either of the two.
+    So ``colour`` also finds a column Color; a field of exactly that name takes precedence. The category is the one in
+    results (category_name) or, if the source has a field category, either of the two.
     """
     facts = {}
     for p in products:
@@ -27,13 +27,12 @@ def facts_of(products: Iterable[Product]) -> dict[tuple[str, str], dict[str, str
 
 
 def matching(facts: Facts, wanted: Mapping[str, Any], where: str = "query.filter") -> list[tuple[str, str]]:
-    """Return the SKUs of ``facts`` that fit every filter of ``wanted``, in their order.
+    """Return the SKUs of ``facts`` that match every filter of ``wanted``, in their order.
 
-    A filter is a name and a value, or several of which any will do; a fact that is a list in one text ("cotton, wool")
-    fits by each of its parts. Capitals, _ and further spaces make no difference. Raises UserError for a name that no
-    SKU has and for a value that none has, with the nearest; for a filter without a value; and where every filter fits
-    some SKU, but none fits all.
-    ``where`` is what its message calls the filter.
+    A filter is a name and a value, or several alternative values; a fact that is a list in one text ("cotton, wool")
+    matches by each of its parts. Case, _ and repeated spaces are ignored. Raises UserError for a name or value that no
+    SKU has, with the nearest; for a filter without a value; and if no SKU matches all filters. ``where`` is the
+    filter's name in messages.
     """
     names = {same(name).replace(" ", "_") for known in facts.values() for name in known}  # as they are typed
     if not isinstance(wanted, Mapping):
@@ -72,7 +71,7 @@ def _parts(value: str) -> set[str]:
 
 
 def _nearest(value: str, present: Iterable[str]) -> str:
-    """Say the nearest value, or which there are: a few of them where there are many."""
+    """Return a hint with the nearest value, or with the first valid values."""
     said, values = nearest(value, present), sorted(present)
     if said.startswith(" Valid") and len(values) > SHOWN:
         return f" Valid: {', '.join(values[:SHOWN])}, … ({len(values)} in all)."

@@ -1,4 +1,4 @@
-"""Which encoder vectors came from: an index, or any table of vectors, answers only queries of its own encoder."""
+"""The hashes of a table's encoder: an index, or any table of vectors, accepts only queries of its own encoder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ MARKS = (("preprocessing", "image preprocessing"), ("fingerprint", "encoder"))
 
 
 def check_marks(built: Mapping[str, str], encoder: Mapping[str, str], what: Path, remedy: str) -> None:
-    """Refuse vectors (``what`` names them) whose marks ``built`` are not those of the query's ``encoder``."""
+    """Raise UserError if the marks ``built`` of vectors, named ``what``, differ from those of ``encoder``."""
     for mark, said in MARKS:
         if built.get(mark) != encoder.get(mark):
             raise UserError(

@@ -1,4 +1,4 @@
-"""Opening the folder of a bundle: what is checked before anything is answered."""
+"""Opening the folder of a bundle, with checks before the first search."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from skufp.serve.parts import KINDS, NEEDED, OF_ENCODER, MissingPartError
 
 
 def open_parts(folder: Path, verify: bool = False) -> BundleParts:
-    """Open the folder of a bundle; UserError for one that is damaged, too new, or mixed of two encoders' parts.
+    """Open the folder of a bundle; UserError if it is damaged, too new, or has parts of two encoders.
 
     The size of every file is checked, and with ``verify`` its content too, which reads everything once.
     """

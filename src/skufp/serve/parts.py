@@ -1,4 +1,4 @@
-"""The names of a bundle's parts: what each is for, its format, and the command that makes it where it is missing."""
+"""The names of a bundle's parts: their purpose, format, and the command that makes a missing part."""
 
 from dataclasses import dataclass
 
@@ -37,11 +37,11 @@ KINDS = {
     ),
 }  # fmt: skip
 NEEDED = ("index", "skus")  # no search without them
-OF_ENCODER = ("index", "skus", "views", "words")  # parts that hold vectors of the encoder: each has its marks beside
+OF_ENCODER = ("index", "skus", "views", "words")  # parts that hold vectors of the encoder, with its marks
 
 
 class MissingPartError(UserError):
-    """A capability was asked for whose part is not in the bundle; the message names the command that makes it."""
+    """An operation needs a part that is not in the bundle; the message has the command that makes it."""
 
     def __init__(self, folder: object, part: str, command: str) -> None:
         purpose = f" ({KINDS[part].purpose})" if part in KINDS else ""

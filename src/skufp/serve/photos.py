@@ -1,4 +1,4 @@
-"""What may be given as a query photo: a path, a file's bytes, a Pillow image or an RGB array."""
+"""Query photos: a path, a file's bytes, a Pillow image or an RGB array."""
 
 import os
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def _of_array(pixels: np.ndarray) -> Image.Image:
 
 
 def as_list(given: Any) -> tuple[list[Any], bool]:
-    """Return what was given as a list, and whether it was one; None is none."""
+    """Return ``given`` as a list, and whether it was a list; None gives an empty list."""
     if isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray | memoryview):
         return list(given), True
     return ([] if given is None else [given]), False

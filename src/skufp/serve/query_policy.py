@@ -1,4 +1,4 @@
-"""What is done to a query photo before the search: at most one action, always the same or the one a policy picks.
+"""The action on a query photo before the search: none, a fixed action, or a policy's choice.
 
 Legend: D dim, F features.
 """
@@ -32,13 +32,13 @@ class Decision:
 
 
 class QueryPolicy(Protocol):
-    """Decides on one action for a photo: one of ``edits``, or adapt, which moves the embedding by ``adapter``."""
+    """Chooses one action for a photo: one of ``edits``, or adapt, which moves the embedding by ``adapter``."""
 
     edits: Mapping[str, Edit]
     adapter: Adapter | None
 
     def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
-        """Return what to do with the photo [H, W, 3] uint8 whose embedding is [D]."""
+        """Return the action for the photo [H, W, 3] uint8 with this embedding [D]."""
         ...
 
 
@@ -62,9 +62,9 @@ class FixedAction:
 
 
 class LearntPolicy:
-    """What stage=policy learnt, with the adapter of the labels that it learnt from.
+    """The policy of stage=policy, with the adapter of its labels.
 
-    Raises UserError where ``encoder``, the mark of the encoder in use, is not the one whose embeddings it knows.
+    Raises UserError where ``encoder``, the hash of the encoder in use, differs from that of its training.
     """
 
     def __init__(self, folder: Path, adapter: Adapter, encoder: str) -> None:
@@ -85,7 +85,7 @@ class LearntPolicy:
         return cls(folder, Adapter.load(adapter), encoder_marks(encoder)["fingerprint"])
 
     def decide(self, embedding: np.ndarray, image: np.ndarray) -> Decision:
-        """Return the action of the largest predicted gain where that passes the threshold, else identity."""
+        """Return the action of the largest predicted gain if that exceeds the threshold, else identity."""
         return self.choose(embedding, quality(image))
 
     def choose(self, embedding: np.ndarray, features: np.ndarray) -> Decision:
@@ -106,7 +106,7 @@ def check_action(action: str, specs: Mapping[str, Any]) -> None:
 
 
 def copy_policy(policy: Path, actions: Path, out: Path) -> None:
-    """Copy what stage=policy learnt, with its adapter and the files that its actions name, into ``out``."""
+    """Copy the policy of stage=policy, with its adapter and the files that its actions name, into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     about = read_json(policy / ABOUT)
     for name, spec in about["specs"].items():
@@ -121,6 +121,6 @@ def copy_policy(policy: Path, actions: Path, out: Path) -> None:
 
 
 def _with_files(spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """Return the settings of an action with the place of its file, where that lies in the policy's own ``folder``."""
+    """Return the settings of an action with the path of its file, if that is in the policy's own ``folder``."""
     name = spec.get(FILE_OF_ACTION)
     return {**spec, FILE_OF_ACTION: str(folder / name)} if name and (folder / name).is_file() else spec

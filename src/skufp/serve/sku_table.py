@@ -1,4 +1,4 @@
-"""The SKU table and the views of a bundle: rows read when they are asked for, vectors left on the disk."""
+"""The SKU table and the views of a bundle: rows are read on access, vectors stay on the disk."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -61,7 +61,7 @@ class SkuTable:
 
     @cached_property
     def facts(self) -> dict[tuple[str, str], dict[str, str]]:
-        """What filters go by: each SKU's fields, and the attributes that its pictures and people say it has."""
+        """The facts for filters: each SKU's fields, and its attributes from pictures and people."""
         from skufp.serve.filters import facts_of
 
         rows = self.table.select([name for name in COLUMNS if name in self.table.column_names]).to_pylist()
@@ -82,7 +82,7 @@ class SkuTable:
 
 
 class SkuViews:
-    """The views of all SKUs: those of a SKU stand side by side, in the order of SKU numbers (the column ``sku``)."""
+    """The views of all SKUs, grouped by SKU in the order of SKU numbers (the column ``sku``)."""
 
     def __init__(self, views: VectorTable, skus: int) -> None:
         self.views = views

@@ -1,4 +1,4 @@
-"""What may be given as a text to search for."""
+"""Query texts."""
 
 import unicodedata
 from typing import Any

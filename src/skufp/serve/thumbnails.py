@@ -28,7 +28,7 @@ def write_thumbnails(folder: Path, pictures: Iterable[Path], advance: Callable[[
 
 
 class Thumbnails:
-    """Reads what write_thumbnails wrote."""
+    """Reads the files of write_thumbnails."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

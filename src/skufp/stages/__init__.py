@@ -1,6 +1,6 @@
 """One file per stage: VERSION, run(cfg, inputs, out), and optionally check(cfg), show(cfg, folder, console).
 
-check() refuses what cannot work before anything runs; show() prints a finished folder's result.
+check() refuses invalid settings before anything runs; show() prints a finished folder's result.
 
-The modules import heavy packages inside run(): a stage that is already done has to answer at once.
+The modules import heavy packages inside run(): a finished stage must be shown at once.
 """

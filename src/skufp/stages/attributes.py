@@ -1,4 +1,4 @@
-"""stage=attributes: what is known of every product, by its manifest, by people's tables and by its pictures."""
+"""stage=attributes: every product's facts, from its manifest, tables written by people, and its pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ TABLES = ("probe", "overrides")
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the vocabulary before anything runs."""
+    """Raise UserError for an invalid vocabulary before anything runs."""
     load_vocabulary(cfg)
     for name in ("precision", "threshold"):
         if not 0 <= cfg.vocabulary[name] <= 1:
@@ -41,7 +41,7 @@ def check(cfg: Config) -> None:
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
-    """Write facts.jsonl, readers.json, report.json and attributes.csv, which can be corrected and given back."""
+    """Write facts.jsonl, readers.json, report.json and attributes.csv, which people may correct and return."""
     from skufp.catalogue.evidence import accepted, category_evidence, gather
     from skufp.compute.device import set_threads
 
@@ -76,7 +76,7 @@ def product_ids(products: list[Product]) -> list[str]:
 
 
 def categorise(cfg: Config, vocabulary: "Vocabulary", catalogue: Catalogue, evidence: "Evidence") -> Reading:
-    """Give every product its category (an override, the manifest's, what its pictures say) and read the overrides."""
+    """Set every product's category (by override, manifest or pictures) and read the overrides."""
     from skufp.catalogue.evidence import fit_reader, labels_of
     from skufp.catalogue.facts import OVERRIDE, Value
     from skufp.catalogue.vocabulary import CATEGORY
@@ -84,18 +84,20 @@ def categorise(cfg: Config, vocabulary: "Vocabulary", catalogue: Catalogue, evid
     named = [_named(vocabulary, product) for product in catalogue.products]
     labels = [c if learns else None for c, learns in zip(named, catalogue.learns, strict=True)]
     groups = [_pair(product) for product in catalogue.products]
-    reader, said = fit_reader(evidence, _askable(labels, evidence), groups, teaching(cfg))
-    _settle_categories(vocabulary, catalogue, evidence, reader, said, named)
+    reader, log_probabilities = fit_reader(evidence, _askable(labels, evidence), groups, teaching(cfg))
+    _settle_categories(vocabulary, catalogue, evidence, reader, log_probabilities, named)
     given = labels_of(people_s_table(cfg.vocabulary.probe, vocabulary, catalogue), catalogue.ids, CATEGORY)
     if any(given):
-        reader, said = fit_reader(evidence, _askable(given, evidence), groups, teaching(cfg), must_probe=True)
-        _settle_categories(vocabulary, catalogue, evidence, reader, said, named)
+        reader, log_probabilities = fit_reader(
+            evidence, _askable(given, evidence), groups, teaching(cfg), must_probe=True
+        )
+        _settle_categories(vocabulary, catalogue, evidence, reader, log_probabilities, named)
     catalogue.overrides = people_s_table(cfg.vocabulary.overrides, vocabulary, catalogue)
     for row, sku in enumerate(catalogue.ids):
         if other := catalogue.overrides.get(sku, {}).get(CATEGORY):
             catalogue.categories[row] = vocabulary.categories[other]
             catalogue.category_values[row] = Value(other, 1.0, OVERRIDE)
-    return Reading(evidence, reader, said, [[name] if name else [] for name in _askable(named, evidence)])
+    return Reading(evidence, reader, log_probabilities, [[name] if name else [] for name in _askable(named, evidence)])
 
 
 def _settle_categories(
@@ -106,7 +108,7 @@ def _settle_categories(
     log_probabilities: np.ndarray,
     named: list[str | None],
 ) -> None:
-    """Take the manifest's category where it names one, else what the pictures say."""
+    """Set each category to the manifest's if it names one, else to the pictures'."""
     from skufp.catalogue.evidence import choose_category
     from skufp.catalogue.facts import MANIFEST, Value
 
@@ -116,7 +118,7 @@ def _settle_categories(
 
 
 def _named(vocabulary: "Vocabulary", product: Product) -> str | None:
-    """The category that the manifest names, by its own column or by the source's category."""
+    """Return the category that the manifest names, by its own column or by the source's category."""
     labels = (product.fields.get("category", ""), product.category_name)
     return next((found[0].name for label in labels if label and (found := vocabulary.resolve(label))), None)
 
@@ -126,7 +128,7 @@ def _askable(names: "list[str | None]", evidence: "Evidence") -> list[str | None
 
 
 def people_s_table(path: str | None, vocabulary: "Vocabulary", catalogue: Catalogue) -> "Values":
-    """Read a table sku,attribute,value that people wrote; {} where there is none."""
+    """Read a table sku,attribute,value written by people; {} if there is none."""
     from skufp.catalogue.overrides import read_values
 
     names = [category.name for category in catalogue.categories]
@@ -134,21 +136,21 @@ def people_s_table(path: str | None, vocabulary: "Vocabulary", catalogue: Catalo
 
 
 def label(catalogue: Catalogue, vocabulary: "Vocabulary") -> None:
-    """Find the values that each product's manifest names, in columns or in the name of its category."""
+    """Find the values in each product's manifest, in columns or implied by the name of its category."""
     from skufp.catalogue.attributes import manifest_labels
 
     for product, category in zip(catalogue.products, catalogue.categories, strict=True):
         found, unknown = manifest_labels(product.fields, category)
         for name in (product.category_name, product.fields.get("category", "")):
-            said = vocabulary.resolve(name) if name else None
-            if said and said[0] == category:
-                found = {attribute: [value] for attribute, value in said[1].items()} | found
+            resolved = vocabulary.resolve(name) if name else None
+            if resolved and resolved[0] == category:
+                found = {attribute: [value] for attribute, value in resolved[1].items()} | found
         catalogue.labels.append(found)
         catalogue.unknown.update(unknown.items())
 
 
 def read(cfg: Config, catalogue: Catalogue, evidence: "Evidence", given: "Values") -> Reading:
-    """Fit an attribute's reader, to people's labels where they gave some, and read all products that may have it."""
+    """Fit an attribute's reader, on people's labels if there are any, and read all products that may have it."""
     from skufp.catalogue.evidence import fit_reader, labels_of
 
     name, rows = evidence.attribute.name, evidence.rows
@@ -163,19 +165,19 @@ def read(cfg: Config, catalogue: Catalogue, evidence: "Evidence", given: "Values
 
 
 def teaching(cfg: Config) -> "Teaching":
-    """Return how readers are fitted."""
+    """Return the settings for fitting readers."""
     from skufp.catalogue.evidence import Teaching
 
     return Teaching(cfg.vocabulary.precision, cfg.vocabulary.threshold, cfg.model.zero_shot)
 
 
 def _pair(product: Product) -> str:
-    """What siblings share: the manifest's style, else the pair of a DeepFashion2 id, else the SKU itself."""
+    """Return the siblings' common key: the manifest's style, else the pair of a DeepFashion2 id, else the SKU."""
     return f"{product.split} {product.fields.get('style') or product.sku_id.split('_')[0]}"
 
 
 def settle_all(catalogue: Catalogue, seen: "list[dict[str, Value | None]]") -> "list[Facts]":
-    """Return every product's facts: an override wins over the manifest, and that over the pictures."""
+    """Return every product's facts: by an override, else the manifest, else the pictures."""
     from skufp.catalogue.attributes import settle
     from skufp.catalogue.facts import MANIFEST, Facts, Value
 
@@ -193,6 +195,6 @@ def settle_all(catalogue: Catalogue, seen: "list[dict[str, Value | None]]") -> "
 
 
 def show(cfg: Config, folder: Path, console: Console) -> None:
-    """Print what each attribute's evidence is worth, and how complete the products are."""
+    """Print each attribute's scores, and the completeness of the products."""
     print_report(folder / REPORT, console)
     console.print(f"attributes: {folder / TABLE} (to correct: vocabulary.overrides=<a CSV sku,attribute,value>)")

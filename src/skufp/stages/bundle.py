@@ -1,4 +1,4 @@
-"""stage=bundle: everything that an answer, or a later change, needs, in one folder that opens without the runs."""
+"""stage=bundle: everything that a search, or a later change, needs, in one folder that opens without the runs."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the parts to leave out, the policy or the folder before anything runs."""
+    """Raise UserError for invalid parts to leave out, policy or folder before anything runs."""
     from skufp.serve.parts import KINDS, NEEDED
 
     spec = cfg.stages.bundle
@@ -35,7 +35,7 @@ def check(cfg: Config) -> None:
 
 
 def check_export(cfg: Config) -> None:
-    """Refuse a fixed action, which stage=search tries, and a folder for something else than a bundle."""
+    """Raise UserError for a fixed action, which only stage=search tries, and for a folder that is not a bundle's."""
     from skufp.serve.copying import check_target
 
     if cfg.policy.name == FIXED:
@@ -58,7 +58,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def sources(cfg: Config, inputs: dict[str, Path]) -> Any:
-    """Return what the bundle is made of."""
+    """Return the inputs of the bundle."""
     from skufp.catalogue.attribute_files import read_facts, read_lists
     from skufp.serve.assembly import Sources
     from skufp.stages.index import first_photos
@@ -72,7 +72,7 @@ def sources(cfg: Config, inputs: dict[str, Path]) -> Any:
 
 
 def has_learnt_words(cfg: Config, inputs: dict[str, Path]) -> bool:
-    """Return whether photos that an encoder trained here was shown came with texts."""
+    """Return whether the training photos of an encoder trained here have texts."""
     from skufp.data.captions import training_text
 
     rows = pq.read_table(inputs["embed"] / "rows.parquet", columns=["text", "rich_text"]).to_pylist()

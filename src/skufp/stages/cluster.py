@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 CATEGORY, TITLE = "category", "title"
-LABELS = ("category", "style", "colour")  # what clusters are compared with, where it is known
+LABELS = ("category", "style", "colour")  # labels to compare clusters with, where known
 COLUMNS = ("cluster", "name", "split", "sku", "category", "cosine")
 
 
@@ -63,7 +63,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def known_labels(gallery: VectorTable, rows: list[Product]) -> dict[str, list[Any]]:
-    """Return each SKU's category, style (pair ids restart in every split) and colour; None where not known."""
+    """Return each SKU's category, style (pair ids restart in every split) and colour; None where unknown."""
     pairs = zip(gallery.rows["split"].to_pylist(), gallery.rows["pair_id"].to_pylist(), strict=True)
     return {
         "category": [category_of(row) or None for row in rows],
@@ -73,7 +73,7 @@ def known_labels(gallery: VectorTable, rows: list[Product]) -> dict[str, list[An
 
 
 def category_of(product: Product) -> str:
-    """Return what a product is: by its labels, or by the catalogue's own column."""
+    """Return a product's category: by its labels, or by the catalogue's own column."""
     return (product.category_name or product.fields.get(CATEGORY, "")).casefold()
 
 
@@ -100,15 +100,15 @@ def describe(found: "Clustering", rows: list[Product], words: list[str], titles:
 
 
 def product_words(product: Product, words: list[str], titles: list[str]) -> dict[str, list[str]]:
-    """Return what is said of a product by field, in lower case; all its title columns' words are one field."""
+    """Return a product's values by field, in lower case; the words of all title columns are one field."""
     title = " ".join(text for name in titles for text in _values(product, name))
-    said = {name: values for name in words if (values := _values(product, name))}
+    found = {name: values for name in words if (values := _values(product, name))}
     category = [category_of(product)] if category_of(product) else []
-    return said | {CATEGORY: category, TITLE: re.findall(r"[^\W\d_]{3,}", title)}
+    return found | {CATEGORY: category, TITLE: re.findall(r"[^\W\d_]{3,}", title)}
 
 
 def _values(product: Product, name: str) -> list[str]:
-    """Return the values of a column that may hold several, whatever the column's case."""
+    """Return the values of a column that may hold several; the column's name matches in any case."""
     text = next((value for key, value in product.fields.items() if key.casefold() == name), "")
     return [value for each in text.split(",") if (value := each.strip().casefold())]
 

@@ -1,4 +1,4 @@
-"""stage=embed: every crop, every text and every made view that joins through the encoder, once."""
+"""stage=embed: vectors of every crop, every text and every generated view that joins."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ SPLITS = ("train", "dev", "validation", "test")
 COLUMNS = ("split", "sku_id", "view_id", "domain", "pool", "pair_id", "style", "category_id", "category_name",
            "occlusion", "viewpoint", "zoom_in", "scale", "image_path", "text", "rich_text")  # fmt: skip
 Records = dict[str, list[CropRecord]]
-Negatives = Mapping[tuple[str, str], np.ndarray]  # of a SKU, [N, D]
+Negatives = Mapping[tuple[str, str], np.ndarray]  # vectors [N, D] by SKU
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the mix of views before anything runs."""
+    """Raise UserError for an invalid mix of views before anything runs."""
     from skufp.data.view_mix import TAKES
 
     if cfg.views.name == "none":
@@ -49,8 +49,8 @@ def check(cfg: Config) -> None:
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write vectors.npy + rows.parquet, text/ (the same for texts) and shards/<split>-sku-*.tar.
 
-    After all real rows come those of the made views that join, ``generated``; their image_path is their source's.
-    Counterfactuals are in the SKU shards alone, as negatives.
+    The rows of generated views that join, ``generated``, follow all real rows; their image_path is their source's.
+    Counterfactuals are only in the SKU shards, as negatives.
     """
     from skufp.modules.encoder_folder import load_encoder
 
@@ -72,7 +72,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def encode_split(cfg: Config, encoder: "Encoder", prepared: Path, split: str, records: list[CropRecord]) -> np.ndarray:
-    """Return [N, D] in the order of ``records``; every row is seen exactly once."""
+    """Return [N, D] in the order of ``records``; every row is encoded exactly once."""
     import torch
 
     from skufp.data.full_pass import full_pass
@@ -98,7 +98,7 @@ def encode_split(cfg: Config, encoder: "Encoder", prepared: Path, split: str, re
 
 
 def generated_views(cfg: Config, encoder: "Encoder", folder: Path, records: Records, schema: pa.Schema) -> VectorTable:
-    """Return the made views that join, by ``cfg.views``, from the views stage's ``folder``; rows as ``schema`` says."""
+    """Return the generated views that join, by ``cfg.views``, from the views stage's ``folder``; rows by ``schema``."""
     from skufp.data.view_mix import choose_views
 
     mix, photos = cfg.views.mix, [r for rows in records.values() for r in rows if r.domain == CATALOG]
@@ -132,7 +132,7 @@ def encode_made(cfg: Config, encoder: "Encoder", folder: Path, names: list[str],
     found, vectors = np.zeros(len(rows), np.int64), np.zeros((len(rows), encoder.dim), np.float32)
     files = [file for name in names for file in shard_files(folder / "shards", name)]
     wanted = ((i, p) for r, p in read_view_shards(files) if (i := number.get((*r.sku, r.view_id))) is not None)
-    with ProgressBar(cfg, "embedding made views", len(rows)) as advance, torch.inference_mode(), autocast(cfg):
+    with ProgressBar(cfg, "embedding generated views", len(rows)) as advance, torch.inference_mode(), autocast(cfg):
         for batch in in_batches(wanted, cfg.model.batch_size):
             own = [i for i, _ in batch]
             pixels = np.stack([encoder.preprocessing(Image.fromarray(picture)) for _, picture in batch])
@@ -145,7 +145,7 @@ def encode_made(cfg: Config, encoder: "Encoder", folder: Path, names: list[str],
 
 
 def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Path) -> None:
-    """Write generated.json: of every split, the views of either origin and the counterfactuals; warn if none joined."""
+    """Write generated.json: each split's real and generated views and counterfactuals; warn if no view joined."""
     rows = table.where(domain=CATALOG).rows
     counts = Counter(zip(rows["split"].to_pylist(), rows["generated"].to_pylist(), strict=True))
     report = {
@@ -158,13 +158,13 @@ def report_views(out: Path, table: VectorTable, negatives: Negatives, folder: Pa
     write_json(out / "generated.json", report)
     if not any(row["generated"] for row in report.values()):
         warn(
-            f"no made view joins: {folder / FILE} keeps none, or the SKUs already have"
+            f"no generated view joins: {folder / FILE} keeps none, or the SKUs already have"
             " views.mix.views of them. The results are those of views=none"
         )
 
 
 def encode_texts(cfg: Config, encoder: "Encoder", records: Records) -> VectorTable:
-    """Return one vector for every distinct text, templates and rich captions alike, whichever were learnt from."""
+    """Return one vector for every distinct text, templates and rich captions alike."""
     import torch
 
     texts = sorted({t for rows in records.values() for r in rows for t in (r.text, r.rich_text) if t})
@@ -190,7 +190,7 @@ def _made_row(made: ViewRow, source: CropRecord) -> dict[str, Any]:
 
 
 def write_sku_shards(out: Path, table: VectorTable, shard_size: int, negatives: Negatives) -> None:
-    """Write one sample per SKU: its views, its queries and what the fingerprint stage must know of them."""
+    """Write one sample per SKU: its views, its queries and their metadata."""
     from skufp.data.shards import INDEX
     from skufp.data.shards import write_sku_shards as write
 

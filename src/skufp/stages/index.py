@@ -1,4 +1,4 @@
-"""stage=index: the fingerprints, or all views, of the gallery's splits become a FAISS index."""
+"""stage=index: builds a FAISS index of the fingerprints, or of all views, of the gallery's splits."""
 
 from pathlib import Path
 
@@ -51,19 +51,19 @@ def choose_vectors(cfg: Config, inputs: dict[str, Path], gallery: VectorTable) -
 
 
 def warn_of_few(cfg: Config, vectors: int, dim: int) -> None:
-    """Say that a quantiser learnt its centroids from fewer vectors than it should."""
+    """Warn where a quantiser is trained on fewer vectors than faiss recommends."""
     from skufp.retrieval.faiss_kinds import advised_vectors
 
     advised = advised_vectors(cfg.index.kind, cfg.index.dims or dim)
     if vectors < advised:
         warn(
             f"index={cfg.index.name} learns its centroids from {vectors:,} vectors, where"
-            f" {advised:,} are advised: recall may suffer. index=flat, index=int8 and index=rabitq learn none"
+            f" {advised:,} are advised: recall may suffer. index=flat, index=int8 and index=rabitq have none"
         )
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the index's settings before anything runs."""
+    """Raise UserError for invalid settings of the index before anything runs."""
     from skufp.retrieval.faiss_kinds import FaissMissingError, check_kind
 
     if cfg.index.vectors not in (FINGERPRINT, VIEWS):
@@ -80,7 +80,7 @@ def check(cfg: Config) -> None:
 
 
 def check_export(cfg: Config) -> None:
-    """Refuse to lay out another index than the exact one, and to do so among the photos."""
+    """Raise UserError for laying out any but the exact index, or laying it out among the photos."""
     if cfg.index.name != "flat" or cfg.index.dims is not None:
         raise UserError(
             f"export_to={cfg.export_to} lays out whole vectors and an exact IndexFlatIP, not index={cfg.index.name}"
@@ -88,13 +88,13 @@ def check_export(cfg: Config) -> None:
         )
     if cfg.data.root and Path(str(cfg.export_to)).resolve().is_relative_to(Path(cfg.data.root).resolve()):
         raise UserError(
-            f"export_to={cfg.export_to} lies in data.root={cfg.data.root}, where it would count as a change of the"
-            " photos: choose another folder"
+            f"export_to={cfg.export_to} lies in data.root={cfg.data.root}, where it would change the data:"
+            " choose another folder"
         )
 
 
 def show(cfg: Config, folder: Path, console: Console) -> None:
-    """Say how many products there are and, where nothing was trained, that nothing was."""
+    """Print the number of products and, if nothing was trained, a note on it."""
     skus = pq.read_metadata(folder / "skus.parquet").num_rows
     console.print(f"{skus:,} products in {folder / 'index.faiss'}", soft_wrap=True)
     if cfg.model.training.steps == 0 and cfg.aggregator.name in NOTHING_TO_LEARN:
@@ -105,7 +105,7 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
 
 
 def lay_out(cfg: Config, inputs: dict[str, Path], folder: Path, target: Path, console: Console) -> None:
-    """Write what skufp.search_similar reads to ``target``: a row per product, by the name of its first photo."""
+    """Write the files of skufp.search_similar to ``target``: a row per product, by the name of its first photo."""
     from skufp.serve.similar import write_similar
 
     check_export(cfg)  # a finished stage is not checked
@@ -124,7 +124,7 @@ def lay_out(cfg: Config, inputs: dict[str, Path], folder: Path, target: Path, co
 
 
 def first_photos(prepared: Path, splits: list[str]) -> dict[tuple[str, str], str]:
-    """Return for every SKU the catalogue photo that comes first by name, relative to the source's root."""
+    """Return every SKU's first catalogue photo by name, relative to the source's root."""
     found: dict[tuple[str, str], str] = {}
     for split in splits:
         path = prepared / f"{split}_image_text.jsonl"

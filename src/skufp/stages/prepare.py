@@ -26,7 +26,7 @@ Fields = dict[tuple[str, str], dict[str, str]]  # by the source's split and sku_
 
 
 def check(cfg: Config) -> None:
-    """Refuse a name of the data that names nothing."""
+    """Raise UserError for an empty data label."""
     if not cfg.data.label.strip():
         raise UserError("data.label is empty: leave it out, or give the data a name, as in data.label=autumn")
 
@@ -92,7 +92,7 @@ def read_splits(source: "Readable", names: list[str]) -> "Reading":
 
 
 def describe_products(fields: Fields, records: list[CropRecord]) -> list[Product]:
-    """Return every SKU that is left, with what the source says of it in words."""
+    """Return every remaining SKU with the source's text columns."""
     names = {r.sku: r.category_name for r in records}
     return [Product(*sku, names[sku], fields.get((source_split(sku[0]), sku[1]), {})) for sku in sorted(names)]
 
@@ -117,14 +117,14 @@ def lost_products(
 
 
 def misplaced_products(fields: Fields, skipped: list[Skipped]) -> list[dict[str, str]]:
-    """Return the SKUs whose every row is in a split of no known name, each with the reason of its first row."""
+    """Return the SKUs all of whose rows are in an unknown split, each with the reason of its first row."""
     known = {sku for _, sku in fields}
     found = {row.sku_id: row for row in reversed(skipped) if row.sku_id and row.sku_id not in known}
     return [{"split": found[sku].split, "id": sku, "reason": found[sku].reason} for sku in sorted(found)]
 
 
 def add_rich_texts(records: list[CropRecord], products: list[Product]) -> None:
-    """Give every photo of a SKU, query or not, the caption that the SKU's fields make; "" where they make none."""
+    """Set every photo's rich caption, query or not, from its SKU's fields; "" if they give none."""
     from skufp.data.captions import rich_caption
 
     said = {p.sku: rich_caption(p.category_name, p.fields) for p in products}
@@ -148,7 +148,7 @@ def _write(out: Path, records: list[CropRecord], shard_size: int) -> None:
 def report(
     reading: "Reading", records: list[CropRecord], skipped: list[Skipped], adjusted: list[Skipped]
 ) -> dict[str, Any]:
-    """Return what report.json says: counts by split and reason, every skipped thing, and every adjusted one."""
+    """Return report.json: counts by split and reason, all skipped rows, and all adjusted crops."""
     from skufp.data.accounts import left_out
     from skufp.data.splits import count
 
@@ -166,7 +166,7 @@ def report(
 
 
 def by_reason(rows: list[Skipped]) -> dict[str, int]:
-    """Return how many rows each reason stands for, the most first."""
+    """Return the number of rows per reason, the most frequent first."""
     counts: Counter[str] = Counter()
     for row in rows:
         counts[row.reason] += row.count

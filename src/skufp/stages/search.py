@@ -55,7 +55,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def open_catalogue(cfg: Config, inputs: dict[str, Path]) -> "Bundle":
-    """Return the opened bundle; its own policy acts, or the fixed action that ``policy`` asks for."""
+    """Return the opened bundle, with its own policy or the fixed action that ``policy`` names."""
     from skufp.serve.bundle import open_bundle
 
     bundle = open_bundle(inputs["bundle"])
@@ -65,7 +65,7 @@ def open_catalogue(cfg: Config, inputs: dict[str, Path]) -> "Bundle":
 
 
 def found_for(asked: dict[str, Any], answer: "Answer", prepared: Path, out: Path, number: int) -> dict[str, Any]:
-    """Return what results.json says of a query: what became of a photo, and the answers with their files."""
+    """Return a query's entry in results.json: the action on a photo, and the results with their files."""
     taken: dict[str, Any] = {}
     if answer.text is None:
         edited = save_edited(answer.edited, out, number)
@@ -83,7 +83,7 @@ def hit_of(result: "Result", prepared: Path) -> dict[str, Any]:
 
 
 def fixed_action(cfg: Config, inputs: dict[str, Path]) -> "FixedAction":
-    """Return what takes the action of policy=fixed."""
+    """Return the action of policy=fixed."""
     from skufp.models.adapter import Adapter
     from skufp.serve.query_policy import FixedAction
     from skufp.stages.actions import image_actions
@@ -102,7 +102,7 @@ def save_edited(edited: Any, out: Path, number: int) -> str | None:
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the query before anything runs."""
+    """Raise UserError for an invalid query before anything runs."""
     if not cfg.query.image and not cfg.query.text:
         raise UserError('stage=search needs something to look for: --image photo.jpg or --text "navy tee"')
     check_photos(cfg)
@@ -117,7 +117,7 @@ def check(cfg: Config) -> None:
 
 
 def check_action_of(cfg: Config) -> None:
-    """Refuse an action for another policy than fixed, one that there is not, and adapt where it is not learnt."""
+    """Raise UserError for an action without policy=fixed, an unknown action, and adapt if it is not trained."""
     action = cfg.policy.action
     if cfg.policy.name != FIXED:
         if action is not None:
@@ -184,9 +184,9 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
     for result in read_json(folder / "results.json"):
         asked = result.get("image") or f"“{result['text']}”"
         console.print(styled(("\nquery:", "bold"), f" {asked}{action_taken(cfg, result)}"), soft_wrap=True)
-        if told := result.get("filter"):
-            wanted = ", ".join(f"{name} = {value}" for name, value in told["wanted"].items())
-            console.print(f"filter: {wanted}: {told['skus']} of {told['of']} SKUs", soft_wrap=True)
+        if filtered := result.get("filter"):
+            wanted = ", ".join(f"{name} = {value}" for name, value in filtered["wanted"].items())
+            console.print(f"filter: {wanted}: {filtered['skus']} of {filtered['of']} SKUs", soft_wrap=True)
         if trust := result.get("confidence"):
             console.print(Confidence(**trust).sentence, soft_wrap=True, markup=False, highlight=False)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -203,7 +203,7 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
 
 
 def action_taken(cfg: Config, result: dict[str, Any]) -> str:
-    """Say which action a photo got; nothing for texts and with policy=none."""
+    """Return the action on a photo in words; empty for texts and with policy=none."""
     if "image" not in result or cfg.policy.name == NONE:
         return ""
     gain, left = result["predicted_gain"], result["edited"] is None and result["action"] not in ("identity", "adapt")

@@ -1,4 +1,4 @@
-"""stage=teacher: which view of a SKU answers its held-out train queries best, cross-fitted over folds."""
+"""stage=teacher: selects the view of a SKU that ranks best for its held-out train queries, cross-fitted over folds."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ if TYPE_CHECKING:  # torch comes with it
 
 VERSION = 2
 CHOICES = BEST, RANDOM = "best", "random"
-ALL = -1  # the fold that leaves no query out
+ALL = -1  # the fold that leaves out no query
 
 
 @dataclass
 class Train:
     """The train catalogue views [N] and the held-out train queries [Q], with the number of each row's SKU.
 
-    Their rows carry ``row``, the row number in the embed stage's table.
+    Their rows have ``row``, the row number in the embed stage's table.
     """
 
     views: VectorTable
@@ -41,7 +41,7 @@ class Train:
 
     @classmethod
     def load(cls, folder: Path) -> "Train":
-        """Read an embed folder; no other split, and no query that the retriever learnt from, comes along."""
+        """Read an embed folder, without other splits and without the retriever's training queries."""
         from skufp.data.splits import HELD_OUT
 
         table = VectorTable.load(folder)
@@ -57,14 +57,14 @@ class Train:
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the settings before anything runs."""
+    """Raise UserError for invalid settings before anything runs."""
     choose, folds = cfg.stages.teacher.choose, cfg.stages.teacher.folds
     if choose not in CHOICES:
         raise UserError(f"stages.teacher.choose={choose} is no way to choose a teacher.{nearest(str(choose), CHOICES)}")
     if not isinstance(folds, int) or folds < 2:
         raise UserError(
-            f"stages.teacher.folds={folds}: it takes 2 folds or more, a whole number, so that no query is scored with a"
-            " teacher that it chose: stages.teacher.folds=2"
+            f"stages.teacher.folds={folds}: cross-fitting needs a whole number of 2 folds or more:"
+            " stages.teacher.folds=2"
         )
 
 
@@ -90,9 +90,9 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def deal_folds(queries: VectorTable, folds: int, seed: int) -> np.ndarray:
-    """Return [Q]: deal the queries out to folds in turn, SKU after SKU, so that folds are even within SKUs and overall.
+    """Return [Q]: assign queries to folds in turn, SKU by SKU, so that folds are even within SKUs and overall.
 
-    The order of SKUs, and of queries in a SKU, is drawn from ``seed`` and ids, whatever the order of rows.
+    The order of SKUs, and of queries in a SKU, is drawn from ``seed`` and ids, independent of the order of rows.
     """
     ids = [queries.rows[name].to_pylist() for name in ("sku_id", "view_id")]
     order = np.lexsort((draw(seed, *ids), draw(seed, ids[0])))
@@ -102,7 +102,7 @@ def deal_folds(queries: VectorTable, folds: int, seed: int) -> np.ndarray:
 
 
 def draw(seed: int | str, *ids: list[str]) -> np.ndarray:
-    """Return a random number [N] for every row of ``ids`` that depends on ``seed`` and that row alone."""
+    """Return a random number [N] for every row of ``ids``, which depends only on ``seed`` and that row."""
     texts = ("\0".join((str(seed), *row)).encode() for row in zip(*ids, strict=True))
     return np.array([int.from_bytes(hashlib.blake2b(t, digest_size=8).digest(), "big") for t in texts], np.uint64)
 
@@ -112,7 +112,7 @@ def select(
 ) -> tuple[pa.Table, np.ndarray]:
     """Return teachers.parquet's table and the teachers [1 + folds, S]: view numbers, -1 for none.
 
-    Fold -1 chooses by all queries, fold k by those that are not in fold k.
+    Fold -1 chooses by all queries, fold k by the queries outside fold k.
     """
     from skufp.retrieval.teacher import best_views, random_views, view_scores
 
@@ -132,7 +132,7 @@ def select(
 
 
 def fold_table(views: VectorTable, scores: "ViewScores", chosen: np.ndarray, weight: np.ndarray, fold: int) -> pa.Table:
-    """Return a fold's rows of teachers.parquet: one for every view."""
+    """Return a fold's rows of teachers.parquet, one per view."""
     means = {
         "rank": scores.rank, "reciprocal_rank": scores.reciprocal_rank, "recall@1": scores.recall_at_1,
         "recall@5": scores.recall_at_5, "recall@10": scores.recall_at_10, "margin": scores.margin,

@@ -22,15 +22,15 @@ from skufp.modules.encoder_folder import load_encoder
 from skufp.modules.retriever import Retriever
 from skufp.schema import register_schema
 from skufp.stages import fit, prepare
-from skufp.stages.fit.retriever_mix import Asked, ask, choose, lines
+from skufp.stages.fit.retriever_mix import QueryPool, choose, lines, measure
 
 ALPHAS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def _asked(kind: str, pool: str, *mrr: float, queries: int = 12) -> Asked:
+def _asked(kind: str, pool: str, *mrr: float, queries: int = 12) -> QueryPool:
     """Equal queries, each of a SKU and a pair of its own, whose reciprocal rank at every alpha is that of ``mrr``."""
     values = np.repeat(np.array(mrr)[:, None], queries, axis=1)
-    return Asked(kind, pool, values, np.arange(queries).astype(str), np.arange(queries))
+    return QueryPool(kind, pool, values, np.arange(queries).astype(str), np.arange(queries))
 
 
 # ---- Which alpha is kept ----
@@ -74,7 +74,7 @@ def test_products_never_seen_count_as_much_as_the_many_queries_of_products_that_
 
 def test_the_evidence_of_an_alpha_by_hand() -> None:
     reciprocal = np.array([[0.5, 1.0, 0.5], [1.0, 1.0, 0.25]])
-    part = Asked("photo", "dev", reciprocal, np.array(["a", "a", "b"]), np.array([1, 1, 2]))
+    part = QueryPool("photo", "dev", reciprocal, np.array(["a", "a", "b"]), np.array([1, 1, 2]))
     row = choose([0.0, 1.0], [part])["tried"][1]
     found = row["photo"]["dev"]
     assert {k: found[k] for k in ("queries", "skus", "pairs")} == {"queries": 3, "skus": 2, "pairs": 2}
@@ -211,7 +211,7 @@ def test_queries_are_ranked_as_by_a_naive_loop(world: Any) -> None:
     module: Retriever = build(spec["module"], steps=1)
     data = build(spec["datamodule"], inputs=folders, steps=1, workers=1)
     other = {name: value * 1.5 for name, value in module.state_dict().items()}
-    found = {(part.kind, part.pool): part for part in ask(cfg, module, [module.state_dict(), other], data)}
+    found = {(part.kind, part.pool): part for part in measure(cfg, module, [module.state_dict(), other], data)}
     assert len(found) == 4
     before = {name: value.clone() for name, value in module.state_dict().items()}
     for i, state in enumerate((before, other)):

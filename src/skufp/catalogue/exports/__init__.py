@@ -21,15 +21,15 @@ _NEEDS = {shopify.FILE: shopify.NEEDS, google.TSV_FILE: google.NEEDS, json_ld.FI
 
 
 def write_products_csv(described: Sequence[Described], folder: Path) -> None:
-    """Write products.csv alone: what a run that is cut short still leaves."""
+    """Write products.csv alone, for a run that was interrupted."""
     products.table(described).write(folder / products.FILE)
 
 
 def export(described: Sequence[Described], folder: Path, shop: Shop | None = None) -> ExportReport:
-    """Write all files into ``folder``, each whole or not at all, read them back, and say what is wrong or missing.
+    """Write all files into ``folder``, each atomically, read them back, and report invalid and missing values.
 
-    Products are in the given order and must have unique ids. A product without copy is a row of products.csv, with its
-    reason, and of no other file.
+    Products are in the given order and must have unique ids. A product without copy is only in products.csv, with its
+    reason.
     """
     shop = shop or Shop()
     listings = [listing(product, shop) for product in described if product.copy]

@@ -1,4 +1,4 @@
-"""Text for files that other programs read: legal characters, cells no spreadsheet runs, tables written and read."""
+"""Text for files that other programs read: legal characters, cells safe in spreadsheets, reading and writing tables."""
 
 import csv
 import io
@@ -11,13 +11,13 @@ from skufp.catalogue.journal import write_whole
 
 # What XML 1.0 allows (https://www.w3.org/TR/xml/#charsets) less the carriage return; it has no lone surrogates either.
 _ILLEGAL = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-FORMULA = "=+-@＝＋－＠"  # what starts a formula; https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA = "=+-@＝＋－＠"  # start a formula; https://owasp.org/www-community/attacks/CSV_Injection
 SEPARATOR = " | "  # between the values of one cell
 _BLANKS = "\t\r\n"
 
 
 def clean(text: str) -> str:
-    """Return ``text`` with line breaks as \\n and without characters that no text file may have."""
+    """Return ``text`` with line breaks as \\n and without characters that are illegal in text files."""
     return _ILLEGAL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -27,17 +27,17 @@ def flat(text: str) -> str:
 
 
 def runs_in_a_spreadsheet(cell: str) -> bool:
-    """Tell whether a spreadsheet might take the cell for a formula."""
+    """Return whether a spreadsheet might run the cell as a formula."""
     return cell[:1] in (*_BLANKS, *FORMULA) or cell.lstrip()[:1] in (*FORMULA,)
 
 
 def guard(cell: str) -> str:
-    """Return a cell that a spreadsheet shows as it is: an apostrophe before what it might take for a formula."""
+    """Return the cell, with an apostrophe in front if a spreadsheet might run it as a formula."""
     return "'" + cell if runs_in_a_spreadsheet(cell) else cell
 
 
 def unguarded(cell: str) -> str:
-    """Return the cell that guard was given."""
+    """Undo guard."""
     return cell[1:] if cell[:1] == "'" and runs_in_a_spreadsheet(cell[1:]) else cell
 
 
@@ -51,7 +51,7 @@ class Table:
     guarded: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, row: Mapping[str, str]) -> None:
-        """Add a row; columns it lacks stay empty. Raises ValueError for a column that the table has not."""
+        """Add a row; missing columns stay empty. Raises ValueError for an unknown column."""
         if unknown := set(row) - set(self.columns):
             raise ValueError(f"no such column: {', '.join(sorted(unknown))}")
         cells = {column: clean(row.get(column, "")) for column in self.columns}
@@ -59,9 +59,9 @@ class Table:
         self.rows.append([guard(cell) for cell in cells.values()])
 
     def write(self, path: Path, delimiter: str = ",") -> None:
-        """Write the table as UTF-8, whole or not at all.
+        """Write the table as UTF-8, atomically.
 
-        A comma-separated cell is always quoted: a spreadsheet that splits at semicolons finds no formula inside.
+        Comma-separated cells are always quoted, so that a spreadsheet that splits at semicolons finds no formula.
         """
         text = io.StringIO(newline="")
         dialect = csv.unix_dialect if delimiter == "," else csv.excel_tab  # the first quotes everything

@@ -2,7 +2,7 @@
 
 Title and description that a machine wrote go as structured_title and structured_description with
 ``digital_source_type=trained_algorithmic_media`` (…/answer/6324415 and …/6324468). The template counts as a machine:
-its words come from attributes that a trained model saw. Words that the shop wrote go as title and description.
+its words come from attributes that a trained model predicted. The shop's own words go as title and description.
 """
 
 import csv
@@ -37,7 +37,7 @@ Attributes = dict[str, str | list[str]]
 
 
 def attributes(item: Listing) -> Attributes:
-    """Return a product's attributes; those that are not known are not there. Structured ones hold their content."""
+    """Return a product's known attributes. Structured attributes hold their content."""
     copy = item.copy
     highlights = [flat(point) for point in copy.bullet_points if len(flat(point)) <= LONGEST_HIGHLIGHT]
     found: Attributes = {
@@ -96,7 +96,7 @@ def _cell(name: str, value: str | list[str]) -> str:
 
 
 def write_xml(path: Path, listings: Sequence[Listing], shop: Shop) -> None:
-    """Write the feed as RSS 2.0, whole or not at all."""
+    """Write the feed as RSS 2.0, atomically."""
     ET.register_namespace("g", NAMESPACE)
     rss = ET.Element("rss", version="2.0")
     channel = ET.SubElement(rss, "channel")

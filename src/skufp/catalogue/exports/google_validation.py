@@ -1,4 +1,4 @@
-"""What Google would refuse of a product feed, read back from the file: columns, lengths, values, unique ids."""
+"""Validation of a product feed by Google's rules, read back from the file: columns, lengths, values, unique ids."""
 
 import csv
 import re
@@ -29,7 +29,7 @@ Item = dict[str, list[str]]  # attribute → values; structured attributes under
 
 
 def validate_tsv(path: Path) -> list[Problem]:
-    """Return what is wrong with a text feed."""
+    """Return the problems of a text feed."""
     header, rows = read_table(path, "\t")
     if tuple(header) != google.COLUMNS:
         return [Problem(path.name, "", "header", f"columns are {', '.join(header)}")]
@@ -59,7 +59,7 @@ def _of_row(row: dict[str, str]) -> Item:
 
 
 def validate_xml(path: Path) -> list[Problem]:
-    """Return what is wrong with an RSS 2.0 feed."""
+    """Return the problems of an RSS 2.0 feed."""
     try:
         root = ET.fromstring(path.read_bytes())
     except ET.ParseError as error:
@@ -89,7 +89,7 @@ def _problems(file: str, items: Iterable[Item]) -> list[Problem]:
 
 
 def _reasons(item: Item) -> list[tuple[str, str]]:
-    """What is wrong with one product. What only the shop can supply may be missing; what there is must be right."""
+    """Return the problems of one product. Attributes that only the shop can supply may be missing."""
     reasons = [(name, "empty") for name in ("id", "title", "description") if not any(item.get(name, []))]
     for name, values in item.items():
         if name not in (*google.COLUMNS, "digital_source_type"):

@@ -21,7 +21,7 @@ _OWN_PROPERTIES = ("colour", "fabric", "pattern", "gender", "category")
 
 
 def node(item: Listing) -> dict[str, Any]:
-    """Return a product's node, without what is not known. An offer needs price and currency."""
+    """Return a product's node with its known values. An offer needs price and currency."""
     copy, facts = item.copy, item.product.facts
     offer = {
         "@type": "Offer", "price": item.price, "priceCurrency": item.currency, "url": item.link,
@@ -57,7 +57,7 @@ def node(item: Listing) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """Return ``value`` without empty parts and characters that no text file may have."""
+    """Return ``value`` without empty parts and characters that are illegal in text files."""
     if isinstance(value, dict):
         return {name: kept for name, part in value.items() if (kept := _known(part))}
     if isinstance(value, list):
@@ -66,14 +66,14 @@ def _known(value: Any) -> Any:
 
 
 def write(path: Path, listings: Sequence[Listing]) -> None:
-    """Write the graph, whole or not at all. ``<`` is escaped, so that a node can stand in a page's script element."""
+    """Write the graph, atomically. ``<`` is escaped, so that a node can be put into a page's script element."""
     graph = {"@context": CONTEXT, "@graph": [node(item) for item in listings]}
     text = json.dumps(graph, ensure_ascii=False, indent=1).replace("<", "\\u003c")
     write_whole(path, (text + "\n").encode("utf-8"))
 
 
 def validate(path: Path) -> list[Problem]:
-    """Return what is wrong with a graph: types, unique ids, addresses, offers."""
+    """Return the problems of a graph: types, unique ids, addresses, offers."""
     text = path.read_bytes().decode("utf-8")
     try:
         graph = json.loads(text)

@@ -1,6 +1,6 @@
-"""A product as a shop sells it: what sales channels ask for, from manifest, attributes or the shop's settings.
+"""A product's listing: the values that sales channels require, from manifest, attributes or the shop's settings.
 
-Nothing is invented: what is not known is empty, and SUPPLY says who must supply it.
+Nothing is invented: unknown values are empty, and SUPPLY tells the shop how to supply them.
 """
 
 import hashlib
@@ -53,16 +53,16 @@ class Taxon:
 
 @dataclass
 class Shop(ShopSettings):
-    """What is the same for all products of a shop, and ``taxons``, the places of the vocabulary's categories."""
+    """The values common to all products of a shop, and ``taxons``, the taxonomy entries of the categories."""
 
     taxons: Mapping[str, Taxon] = field(default_factory=dict)
 
 
 @dataclass
 class Listing:
-    """A described product with what sales channels ask for; "" where it is not known.
+    """A described product with the values that sales channels require; "" where unknown.
 
-    ``faults`` are (column, reason) of manifest values that cannot be right and are left out.
+    ``faults`` are (column, reason) of manifest values that are invalid and left out.
     """
 
     product: Described
@@ -94,19 +94,19 @@ class Listing:
         return self.product.sku_id
 
     def lacks(self, name: str) -> bool:
-        """Tell whether the shop must still supply ``name``, a key of SUPPLY."""
+        """Return whether the shop must still supply ``name``, a key of SUPPLY."""
         if name == "gtin or mpn":
             return not (self.gtin or self.mpn or self.identifier_exists == "no")
         values = {"image": self.images, "shopify_category": self.taxon.shopify, "google_category": self.taxon.google}
         return not (values[name] if name in values else getattr(self, name))
 
     def by_machine(self, name: str) -> bool:
-        """Tell whether a model or the template wrote the field ``name`` of the copy."""
+        """Return whether a model or the template wrote the field ``name`` of the copy."""
         return name in self.product.written_by
 
 
 def listing(product: Described, shop: Shop) -> Listing:
-    """Return what sales channels ask for of a product that has copy."""
+    """Return the listing of a product that has copy."""
     if product.copy is None:
         raise ValueError(f"{product.sku_id} has no copy: {product.error}")
     own = product.facts.fields
@@ -118,9 +118,9 @@ def listing(product: Described, shop: Shop) -> Listing:
         ("identifier_exists", "", ("yes", "no")),
     ):
         setattr(out, name, _one_of(out, name, own.get(name) or default, allowed))
-    out.gender = _one_of(out, "gender", _GENDER_WORDS.get((g := _said(product, "gender")).lower(), g), GENDERS)
-    out.colour, out.pattern = _said(product, "colour", "color"), _said(product, "pattern")
-    out.fabric, out.size = _said(product, "fabric", "material"), _said(product, "size")
+    out.gender = _one_of(out, "gender", _GENDER_WORDS.get((g := _attribute(product, "gender")).lower(), g), GENDERS)
+    out.colour, out.pattern = _attribute(product, "colour", "color"), _attribute(product, "pattern")
+    out.fabric, out.size = _attribute(product, "fabric", "material"), _attribute(product, "size")
     out.brand, out.mpn = own.get("brand") or own.get("vendor") or shop.brand, own.get("mpn", "")
     out.group, out.taxon = own.get("item_group_id", ""), shop.taxons.get(product.facts.category, Taxon())
     out.gtin = _gtin(out, next((own[name] for name in ("gtin", "ean", "upc", "barcode") if own.get(name)), ""))
@@ -134,8 +134,8 @@ def listing(product: Described, shop: Shop) -> Listing:
 def handle_of(sku_id: str) -> str:
     """Return a product's name in addresses: lower-case letters, digits and hyphens.
 
-    It depends on the id alone, so that other copy, or other products, never make a new product of an old one; where the
-    id has other characters, a hash of it keeps two ids apart.
+    It depends only on the id, so that a product keeps its address when its copy or other products change. A hash keeps
+    ids with other characters distinct.
     """
     plain = unicodedata.normalize("NFKD", sku_id).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
@@ -144,14 +144,14 @@ def handle_of(sku_id: str) -> str:
 
 
 def right_gtin(gtin: str) -> bool:
-    """Tell whether ``gtin`` has 8, 12, 13 or 14 digits of which the last is right (GS1 General Specifications, 7.9)."""
+    """Return whether ``gtin`` has 8, 12, 13 or 14 digits and a valid check digit (GS1 General Specifications, 7.9)."""
     if not re.fullmatch(r"[0-9]{8}|[0-9]{12,14}", gtin):
         return False
     return sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(reversed(gtin))) % 10 == 0
 
 
-def _said(product: Described, attribute: str, *other_names: str) -> str:
-    """Return an attribute as a person gave it (override, manifest), else as it was seen in the photos, else ""."""
+def _attribute(product: Described, attribute: str, *other_names: str) -> str:
+    """Return an attribute from a person (override, manifest), else from the photos, else ""."""
     seen = product.facts.attributes.get(attribute)
     if seen and seen.source in (OVERRIDE, MANIFEST):
         return seen.value

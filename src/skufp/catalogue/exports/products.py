@@ -1,4 +1,4 @@
-"""products.csv: everything that is known and said of every product, for people; errors too."""
+"""products.csv: the facts and the copy of every product, or its error, for people."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ LAST = ("written_by_model", "written_by_template", "similar", "images")
 def table(products: Sequence[Described]) -> Table:
     """Return the table: a row per product in the given order.
 
-    Each attribute has its value, confidence and source; each column of the manifest comes back as ``manifest_…``. Which
-    columns there are depends on all products, in alphabetical order.
+    Each attribute has its value, confidence and source; each column of the manifest is repeated as ``manifest_…``. The
+    columns are those of all products, in alphabetical order.
     """
     attributes = sorted({name for product in products for name in product.facts.attributes})
     fields = sorted({name for product in products for name in product.facts.fields})
@@ -50,13 +50,13 @@ def _row(product: Described) -> dict[str, str]:
 
 
 def validate(path: Path) -> list[Problem]:
-    """Return what is wrong with a products.csv: columns, unique ids, copy that keeps to its schema, formulas."""
+    """Return the problems of a products.csv: columns, unique ids, copy outside its schema, formulas."""
     header, rows = read_table(path)
     problems = [
         Problem(path.name, "", column, "column is missing") for column in (*FIRST, *LAST) if column not in header
     ]
     if len(set(header)) < len(header):
-        problems.append(Problem(path.name, "", "header", "a column is there twice"))
+        problems.append(Problem(path.name, "", "header", "a column occurs twice"))
     ids: set[str] = set()
     for cells in [] if problems else rows:
         row = dict(zip(header, cells, strict=False))

@@ -1,4 +1,4 @@
-"""What an export wrote, what is wrong with it, and what only the shop can supply."""
+"""The report of an export: its files, their problems, and values that only the shop can supply."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ NAMED = 5  # products named in a line for people; the JSON has all
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that the receiver of a file would refuse: where, and why. ``row`` is a product's id, or ""."""
+    """A value that the receiver of a file would refuse, and why. ``row`` is a product's id, or ""."""
 
     file: str
     row: str
@@ -24,11 +24,10 @@ class Problem:
 class ExportReport:
     """The outcome of an export.
 
-    ``problems`` are invalid rows: there should be none. ``missing`` is file → attribute → products that lack it, and
-    ``supply`` says for each attribute how the shop supplies it: nothing is invented. ``faults`` are values of the
-    manifest that were left out because they cannot be right. ``guarded`` are cells that got an apostrophe against
-    formulas. ``left_out`` are products without copy and their reasons; they are in products.csv only. ``notes`` are
-    other things that a file does not hold.
+    ``problems`` are invalid rows: there should be none. ``missing`` is file → attribute → products that lack it;
+    ``supply`` tells how the shop supplies each attribute, since nothing is invented. ``faults`` are invalid values of
+    the manifest, which were left out. ``guarded`` are cells that got an apostrophe against formulas. ``left_out`` are
+    products without copy and their reasons; they are in products.csv only. ``notes`` are other omissions of a file.
     """
 
     rows: dict[str, int] = field(default_factory=dict)

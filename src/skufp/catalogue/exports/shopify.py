@@ -1,10 +1,10 @@
 """Shopify's product CSV, with the column names of its template since 2024 (help.shopify.com, "Using CSV files").
 
-One row is one product. Shopify can take further photos only as further rows that repeat the handle and hold nothing but
-a photo; they are written when the shop asks for them (Shop.image_rows), since whoever counts rows counts products.
+One row is one product. Further photos are further rows that repeat the handle and hold only a photo; they are written
+with Shop.image_rows, and left out by default so that the number of rows is the number of products.
 
-Products arrive as drafts, not published: copy that a machine wrote is looked at first. A column that no product has a
-value for is left out, because an empty column erases what the shop has when an import overwrites products.
+Products are imported as drafts, so that people review machine-written copy first. A column without any value is left
+out, because an empty column erases the shop's values when an import overwrites products.
 """
 
 import html
@@ -69,7 +69,7 @@ def _rows(item: Listing, image_rows: bool) -> list[dict[str, str]]:
         "Status": "draft",
         "SKU": item.sku_id,
         "Barcode": item.gtin,
-        "Option1 name": "Title",  # what Shopify calls the only variant of a product without options
+        "Option1 name": "Title",  # Shopify's name for the only variant of a product without options
         "Option1 value": "Default Title",
         "Price": item.price,
         "SEO title": shortened(copy.title, LONGEST["SEO title"]),
@@ -106,7 +106,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def validate(path: Path) -> list[Problem]:
-    """Return what Shopify would refuse: columns, lengths, values, ids there twice, photos without a product."""
+    """Return the problems by Shopify's rules: columns, lengths, values, repeated ids, photos without a product."""
     header, rows = read_table(path)
     problems = [Problem(path.name, "", column, "column is missing") for column in CORE if column not in header]
     problems += [Problem(path.name, "", c, "Shopify has no such column") for c in header if c not in COLUMNS]

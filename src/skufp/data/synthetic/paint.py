@@ -158,7 +158,7 @@ def draw_garment(stage: Stage, cut: Cut, colours: Colours, pose: Pose, wearer: W
     draw_shapes(stage, [s for s in shapes if not s.solid], cut, colours, wearer, label)
 
 
-_NOBODY = Colours(("white", "black", "grey"), (200, 200, 200), (40, 40, 40), (120, 120, 120))
+_NO_COLOURS = Colours(("white", "black", "grey"), (200, 200, 200), (40, 40, 40), (120, 120, 120))
 
 
 def draw_figure(stage: Stage, garments: Sequence[tuple[Cut, Colours, int]], pose: Pose, wearer: Wearer) -> None:
@@ -168,21 +168,21 @@ def draw_figure(stage: Stage, garments: Sequence[tuple[Cut, Colours, int]], pose
     covers_lower = any(is_lower(cut) or cut.length > 1.7 for cut, _, _ in ordered)
     shoulder = max((cut.shoulder for cut, _, _ in ordered if not is_lower(cut)), default=0.44)
     if pose.worn:
-        draw_shapes(stage, [*trunk_skin(pose), *lower_body(pose)], None, _NOBODY, wearer, OTHER)
+        draw_shapes(stage, [*trunk_skin(pose), *lower_body(pose)], None, _NO_COLOURS, wearer, OTHER)
         if not covers_lower:
-            draw_shapes(stage, [plain_lower(pose)], None, _NOBODY, wearer, OTHER)
+            draw_shapes(stage, [plain_lower(pose)], None, _NO_COLOURS, wearer, OTHER)
         if not covers_upper:
-            draw_shapes(stage, [plain_upper(pose)], None, _NOBODY, wearer, OTHER)
+            draw_shapes(stage, [plain_upper(pose)], None, _NO_COLOURS, wearer, OTHER)
     for cut, colours, label in ordered:
         draw_garment(stage, cut, colours, pose, wearer, label)
     if pose.worn:
-        draw_shapes(stage, limbs(shoulder, pose), None, _NOBODY, wearer, OTHER)
+        draw_shapes(stage, limbs(shoulder, pose), None, _NO_COLOURS, wearer, OTHER)
     for cut, colours, label in ordered:
         if not is_lower(cut):
             draw_shapes(stage, sleeve_shapes(cut, pose), cut, colours, wearer, label)
             draw_shapes(stage, collar_shapes(cut, pose), cut, colours, wearer, label)
     if pose.worn:
-        draw_shapes(stage, head(pose, wearer.long_hair), None, _NOBODY, wearer, OTHER)
+        draw_shapes(stage, head(pose, wearer.long_hair), None, _NO_COLOURS, wearer, OTHER)
 
 
 def garment_outline(cut: Cut, pose: Pose) -> Points:

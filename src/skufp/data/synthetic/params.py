@@ -36,7 +36,7 @@ class CatalogueParams:
     """The world the catalogue is drawn from; equal params give byte-equal files.
 
     Counts are per split, shares and probabilities are 0..1, ranges are (low, high),
-    sizes are pixels unless said otherwise.
+    sizes are pixels unless noted.
     """
 
     seed: int = 0

@@ -156,7 +156,7 @@ def _split_plan(split: str, params: CatalogueParams) -> list[ImagePlan]:
     rng = np.random.default_rng([params.seed, SPLITS.index(split), 0])
     skus = [s for k, c in enumerate(_categories(rng, count)) for s in _pair_skus(rng, k + 1, c, params)]
     _assign_counts(rng, skus, params)
-    # Only SKUs with views and queries may be worn along: the others would lose their role.
+    # Only SKUs with views and queries may be second items: an extra photo would change the role of other SKUs.
     open_skus = {key(s.item) for s in skus if s.views and s.queries}
     images = [image for sku in skus for image in _sku_images(rng, split, sku, open_skus, params)]
     loose = max(1, round(params.loose_share * len(images)))

@@ -10,10 +10,9 @@ from skufp.models.aggregators.tokens import ViewTokens, check_heads
 class Attention(nn.Module):
     """Set attention: learned weights over views and a gated residual on top of their weighted mean.
 
-    At the start the weights are uniform and the gate is zero, so the untrained output is the mean, with dropout too:
-    the scores are zero whatever the tokens are. A SKU with one view is that view, whatever was learnt. Based on pooling
-    by multi-head attention, Set Transformer, arXiv 1810.00825, section 3.2. Raises UserError if ``heads`` does not
-    divide ``dim``.
+    At initialisation all scores are zero and so is the gate: the weights are uniform and the output is the mean, with
+    dropout too. The output for a single view is always that view. Based on pooling by multi-head attention, Set
+    Transformer, arXiv 1810.00825, section 3.2. Raises UserError if ``heads`` does not divide ``dim``.
     """
 
     def __init__(self, dim: int, heads: int = 4, depth: int = 1, dropout: float = 0.1, use_meta: bool = True) -> None:

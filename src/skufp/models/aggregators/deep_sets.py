@@ -11,9 +11,9 @@ from skufp.models.aggregators.tokens import ViewTokens
 class DeepSets(nn.Module):
     """rho(mean over views of phi(view)), both two-layer networks, as a gated residual on the views' mean.
 
-    Untrained, with dropout too, it is the mean, and a SKU with one view is that view, whatever was learnt. ``ratio`` is
-    the hidden width over ``dim``. Zaheer et al., arXiv 1703.06114, theorem 2, with a mean in place of the sum: 1 and 64
-    views give inputs of one size.
+    At initialisation the output is the mean, with dropout too. The output for a single view is always that view.
+    ``ratio`` is the hidden width over ``dim``. Zaheer et al., arXiv 1703.06114, theorem 2, with a mean in place of the
+    sum, so that the input of rho has the same scale for 1 and for 64 views.
     """
 
     def __init__(self, dim: int, ratio: int = 2, dropout: float = 0.1, use_meta: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Aggregators with nothing to learn (but GeM's one exponent), and the masked statistics that the others build on.
+"""Aggregators without trained parameters (except GeM's exponent), and the masked statistics that the others use.
 
 Legend: B SKUs, V views (padded), D dim. ``views`` have unit norm; ``mask`` [B, V] is True for real views, and every
 SKU has at least one; ``meta`` [B, V, 4] is not read here.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skufp.errors import UserError
 
 CANCELLED = 1e-6  # share of a coordinate's largest magnitude below which its mean is rounding error
-ROUNDING = 1e-5  # similarities nearer than this are equal: far above float32's error, far below what views differ by
+ROUNDING = 1e-5  # similarities nearer than this are equal: far above float32's error, far below differences of views
 
 
 def masked_mean(views: Tensor, mask: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def masked_mean(views: Tensor, mask: Tensor) -> Tensor:
 
 
 def spread(views: Tensor, mask: Tensor) -> Tensor:
-    """How much a SKU's unit-norm views disagree, [B, V, D], [B, V] -> [B, 1]: 1 - |mean|², 0 for a single view."""
+    """The spread of a SKU's unit-norm views, [B, V, D], [B, V] -> [B, 1]: 1 - |mean|², 0 for a single view."""
     return 1 - masked_mean(views, mask).square().sum(dim=-1, keepdim=True)
 
 
@@ -45,8 +45,8 @@ class Mean(nn.Module):
 class Medoid(nn.Module):
     """The view with the largest sum of similarities to the SKU's other views.
 
-    For views of unit norm that is the one nearest to their mean: sum over j != i of <x_i, x_j> = V <x_i, mean> - 1.
-    Two views always tie; of tied views the choice follows from what they contain, never from their order.
+    For views of unit norm that is the view nearest to their mean: sum over j != i of <x_i, x_j> = V <x_i, mean> - 1.
+    Two views always tie. Ties are broken by the views' values, never by their order.
     """
 
     def __init__(self, dim: int) -> None:
@@ -64,10 +64,9 @@ class Medoid(nn.Module):
 class TrimmedMean(nn.Module):
     """The mean without the share ``trim`` of views that are least similar to the mean of all.
 
-    Of V views floor(trim * V) go, so one always stays; of fewer than three none goes, as neither of two is the odd one
-    out. Whole views are trimmed, not coordinates one by one: an embedding's axes mean nothing by themselves, so a
-    per-coordinate trim would change with a rotation of the space, and mix views into a vector that none of them is
-    near. Raises UserError unless 0 <= trim < 1.
+    Of V views floor(trim * V) are dropped, so one always stays; of one or two views none is dropped. Whole views are
+    trimmed, not single coordinates: the axes of an embedding have no meaning, so a per-coordinate trim would change
+    with a rotation of the space, and could give a vector far from every view. Raises UserError unless 0 <= trim < 1.
     """
 
     def __init__(self, dim: int, trim: float = 0.2) -> None:
@@ -105,9 +104,9 @@ class GeM(nn.Module):
         """[B, V, D], [B, V], [B, V, 4] -> [B, D]."""
         p = self.p.clamp_min(0.1) if isinstance(self.p, Tensor) else self.p
         real = views.masked_fill(~mask.unsqueeze(-1), 0)
-        # The result scales with its input, so each coordinate may be scaled to 1: no power under- or overflows.
+        # The result scales with its input, so each coordinate is scaled to 1 first: no power under- or overflows.
         scale = real.abs().amax(dim=1, keepdim=True).clamp_min(1e-12).detach()
         power = masked_mean(real.sign() * (real / scale).abs() ** p, mask)
-        # Views that cancel leave rounding error, which the root, infinitely steep at 0, would blow up: that is 0.
+        # Views that cancel leave a rounding error, which the root (infinitely steep at 0) would amplify: set it to 0.
         root = power.abs().clamp_min(CANCELLED) ** (1 / p) * power.sign() * (power.abs() > CANCELLED)
         return F.normalize(root * scale.squeeze(1), dim=-1)

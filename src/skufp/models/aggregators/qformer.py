@@ -9,11 +9,12 @@ from skufp.models.aggregators.tokens import ViewTokens, check_heads
 
 
 class QFormer(nn.Module):
-    """K learned query tokens look at each other, then at the views; their mean is a gated residual on the views' mean.
+    """K learned query tokens attend to each other and to the views; their mean is a gated residual on the views' mean.
 
-    Untrained, with dropout too, it is the mean, and a SKU with one view is that view, whatever was learnt. The Q-Former
-    of BLIP-2, arXiv 2301.12597, section 3.1, reduced to its image side and without its pretrained BERT: self-attention
-    among queries, cross-attention to views, MLP, ``depth`` times. UserError if ``heads`` does not divide ``dim``.
+    At initialisation the output is the mean, with dropout too. The output for a single view is always that view. The
+    Q-Former of BLIP-2, arXiv 2301.12597, section 3.1, reduced to its image side and without its pretrained BERT:
+    self-attention among queries, cross-attention to views, MLP, ``depth`` times. UserError if ``heads`` does not divide
+    ``dim``.
     """
 
     def __init__(
@@ -22,7 +23,7 @@ class QFormer(nn.Module):
         super().__init__()
         check_heads("QFormer", dim, heads)
         self.tokens = ViewTokens(dim, use_meta)
-        self.queries = nn.Parameter(torch.randn(queries, dim) * 0.02)  # small, as BERT's: what they read outweighs them
+        self.queries = nn.Parameter(torch.randn(queries, dim) * 0.02)  # small, as BERT's
         layer = nn.TransformerDecoderLayer(dim, heads, 2 * dim, dropout, batch_first=True, norm_first=True)
         self.decoder = nn.TransformerDecoder(layer, depth, norm=nn.LayerNorm(dim))
         self.update = nn.Linear(dim, dim)

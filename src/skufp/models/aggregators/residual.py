@@ -1,4 +1,4 @@
-"""What was learnt, added to pooled views. Legend: B SKUs, V views (padded), D dim."""
+"""A gated residual on pooled views. Legend: B SKUs, V views (padded), D dim."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,8 +9,8 @@ from skufp.models.aggregators.pooling import spread
 def gated(pooled: Tensor, update: Tensor, gate: Tensor, views: Tensor, mask: Tensor) -> Tensor:
     """Normalise ``pooled`` + gate * spread * update / sqrt(D): [B, D], [B, D], [], [B, V, D], [B, V] -> [B, D].
 
-    ``gate`` starts at zero, so untrained the output is ``pooled``; its gradient opens it, and only then do the layers
-    behind ``update`` learn (as ReZero, arXiv 2003.04887). The spread of the views scales the update: a SKU with one
-    view is that view, whatever was learnt. ``update`` has about unit variance, hence the root.
+    ``gate`` starts at zero, so at initialisation the output is ``pooled``; the layers behind ``update`` get gradients
+    once the gate is open (as in ReZero, arXiv 2003.04887). The spread of the views scales the update, so the output for
+    a single view is always that view. ``update`` has about unit variance, hence the root.
     """
     return F.normalize(pooled + gate * spread(views, mask) * update / pooled.shape[-1] ** 0.5, dim=-1)

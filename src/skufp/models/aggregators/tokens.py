@@ -1,4 +1,4 @@
-"""View tokens: what the learned aggregators read, a view's embedding with what is known about the photo added.
+"""View tokens, the input of the learned aggregators: a view's embedding plus embeddings of its metadata.
 
 Legend: B SKUs, V views (padded), D dim.
 """
@@ -14,7 +14,7 @@ META_SIZES = (4, 4, 4, 2)
 class ViewTokens(nn.Module):
     """Views at unit variance plus, with ``use_meta``, one learned vector per value of each metadata column.
 
-    The vectors start at zero: what a photo shows comes first, what is known about it is learnt.
+    The vectors start at zero, so at initialisation a token is the view's embedding alone.
     """
 
     def __init__(self, dim: int, use_meta: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The SKU bank: its fresh vectors, its hard negatives, and the cross-entropy with all of it.
+"""The SKU bank: fresh vectors of the batch, hard negatives, and the cross-entropy over the bank.
 
 Legend: B SKUs of the batch, S SKUs of the bank, Q queries (at least one), D dim. ``scores`` [Q, S] = queries @ bank.T;
 ``target`` [Q] long, the column of each query's own SKU.
@@ -13,9 +13,9 @@ from skufp.models.losses.scores import full_precision
 
 
 def fresh_bank(bank: Tensor, bank_index: Tensor, fingerprint: Tensor) -> Tensor:
-    """Return the bank [S, D] with the batch's own rows replaced, so gradients reach positives and negatives.
+    """Return the bank [S, D] with the batch's own rows replaced, so that positives and negatives have gradients.
 
-    bank [S, D], every SKU's last known vector, which gets no gradient and is not changed; bank_index [B], the batch's
+    bank [S, D] holds every SKU's latest vector; it gets no gradient and is not modified. bank_index [B] are the batch's
     rows, all different; fingerprint [B, D].
     """
     return bank.detach().index_copy(0, bank_index, fingerprint.to(bank.dtype))
@@ -25,8 +25,8 @@ def upweight(scores: Tensor, hard: Tensor, factor: float, temperature: float) ->
     """Return scores [Q, S] in which each hard negative counts ``factor`` times in a softmax at ``temperature``.
 
     hard [Q, S] bool, e.g. the same pair in another style; never the query's own SKU. factor > 0: 1 changes nothing.
-    exp((s + temperature · log factor) / temperature) = factor · exp(s / temperature). For losses that are no softmax,
-    the hard negatives just start ahead by temperature · log factor.
+    exp((s + temperature · log factor) / temperature) = factor · exp(s / temperature). In losses without a softmax, the
+    scores of hard negatives are raised by temperature · log factor.
     """
     scores = full_precision(scores)
     return scores + temperature * math.log(factor) * hard.to(scores.dtype)

@@ -20,7 +20,7 @@ def info_nce(a: Tensor, b: Tensor, positive: Tensor, scale: Tensor, counts: Tens
 def anchor_entropy(
     anchors: Tensor, others: Tensor, positive: Tensor, scale: Tensor, counts: Tensor | None = None
 ) -> Tensor:
-    """Return -log p of the positives among the others, averaged over each anchor's positives: [anchors that have any].
+    """Return -log p of the positives among the others, averaged over each anchor's positives: [anchors with positives].
 
     anchors [N, D], others [M, D] of unit norm; positive and counts [N, M] as in info_nce.
     """

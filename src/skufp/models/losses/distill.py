@@ -11,19 +11,19 @@ from skufp.models.losses.scores import full_precision
 
 
 def teacher_cosine(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean of 1 - cos(student, teacher); 0 where no SKU has weight.
+    """Return the weighted mean of 1 - cos(student, teacher); 0 if all weights are 0.
 
-    student, teacher [B, D]; weight [B] >= 0, e.g. the teacher's margin; 0 for SKUs that have none.
+    student, teacher [B, D]; weight [B] >= 0, e.g. the teacher's margin; 0 for SKUs without a teacher.
     """
     return _weighted_mean(1 - F.cosine_similarity(student, teacher, dim=-1), weight)
 
 
 def score_kl(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
-    """Return the weighted mean over queries of KL(teacher || student); 0 where no query has weight.
+    """Return the weighted mean over queries of KL(teacher || student); 0 if all weights are 0.
 
     student, teacher [Q, S], scores of the bank, turned into probabilities by a softmax at ``temperature``; the teacher
-    gets no gradient. weight [Q] >= 0; all queries alike when None. Hinton et al. 2015, arXiv 1503.02531, section 2,
-    without its factor temperature²: the temperature is the unit of the scores here, not a softening to undo.
+    gets no gradient. weight [Q] >= 0; uniform when None. Hinton et al. 2015, arXiv 1503.02531, section 2, without its
+    factor temperature²: the temperature is the unit of the scores here, not a softening to undo.
     """
     student = full_precision(student)
     wanted = (teacher.detach().to(student.dtype) / temperature).softmax(dim=1)

@@ -1,8 +1,8 @@
 """Vectors exchanged between processes, with gradients, so that a loss over shares equals the loss of one big batch.
 
-Every process holds a share of the batch, W processes in all. A loss here returns its process's part such that the mean
-over the processes, which is what DistributedDataParallel takes of the gradients, is the loss of the whole batch. Shares
-may differ in size, and may be empty. With one process nothing is exchanged.
+Each of W processes holds a share of the batch. A loss here returns its process's part, such that the mean over the
+processes is the loss of the whole batch; DistributedDataParallel takes the same mean of the gradients. Shares may
+differ in size and may be empty. With one process nothing is exchanged.
 
 Legend: N rows of this process's share, M rows of all shares together, D dim.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Return how many processes train together; 1 outside distributed training."""
+    """Return the number of processes; 1 outside distributed training."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -47,8 +47,8 @@ def all_gather(x: Tensor) -> Tensor:
 def ring(*share: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield the process's own ``share``, then that of each other process, passed on from neighbour to neighbour.
 
-    ``share`` are tensors with N rows each; gradients of floating-point ones flow back the way that they came. Source:
-    the chunked sigmoid loss of SigLIP, arXiv 2303.15343, section 3.3 and figure 1.
+    ``share`` are tensors with N rows each; gradients of floating-point tensors go back round the ring. Source: the
+    chunked sigmoid loss of SigLIP, arXiv 2303.15343, section 3.3 and figure 1.
     """
     yield share
     if (world := world_size()) == 1:
@@ -66,9 +66,9 @@ def _sizes(x: Tensor) -> list[int]:
 
 
 def _padded(x: Tensor, rows: int) -> Tensor:
-    """Return ``x`` with zeros up to ``rows`` rows.
+    """Return ``x`` padded with zeros to ``rows`` rows.
 
-    Where gradients are wanted an empty share asks for one too: the exchange back needs every process.
+    If gradients are enabled, an empty share requires them too: the backward exchange needs every process.
     """
     padded = torch.cat([x, x.new_zeros(rows - len(x), *x.shape[1:])])
     if torch.is_grad_enabled() and x.is_floating_point() and not padded.requires_grad:
@@ -83,7 +83,7 @@ def _gather(x: Tensor) -> list[Tensor]:
 
 
 def _send(x: Tensor, step: int) -> Tensor:
-    """Send ``x`` to the process ``step`` further on in the ring; return what comes from the other side."""
+    """Send ``x`` to the process ``step`` further on in the ring; return the tensor from the process ``step`` behind."""
     rank, world = dist.get_rank(), world_size()
     received = torch.empty_like(x)
     requests = dist.batch_isend_irecv(
@@ -98,7 +98,7 @@ def _send(x: Tensor, step: int) -> Tensor:
 
 
 class _AllGather(torch.autograd.Function):
-    """Gather equal shares; the gradient of a share is the sum of what all processes have for it."""
+    """Gather equal shares; the gradient of a share is summed over all processes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, ...]:

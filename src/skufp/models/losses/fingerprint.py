@@ -1,8 +1,8 @@
-"""The fingerprint's losses by the name that settings give them (schema.fingerprint.LossWeights), as the papers do.
+"""The fingerprint's losses, by their names in the settings (schema.fingerprint.LossWeights).
 
 Legend: B SKUs of the batch, V views, Q queries (at least one), M counterfactuals, D dim, S SKUs of the bank. f is a
-SKU's fingerprint, s_j a query's score of SKU j, s_own that of its own SKU, τ ``temperature``, m ``margin``, σ_τ the
-sigmoid at ``rank_temperature``; all are settings of the loss. The code of each is in the file that its function calls.
+SKU's fingerprint, s_j a query's score of SKU j, s_own that of its own SKU. Settings: τ is ``temperature``, m
+``margin``, σ_τ the sigmoid at ``rank_temperature``.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,18 +23,18 @@ Settings = Mapping[str, Any]  # schema.fingerprint.Loss as plain data
 
 
 class Compared:
-    """A batch's queries against the bank, of the first ``size`` dimensions.
+    """Scores of a batch's queries against the bank, in the first ``size`` dimensions.
 
-    ``queries`` [Q, D]; ``scores`` [Q, S] are s; ``ranked`` are s and, with ``negatives``, the query's own SKU's
-    counterfactuals, [Q, S + M]; ``hardened`` are the same, a sibling counting ``sibling_weight`` times in a softmax.
+    ``queries`` [Q, D]; ``scores`` [Q, S] are s. ``ranked`` [Q, S + M] are s and, with ``negatives``, the scores of the
+    own SKU's counterfactuals. ``hardened`` are the same, with siblings counted ``sibling_weight`` times in a softmax.
     """
 
     def __init__(
         self, batch: FingerprintBatch, size: int, bank: Tensor, target: Tensor, siblings: Tensor, settings: Settings
     ) -> None:
-        """``bank`` [S, D] holds the batch's fresh fingerprints, ``target`` [Q] long the row of each query's own SKU.
+        """``bank`` [S, D] includes the batch's fresh fingerprints, ``target`` [Q] long is each query's own row of it.
 
-        ``siblings`` [Q, S] bool are the other styles of its pair.
+        ``siblings`` [Q, S] bool are the other styles of the query's pair.
         """
         self.batch, self.size, self.target, self.settings = batch, size, target, settings
         self.queries = prefix(batch["queries"], size)
@@ -42,9 +42,9 @@ class Compared:
         self.hardened = upweight(self.scores, siblings, settings["sibling_weight"], settings["temperature"])
         self.ranked = self.scores
         if settings["negatives"]:
-            nobody = counterfactual_scores(self.queries, batch, size)
-            self.hardened = torch.cat([self.hardened, nobody], dim=1)
-            self.ranked = torch.cat([self.scores, nobody], dim=1)
+            distractors = counterfactual_scores(self.queries, batch, size)
+            self.hardened = torch.cat([self.hardened, distractors], dim=1)
+            self.ranked = torch.cat([self.scores, distractors], dim=1)
 
     @cached_property
     def multi_vector(self) -> Tensor:
@@ -55,7 +55,7 @@ class Compared:
 def distill(batch: FingerprintBatch, fingerprint: Tensor, size: int) -> Tensor:
     """1 - cos(f, v), v the SKU's best view: embedding distillation, as FitNets (arXiv 1412.6550) with a cosine.
 
-    A mean weighted by the teacher's margin; 0 without teachers. The only one that needs no query.
+    A mean weighted by the teacher's margin; 0 without teachers. The only loss that needs no query.
     """
     return teacher_cosine(fingerprint, prefix(batch["teacher"], size), batch["teacher_weight"])
 
@@ -126,7 +126,7 @@ def teacher_scores(scores: Tensor, queries: Tensor, target: Tensor, teacher: Ten
 
 
 def multi_vector_scores(scores: Tensor, queries: Tensor, batch: FingerprintBatch, size: int) -> Tensor:
-    """Return ``scores`` [Q, S] with the batch's SKUs scored by their most similar view, as if all were kept."""
+    """Return ``scores`` [Q, S] with the batch's SKUs scored by their most similar view."""
     similar = torch.einsum("qd,bvd->qbv", queries, prefix(batch["views"], size).to(queries.dtype))
     best = similar.masked_fill(~batch["all_views"][None], float("-inf")).amax(dim=2)
     return scores.detach().index_copy(1, batch["bank_index"], best.to(scores.dtype))
@@ -135,8 +135,8 @@ def multi_vector_scores(scores: Tensor, queries: Tensor, batch: FingerprintBatch
 def counterfactual_scores(queries: Tensor, batch: FingerprintBatch, size: int) -> Tensor:
     """Return [Q, M]: each query against the counterfactuals of its own SKU; -inf against those of other SKUs.
 
-    A counterfactual shows its SKU with attributes of another one. Queries of that other SKU may match it rightly, so it
-    is a negative for queries of its own SKU alone.
+    A counterfactual shows its SKU with attributes of another SKU. It may be a positive for queries of that other SKU,
+    so it is a negative only for queries of its own SKU.
     """
     scores = queries @ prefix(batch["negatives"], size).to(queries.dtype).T
     others = batch["query_target"][:, None] != batch["negative_target"][None, :]

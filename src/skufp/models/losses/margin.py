@@ -12,8 +12,8 @@ from skufp.models.losses.scores import leads
 def margin_ranking(scores: Tensor, target: Tensor, margin: float) -> Tensor:
     """Return the mean of margin + wrong - own over the pairs where that is positive; 0 where there is none.
 
-    Averaged over the violating pairs of all queries together: the many wrong SKUs that are already far enough away do
-    not thin out the gradient as training goes on (as in the "batch all ≠ 0" of arXiv 1703.07737).
+    The mean is over the violating pairs of all queries together, so wrong SKUs beyond the margin do not dilute the
+    gradient ("batch all ≠ 0" of arXiv 1703.07737).
     """
     hinge = (margin + leads(scores, target)).relu()
     return hinge.sum() / (hinge > 0).sum().clamp_min(1)
@@ -22,6 +22,6 @@ def margin_ranking(scores: Tensor, target: Tensor, margin: float) -> Tensor:
 def triplet(scores: Tensor, target: Tensor, margin: float) -> Tensor:
     """Return the mean over all queries of the hinge against the hardest wrong SKU.
 
-    The hardest negative of "batch hard" (arXiv 1703.07737, eq. 5), sought in the whole bank.
+    The hardest negative of "batch hard" (arXiv 1703.07737, eq. 5), over the whole bank.
     """
     return (margin + leads(scores, target).amax(dim=1)).relu().mean()

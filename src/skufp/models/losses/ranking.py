@@ -2,7 +2,7 @@
 
 Legend: Q queries (at least one), S SKUs of the bank; ``scores`` [Q, S]; ``target`` [Q] long, the column of each
 query's own SKU, the only relevant one. s_own and s_j are scores of the own and of a wrong SKU j, σ is the sigmoid;
-temperatures are in units of the scores unless said otherwise. A bank without wrong SKUs costs 0.
+temperatures are in units of the scores unless noted. A bank without wrong SKUs costs 0.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ def smooth_ap(scores: Tensor, target: Tensor, temperature: float) -> Tensor:
 def sup_ap(scores: Tensor, target: Tensor, temperature: float, slope: float = 100.0) -> Tensor:
     """Return SupAP (ROADMAP, arXiv 2110.01445, section 3.1), the mean over queries: an upper bound of 1 - AP.
 
-    With one relevant SKU nothing is left of the rank among positives: 1 - 1 / (1 + Σ_j H(s_j - s_own)), where
+    With one relevant SKU the rank among positives is 1, and the loss is 1 - 1 / (1 + Σ_j H(s_j - s_own)), where
     H(t) = σ(t / τ) for t < 0, σ(t / τ) + 1/2 for 0 <= t <= δ, slope · (t - δ) + σ(δ / τ) + 1/2 beyond. H is nowhere
-    below the step function (a tie counts in full), and unlike a sigmoid it still pulls where a wrong SKU is far ahead.
-    τ is ``temperature``, δ = 5 τ; slope is in ranks per unit of score. The paper's are τ 0.01, δ 0.05, slope 100.
+    below the step function (a tie counts in full). Unlike a sigmoid it has a gradient where a wrong SKU is far ahead.
+    τ is ``temperature``, δ = 5 τ; slope is in ranks per unit of score. The paper has τ 0.01, δ 0.05, slope 100.
     """
     lead, knee = leads(scores, target), 5 * temperature
     step = (lead.clamp_max(knee) / temperature).sigmoid() + 0.5 * (lead >= 0)

@@ -1,4 +1,4 @@
-"""What the losses ask of a matrix of scores: enough precision, and how far the wrong SKUs are ahead.
+"""Operations on a matrix of scores that the losses share.
 
 Legend: Q queries (at least one), S SKUs of the bank; ``target`` [Q] long, the column of each query's own SKU.
 """
@@ -13,6 +13,6 @@ def full_precision(scores: Tensor) -> Tensor:
 
 
 def leads(scores: Tensor, target: Tensor) -> Tensor:
-    """Return by how much each wrong SKU scores above the query's own, [Q, S]; -inf in the own column."""
+    """Return each wrong SKU's score less the query's own SKU's score, [Q, S]; -inf in the own column."""
     scores, column = full_precision(scores), target[:, None]
     return (scores - scores.gather(1, column)).scatter(1, column, float("-inf"))

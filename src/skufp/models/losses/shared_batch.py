@@ -1,7 +1,7 @@
 """The retriever's losses over a batch that several processes share: each returns its process's part.
 
-The mean of the parts over the processes is the loss of the whole batch in one process (see exchange.py). Labels say
-which rows belong together, so that positives need not be sent as a matrix.
+The mean of the parts over the processes is the loss of the whole batch in one process (see exchange.py). Rows with
+equal labels are positives, so that no matrix of positives is sent.
 
 Legend: N rows and M columns of this process's share, D dim.
 """
@@ -46,7 +46,7 @@ class Labelled:
 
 
 def pairs(rows: Labelled, columns: Labelled) -> tuple[Tensor, Tensor]:
-    """Return positive and counts, [N, M] bool: which pairs belong together, and which take part."""
+    """Return positive and counts, [N, M] bool: the pairs that match, and the pairs that take part."""
     same = rows.label[:, None] == columns.label[None, :]
     distractor = rows.distractor[:, None] | columns.distractor[None, :]
     return same & ~distractor, same | ~distractor

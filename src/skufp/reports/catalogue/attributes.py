@@ -1,4 +1,4 @@
-"""What attributes are worth: evidence against labels it did not learn from, and how complete the products are."""
+"""The attributes' report: accuracy on held-out labels, and completeness of the products."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skufp.catalogue.vocabulary import Vocabulary
 
 TEXT = ("attribute", "by", "majority")  # columns
-UNRESOLVED = 10  # of the manifest's texts that are no value, the most frequent
+UNRESOLVED = 10  # most frequent texts of the manifest that are not known values
 
 
 def report(
@@ -45,9 +45,9 @@ def report(
 
 
 def scores(cfg: Config, catalogue: Catalogue, reading: Reading) -> dict[str, Any]:
-    """Return what the pictures alone say of the labelled products of data.queries, beside the majority of the rest.
+    """Return scores of the pictures alone on the labelled products of data.queries, beside the majority of the rest.
 
-    A product whose label taught a probe is scored by one that did not see it.
+    A product in a probe's training set is scored by a probe trained without it.
     """
     from skufp.catalogue.attribute_metrics import majority, score
     from skufp.catalogue.scoring import calibration_error
@@ -91,7 +91,7 @@ def print_report(path: Path, console: Console) -> None:
 def print_attributes(found: Mapping[str, Any], console: Console) -> None:
     """Print each labelled attribute's scores beside the majority's."""
     if found["attributes"]:
-        title = f"What the pictures alone say, against the labels of {found['scored_on']}"
+        title = f"Attributes from pictures alone, against the labels of {found['scored_on']}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
         for column in ("attribute", "labelled", "by", "said", "right", "macro-F1", "majority", "right", "macro-F1"):
             table.add_column(column, justify="left" if column in TEXT else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""cards.html: a card for each product, with its photo, attributes, copy and what to show beside it."""
+"""cards.html: a card for each product, with its photo, attributes, copy and recommendations."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,5 +33,5 @@ def tile(path: Path, size: int = THUMB) -> str:
 
 
 def write_cards(folder: Path, title: str, cards: list[Card]) -> None:
-    """Write cards.html, which needs no other file."""
+    """Write cards.html, a self-contained file."""
     write_html(folder / PAGE, Path(__file__).with_suffix(".html.j2"), title=title, cards=cards)

@@ -1,4 +1,4 @@
-"""What a catalogue's description is worth: who wrote how much, how long it took, what the exports still lack."""
+"""The report of a catalogue's description: the writers' shares, timing, and values missing in the exports."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skufp.catalogue.template import Template
     from skufp.catalogue.vocabulary import Vocabulary
 
-OWN_FIELDS = ("brand", "price", "currency", "gtin", "size", "gender", "link", "availability")  # what channels ask for
+OWN_FIELDS = ("brand", "price", "currency", "gtin", "size", "gender", "link", "availability")  # required by channels
 HOUR = 3600
 
 
@@ -29,7 +29,7 @@ def report(
     exported: "ExportReport",
     attributes: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return report.json; ``timing`` has this run's seconds and where each product came from (bulk.py)."""
+    """Return report.json; ``timing`` has this run's seconds and the products' sources (bulk.py)."""
     from skufp.catalogue.attribute_metrics import completeness
     from skufp.catalogue.metadata import FIELDS
 
@@ -54,7 +54,7 @@ def report(
 
 
 def echoes(products: "list[Described]", template: "Template") -> dict[str, int]:
-    """Count the model's fields that say word for word what the template would: answers, but no gain."""
+    """Count the model's fields that equal the template's word for word, which gain nothing."""
     from skufp.catalogue.described import MODEL
 
     return dict(Counter(
@@ -64,13 +64,13 @@ def echoes(products: "list[Described]", template: "Template") -> dict[str, int]:
 
 
 def _reasons(products: "list[Described]") -> list[dict[str, Any]]:
-    """The most frequent notes, of each field apart."""
+    """Return the most frequent notes of each field."""
     found = Counter((name, note) for p in products for name, note in p.notes.items())
     return [{"field": name, "note": note, "products": count} for (name, note), count in found.most_common(20)]
 
 
 def print_report(folder: Path, console: Console) -> None:
-    """Print what people ask first; report.json has the rest."""
+    """Print the main results; report.json has the rest."""
     found = read_json(folder / "report.json")
     print_attributes(found["attributes"], console)
     timing, complete = found["timing"], found["completeness"]

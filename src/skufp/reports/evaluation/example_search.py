@@ -1,4 +1,4 @@
-"""Two searches worth pasting: dev queries that this run's own fingerprints answer well."""
+"""Two example searches to paste: dev queries that rank well with this run's fingerprints."""
 
 import shlex
 from pathlib import Path
@@ -16,8 +16,8 @@ DEV = "dev"
 def example_search(cfg: Config, inputs: dict[str, Path], table: VectorTable, queries: VectorTable) -> dict[str, Any]:
     """Return the photo and the text of dev queries that rank best, and the ``gallery`` to search for them.
 
-    Dev queries, since validation is there to be scored, not to be picked from. Their SKUs join the gallery. ``rank``
-    holds the rank of each one's own SKU. Without dev queries, the first of ``queries``, whose ranks are not looked at.
+    They are dev queries, since selecting validation queries would use the test set. Their SKUs join the gallery.
+    ``rank`` holds the rank of each query's SKU. Without dev queries it is the first of ``queries``, unselected.
     """
     from skufp.data.captions import training_text
 

@@ -1,4 +1,4 @@
-"""report.html: the tables, the plots, and example queries as pictures, in one file that needs nothing else."""
+"""report.html: the tables, the plots, and example queries as pictures, in one self-contained file."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def example_queries(
     target: np.ndarray,
     gallery: Any,
 ) -> list[dict[str, Any]]:
-    """Return queries over the whole range of ranks, with their true SKU and the five best, as pictures."""
+    """Return queries from the whole range of ranks, with their true SKU and the five best results, as pictures."""
     ranks = next(m.ranks for m in methods if m.name == "fingerprint")
     count = min(int(cfg.stages.evaluate.examples), len(ranks))
     chosen = np.argsort(ranks, kind="stable")[np.linspace(0, len(ranks) - 1, count).astype(int)]

@@ -15,7 +15,7 @@ COLOURS = {
     "attention_no_distill": "#f4a261",
     "fingerprint": "#e63946",
 }
-TELLING = tuple(COLOURS)  # the methods that are drawn; the tables have them all
+TELLING = tuple(COLOURS)  # the methods in plots; the tables have all
 MARKERS = {"flat": "o", "int8": "s", "rabitq": "^", "pq": "D", "hnsw": "v"}
 CUTOFFS = (1, 5, 10, 20)
 
@@ -34,7 +34,7 @@ def new_figure() -> tuple[Any, Any]:
 
 
 def svg(figure: Any) -> str:
-    """Return a figure as a data URI, with a legend where something is labelled, and close it."""
+    """Return a figure as a data URI, with a legend if it has labels, and close it."""
     from matplotlib import pyplot
 
     if any(axes.get_legend_handles_labels()[0] for axes in figure.axes):
@@ -46,21 +46,21 @@ def svg(figure: Any) -> str:
 
 
 def recall_plot(results: dict[str, Any]) -> str:
-    """Draw Recall@k of the telling methods, with the interval of Recall@1."""
+    """Draw Recall@k of the methods in TELLING, with the interval of Recall@1."""
     figure, axes = new_figure()
     shown = [name for name in TELLING if name in results]
     for place, name in enumerate(shown):
         row, colour = results[name], COLOURS[name]
         recall = [row[f"recall@{k}"] for k in CUTOFFS]
         axes.plot(range(4), recall, marker="o", ms=4, label=LABELS[name], color=colour)
-        beside = (place - (len(shown) - 1) / 2) * 0.05  # else the intervals hide one another
+        beside = (place - (len(shown) - 1) / 2) * 0.05  # otherwise the intervals overlap
         axes.vlines(beside, row["interval"]["recall@1"]["low"], row["interval"]["recall@1"]["high"], color=colour)
     axes.set(xticks=range(4), xticklabels=CUTOFFS, xlabel="k", ylabel="Recall@k", ylim=(None, 1.02))
     return svg(figure)
 
 
 def strata_plot(strata: dict[str, Any]) -> str:
-    """Draw the telling methods' MRR by number of catalogue views."""
+    """Draw the MRR of the methods in TELLING by number of catalogue views."""
     figure, axes = new_figure()
     names = list(strata)
     shown = [name for name in TELLING if name in strata[names[0]]]

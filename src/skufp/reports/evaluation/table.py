@@ -68,7 +68,7 @@ def texts_table(metrics: dict[str, Any]) -> Table:
 
 
 def text_lines(metrics: dict[str, Any]) -> list[str]:
-    """Say of each kind of text what it is, how many there are, and what a perfect reader could make of them."""
+    """Return a line per kind of text: its source, its number, and the best possible Recall@1."""
     asked = {kind: t for kind in TEXTS if (t := metrics["texts"][kind])["texts"]}
     return ["labels: ground truth of the query's SKU, read off no photo"] + [
         f"{TEXTS[kind].split()[0]}: {t['texts']} texts of {t['skus']} SKUs, {t['distinct']} distinct: R@1"
@@ -90,7 +90,7 @@ def relevance_table(metrics: dict[str, Any]) -> Table:
 
 
 def gain_lines(gain: dict[str, Any]) -> list[str]:
-    """Say for each number of real views whether generated ones raise the mean's Recall@1; nothing where none joined."""
+    """A line per number of real views: the effect of generated views on the mean's Recall@1; empty if none joined."""
     lines = []
     for name, row in gain.items():
         mean, low, high = (row["recall@1"][end] for end in ("mean", "low", "high"))

@@ -26,9 +26,9 @@ def write_report(cfg: Config, out: Path, report: dict[str, Any], outcome: Any, e
 
 
 def best_gains(outcome: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return predicted and realised gain [Q] (utility less price) of the action that promises most, taken or not.
+    """Return predicted and realised gain [Q] (utility less price) of the action with the best prediction, taken or not.
 
-    Identity, which gains nothing by definition, is left out.
+    Identity, whose gain is 0 by definition, is left out.
     """
     best = outcome.predicted[:, 1:].argmax(axis=1) + 1
     row, realised = np.arange(len(best)), outcome.labels.utilities() - outcome.price

@@ -9,7 +9,7 @@ from skufp.reports.policy.table import APART, label
 
 COLOURS = {"policy": "#e63946", "oracle": "#5c677d", "random": "#adb5bd"}
 OTHERS = "#457b9d"
-BINS = 8  # of the predicted gains, alike in queries
+BINS = 8  # bins of the predicted gains, with equal numbers of queries
 
 
 def gains_plot(choices: dict[str, Any]) -> str:
@@ -28,7 +28,7 @@ def gains_plot(choices: dict[str, Any]) -> str:
 
 
 def predictions_plot(predicted: np.ndarray, realised: np.ndarray, threshold: float | None) -> str:
-    """Draw what the best action's predicted gain [Q] was worth [Q], in bins of as many queries, and the threshold."""
+    """Draw the best action's realised gain [Q] against its predicted gain [Q], in equal bins, and the threshold."""
     figure, axes = new_figure()
     bins = np.array_split(np.argsort(predicted, kind="stable"), min(BINS, len(predicted)))
     x, y = ([float(values[rows].mean()) for rows in bins] for values in (predicted, realised))

@@ -8,7 +8,7 @@ from skufp.reports.evaluation.table import STYLE, difference
 
 LABELS = {"random": "random action", "oracle": "oracle (twin)", "hindsight": "best of all, same query"}
 SHOWN = ("recall@1", "recall@5", "recall@10", "mrr")
-APART = "hindsight"  # no row of the tables: told in a line of its own
+APART = "hindsight"  # not in the tables: reported in a separate line
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
@@ -17,7 +17,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
 
 
 def label(name: str) -> str:
-    """Return what a reader sees of a choice."""
+    """Return the printed name of a choice."""
     return LABELS.get(name, name)
 
 
@@ -49,7 +49,7 @@ def _figures(report: dict[str, Any]) -> Table:
 
 
 def added_ms(latency: dict[str, Any], name: str) -> tuple[float, ...]:
-    """Return p50 and p95 of what a choice adds to a query; nothing where that was not measured."""
+    """Return p50 and p95 of the latency that a choice adds to a query; empty if not measured."""
     if name == "identity":
         return 0.0, 0.0
     spread = latency["added"]["all"] if name == "policy" else latency["fixed"].get(name)
@@ -80,7 +80,7 @@ def share(closed: dict[str, float] | None) -> str:
 
 
 def _confusion(report: dict[str, Any]) -> Table:
-    """Rows and columns are numbered, since ten names do not stand side by side."""
+    """Return the confusion table; rows and columns are numbered, since ten names do not fit."""
     names = report["actions"]
     table = _table(("the policy's choice", *map(str, range(len(names)))), title="The oracle's choice across")
     for i, (name, counts) in enumerate(zip(names, report["confusion"], strict=True)):
@@ -93,7 +93,7 @@ def _style(name: str) -> str:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """Say in sentences: what the gap is, what hindsight would say, what a look costs."""
+    """Return sentences on the gap, the bound by hindsight, and the cost of identity."""
     gap, bound = report["choices"]["oracle"]["minus_identity"]["mrr"], report["choices"][APART]["mrr"]
     times, share = report["latency"], report["latency"]["share"]
     look, features, policy, encode, siglip = (

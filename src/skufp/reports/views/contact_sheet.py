@@ -1,4 +1,4 @@
-"""contact_sheet.html: source, kept and rejected views side by side, in one file that needs nothing else."""
+"""contact_sheet.html: source, kept and rejected views side by side, in one self-contained file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class SkuGroup:
     """One SKU's row of the sheet; pictures are RGB [H, W, 3] uint8.
 
     ``sources`` are its real views by view id; ``made`` are rows of all kinds with their pictures; ``toward`` has one
-    picture of every SKU that a counterfactual leads to, where there is one to show.
+    picture of every SKU that a counterfactual leads toward, if available.
     """
 
     split: str
@@ -43,9 +43,9 @@ class SkuGroup:
 
 
 def choose_skus(rows: Iterable[ViewRow], limit: int = SKUS) -> list[tuple[str, str]]:
-    """Return (split, sku_id) of at most ``limit`` SKUs, evenly over the share of their candidates that was kept.
+    """Return (split, sku_id) of at most ``limit`` SKUs, evenly spaced by the share of candidates kept.
 
-    From the most kept to the least; where some SKU has none kept, the last is such a SKU.
+    From the largest share to the smallest; if some SKU has no kept view, the last is such a SKU.
     """
     kept: dict[tuple[str, str], list[bool]] = {}
     for row in rows:
@@ -63,14 +63,14 @@ def _evenly(items: Sequence[Item], limit: int) -> list[Item]:
 def write_contact_sheet(path: Path, groups: Iterable[SkuGroup], summary: Mapping[str, Any]) -> None:
     """Write the sheet; ``summary`` is the views stage's report.json.
 
-    A SKU with more pictures than SHOWN shows some of them, evenly over its actions, and says how many it has.
+    Of a SKU with more pictures than SHOWN some are shown, evenly over view conditions, with the number of all.
     """
     cards, template = [_card(group) for group in groups], Path(__file__).with_suffix(".html.j2")
     write_html(path, template, summary=summary, cards=cards, distances=DISTANCES, spaces=SPACES, planted=PLANTED)
 
 
 def _card(group: SkuGroup) -> dict[str, Any]:
-    """Return what the template shows of one SKU: its heading, and its sections of tiles."""
+    """Return the template's values of one SKU: its heading, and its sections of tiles."""
     made = sorted(group.made, key=lambda item: (item[0].action, item[0].round, item[0].source_view, item[0].view_id))
     parts = {name: [item for item in made if _section(item[0]) == name] for name in LABELS}
     number = {view_id: place for place, view_id in enumerate(group.sources, 1)}
@@ -96,7 +96,7 @@ def _section(row: ViewRow) -> str:
 
 
 def _cut(name: str, items: list[Any]) -> dict[str, Any]:
-    """Return a section with as many of the items as it may show, and the number of all."""
+    """Return a section with the items to show, and the number of all."""
     return {"name": name, "label": LABELS[name], "tiles": _evenly(items, SHOWN[name]), "total": len(items)}
 
 

@@ -1,4 +1,4 @@
-"""How far views lie from their sources, as a picture."""
+"""A plot of the distances of views from their sources."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ COLOURS = {"kept": "#e63946", "classic": "#e09f3e", "blurred": "#8d99ae", "real"
 
 
 def distances_plot(path: Path, distances: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Draw what view_distances returned as histograms with their medians, a panel for each of SPACES, into a PNG."""
+    """Plot view_distances' result as histograms with medians, a panel for each of SPACES, into a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -39,5 +39,5 @@ def _histograms(axes: Any, distances: Mapping[str, np.ndarray], edges: np.ndarra
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.25)
         axes.stairs(shares, edges, color=colour, lw=1.4, label=label)
         axes.axvline(median, color=colour, ls="--", lw=1.2)
-    if known:  # above the axes, where it hides nothing
+    if known:  # above the axes
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, frameon=False, fontsize=8)

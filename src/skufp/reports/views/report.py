@@ -1,4 +1,4 @@
-"""What the views stage made: how much of it was kept and why not, and how far from its source it lies."""
+"""The views stage's report: shares of kept views, reasons for rejection, and distances from the sources."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, VIEW, ViewRow
 from skufp.generation.judge import Likeness
 from skufp.reports.views.contact_sheet import DISTANCES
 
-FEWEST_BEYOND, FEWEST_KEPT, FEWEST_REJECTED = 0.3, 0.3, 0.95  # below these, the report says so in words
+FEWEST_BEYOND, FEWEST_KEPT, FEWEST_REJECTED = 0.3, 0.3, 0.95  # below these the report has a warning
 
 
 def views_report(
@@ -22,13 +22,13 @@ def views_report(
 ) -> dict[str, Any]:
     """Return report.json.
 
-    ``rows`` are views, controls and counterfactuals together; ``real_views`` is the number of real views of every SKU
-    that was asked to get some, by (split, sku_id). ``planted`` is what generation.planted found, and is passed on.
-    ``train_losses`` are the augmenter's, in order. Distances are 1 - cosine similarity in the judge's space: as seen
-    (``distances``), and with both pictures blurred (``structure``). ``pairs`` has the likeness of two ``real`` views of
-    one SKU each, and of ``blurred`` sources of kept views to themselves: what softness alone does. ``beyond_classic``
-    is the share of kept views that are farther from their source than the classic distances' median, and than their
-    90th percentile, and the same in structure. What is null could not be known.
+    ``rows`` are views, controls and counterfactuals together; ``real_views`` is the number of real views of every
+    processed SKU, by (split, sku_id). ``planted`` is the result of generation.planted. ``train_losses`` are the
+    augmenter's, in order. Distances are 1 - cosine similarity in the judge's space: of the pictures as they are
+    (``distances``), and of both blurred (``structure``). ``pairs`` has the likeness of pairs of ``real`` views of one
+    SKU, and of ``blurred`` sources of kept views to their originals: the effect of blur alone. ``beyond_classic`` is
+    the share of kept views that are farther from their source than the classic distances' median, and than their 90th
+    percentile, and the same in structure. Unknown values are null.
     """
     views = [row for row in rows if row.kind == VIEW]
     counterfactuals = [row for row in rows if row.kind == COUNTERFACTUAL]
@@ -46,7 +46,7 @@ def views_report(
 
 
 def view_distances(rows: Sequence[ViewRow], pairs: Mapping[str, Likeness]) -> dict[str, dict[str, np.ndarray]]:
-    """Return the distances of kept views and of controls from their sources, and of ``pairs``: in SPACES, by group."""
+    """Return the distances of kept views and of controls from their sources, and of ``pairs``, by SPACES and group."""
     kept = [row for row in rows if row.kind == VIEW and row.kept]
     classic = [row for row in rows if row.kind == CONTROL]
     seen = {"kept": [row.distance for row in kept], "classic": [row.distance for row in classic]}
@@ -102,7 +102,7 @@ def _beyond(distances: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, 
 
 
 def _by_views(views: list[ViewRow], real_views: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    """Return, by number of real views, the SKUs, those that got a view, and the views they got."""
+    """Return, by number of real views, the SKUs, the SKUs with a kept view, and the kept views."""
     got = Counter(row.sku for row in views if row.kept)
     if unknown := sorted(got.keys() - real_views.keys()):
         raise ValueError(f"views of {len(unknown)} SKUs that have no real view, e.g. {unknown[0]}")
@@ -124,24 +124,24 @@ def _first_and_last(losses: Sequence[float]) -> dict[str, float] | None:
 
 
 def notes(report: dict[str, Any]) -> list[str]:
-    """Say in plain sentences what is not as it should be."""
-    said = []
+    """Return warnings in plain sentences."""
+    warnings = []
     share, beyond, loss = report["share"], report["beyond_classic"]["structure_median"], report["train_loss"]
     if share is not None and share < FEWEST_KEPT:
-        said.append(f"few views were kept: {report['kept']} of {report['candidates']} candidates ({share:.0%})")
+        warnings.append(f"few views were kept: {report['kept']} of {report['candidates']} candidates ({share:.0%})")
     if beyond is not None and beyond < FEWEST_BEYOND:
         median = report["structure"]["classic"]["median"]
-        said.append(
+        warnings.append(
             f"the kept views are near-copies of their source: {beyond:.0%} of them are farther from it in structure"
             f" (both blurred) than a classic augmentation is (median distance {median:.3f}); {FEWEST_BEYOND:.0%}"
             " should be"
         )
     wrong = report["planted"].get("random", {})
     if wrong.get("count") and wrong["rejected"]["mean"] < FEWEST_REJECTED:
-        said.append(
+        warnings.append(
             f"the filter is too lenient: it rejects {wrong['rejected']['mean']:.1%} of {wrong['count']} real views of"
             f" random other SKUs; {FEWEST_REJECTED:.0%} should be rejected"
         )
     if loss and loss["last"] >= loss["first"]:
-        said.append(f"the augmenter's training loss did not fall: {loss['first']:.4f} to {loss['last']:.4f}")
-    return said
+        warnings.append(f"the augmenter's training loss did not fall: {loss['first']:.4f} to {loss['last']:.4f}")
+    return warnings

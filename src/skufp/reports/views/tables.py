@@ -19,12 +19,14 @@ def print_views_report(report: dict[str, Any], console: Console) -> None:
     """Print the report; tables fit 80 columns."""
     if loss := report["train_loss"]:
         console.print(f"augmenter's training loss: {loss['first']:.4f} to {loss['last']:.4f}", highlight=False)
-    console.print(_kept_table("Views", "action", report, report["by_action"]))
+    console.print(_kept_table("Views", "condition", report, report["by_action"]))
     if len(report["by_round"]) > 1:
         console.print(_kept_table("Views by round", "round", report, report["by_round"]))
     if report["counterfactuals"]["candidates"]:
         apart = report["counterfactuals"]
-        console.print(_kept_table("Counterfactuals: hard negatives, never views", "action", apart, apart["by_action"]))
+        console.print(
+            _kept_table("Counterfactuals: hard negatives, never views", "condition", apart, apart["by_action"])
+        )
     console.print(_reasons_table(report), *(_distances_table(report, space) for space in SPACES))
     console.print(_skus_table(report), _planted_table(report))
     for note in report["notes"]:

@@ -1,4 +1,4 @@
-"""The methods that stage=evaluate compares: what each keeps of a SKU, every query's rank, and the time of a search."""
+"""The methods that stage=evaluate compares: representations of SKUs, every query's rank, and search times."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ LABELS = {
     "multi_vector": "multi-vector",
     "fingerprint": "fingerprint",
 }
-# Below the others, and only where generated views have joined: what there was without them.
+# Below the others, and only if generated views joined: the same methods without them.
 ONLY_REAL = {"mean_real": "mean, real views", "multi_vector_real": "multi-vector, real"}
 TIMED = 200  # queries that a search is timed with
 TOP = 20
@@ -34,7 +34,7 @@ TOP = 20
 
 @dataclass
 class Gallery:
-    """What queries are ranked over: the same SKUs, in the same order, for every method."""
+    """The gallery: the same SKUs, in the same order, for every method."""
 
     views: VectorTable
     groups: SkuGroups
@@ -62,8 +62,8 @@ def keep_skus(
 ) -> list[Any]:
     """Return the Representations that need no query.
 
-    All baselines of all views; plain attention where the folder of its stage is given; ONLY_REAL where generated views
-    have joined. ``planes`` and ``repetitions`` are those of MUVERA.
+    All baselines of all views; plain attention if the folder of its stage is given; ONLY_REAL if generated views
+    joined. ``planes`` and ``repetitions`` are those of MUVERA.
     """
     from skufp.retrieval.baselines import Representation, baselines
 
@@ -137,7 +137,7 @@ def one_thread() -> Iterator[None]:
 def rank_all(
     gallery: Gallery, kept: list[Any], times: dict[str, dict[str, float]], queries: np.ndarray, target: np.ndarray
 ) -> list[Any]:
-    """Return a Method for each way to keep SKUs; the fingerprint's ranks come out of the FAISS index."""
+    """Return a Method for each representation; the fingerprint's ranks come from the FAISS index."""
     from skufp.retrieval.comparison import Method
     from skufp.retrieval.ranks import ranks
     from skufp.retrieval.single_view import best_view_ranks

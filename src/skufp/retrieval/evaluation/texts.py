@@ -1,4 +1,4 @@
-"""The text queries of stage=evaluate: template prompts, and what the labels of a query's SKU say, side by side."""
+"""The text queries of stage=evaluate: template prompts, and captions from the labels of a query's SKU."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def text_queries(
 ) -> tuple[VectorTable, np.ndarray]:
     """Return one text query per SKU ``target`` [Q] and text in ``column`` of its query photos, and each one's SKU.
 
-    ``rich_text`` is made of the SKU's labels in the data: nothing of it was read off a photo, indexed or not.
+    ``rich_text`` is made from the SKU's labels in the data, not from a photo.
     """
     table = VectorTable.load(inputs["embed"] / "text")
     row_of = {text: i for i, text in enumerate(table.rows["text"].to_pylist())}
@@ -28,11 +28,11 @@ def text_queries(
 def told_apart(
     texts: VectorTable, target: np.ndarray, queries: VectorTable, query_sku: np.ndarray, gallery: Gallery, column: str
 ) -> dict[str, float]:
-    """Return how far texts can tell SKUs apart: their number, that of distinct ones and of SKUs asked for.
+    """Return how well texts distinguish SKUs: the numbers of texts, distinct texts and queried SKUs.
 
-    ``shared`` is the share of texts that another SKU of the gallery has word for word, and ``best`` the Recall@1 to be
-    expected of a perfect reader, who must guess among the SKUs that share a text. Templates stand with the query photos
-    alone, so among those they are counted.
+    ``shared`` is the share of texts that another SKU of the gallery has word for word; ``best`` is the expected
+    Recall@1 of a perfect reader, who guesses among the SKUs that share a text. Only query photos have templates, so
+    templates are counted among those.
     """
     owners: dict[str, set[int]] = {}
     for table, sku in ((gallery.views, gallery.groups.of_row), (queries, query_sku)):

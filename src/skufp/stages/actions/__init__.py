@@ -1,7 +1,7 @@
-"""stage=actions: what every action does to every query's rank; the labels that the policy learns from.
+"""stage=actions: every query's rank under every action, the labels for the policy's training.
 
-Asked are queries that the retriever did not learn from: train's held-out ones, dev's and, for the report alone, those
-of data.queries. Dev's and data.queries' have noisy twins, by which an oracle may choose.
+The queries are not in the retriever's training set: train's held-out queries, dev's and, for the report alone, those of
+data.queries. Queries of dev and data.queries have noisy twins, by which an oracle chooses.
 """
 
 import shutil
@@ -18,19 +18,19 @@ from skufp.errors import UserError
 from skufp.reports.actions import print_report, summary
 from skufp.schema import Config
 from skufp.stages.actions.fold_galleries import galleries
-from skufp.stages.actions.photos import DEV, PARTS, TRAIN, Stored, ask, encode_parts, parts
+from skufp.stages.actions.photos import DEV, PARTS, TRAIN, Stored, encode_parts, parts, select_queries
 
 VERSION = 1
 IDENTITY_TARGET = "skufp.actions.identity.Identity"
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the actions and the stage's settings before anything runs."""
+    """Raise UserError for invalid actions or settings before anything runs."""
     from skufp.config import build
 
     spec = cfg.stages.actions
     if not isinstance(spec.folds, int) or spec.folds < 2:
-        raise UserError(f"stages.actions.folds={spec.folds}: give 2 or more, so that no query helps to score itself")
+        raise UserError(f"stages.actions.folds={spec.folds}: give 2 or more, so that scores are cross-fitted")
     if not all(isinstance(ridge, int | float) and ridge > 0 for ridge in spec.ridges):
         raise UserError(f"stages.actions.ridges={list(spec.ridges)}: give numbers above 0; no change is always tried")
     if spec.part_photos < 1:
@@ -45,7 +45,7 @@ def check(cfg: Config) -> None:
 
 
 def image_actions(cfg: Config) -> dict[str, dict[str, Any]]:
-    """Return the specs of the actions on photos by name: identity first, also where the settings leave it out."""
+    """Return the specs of the image actions by name: identity first, also if the settings leave it out."""
     from skufp.config import plain
 
     given = dict(plain(cfg.actions.actions))
@@ -71,16 +71,16 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
     quiet()
     set_threads(cfg)
-    specs, queries = image_actions(cfg), ask(cfg, inputs["embed"])
+    specs, queries = image_actions(cfg), select_queries(cfg, inputs["embed"])
     encode_parts(cfg, inputs, queries, specs, out)
     photos = Stored(out, parts(cfg, queries.num_rows))
     folds, others = galleries(cfg, inputs, queries, out)
     vectors = photos.under(0)
     ridge, tried = choose_ridge(folds, vectors, list(cfg.stages.actions.ridges))
     adapter = fit_all(folds, others[0], vectors, ridge)
-    asked, adapters = [*folds, *others], [*fit_across(folds, vectors, ridge), *(adapter for _ in others)]
-    found = [answer(asked, photos.under(number)) for number in range(len(specs))]
-    found.append(answer(asked, adapt(asked, adapters, vectors)))
+    ranked, adapters = [*folds, *others], [*fit_across(folds, vectors, ridge), *(adapter for _ in others)]
+    found = [answer(ranked, photos.under(number)) for number in range(len(specs))]
+    found.append(answer(ranked, adapt(ranked, adapters, vectors)))
     rank, score, margin = (
         np.stack([getattr(one, name) for one in found], axis=1) for name in ("rank", "score", "margin")
     )

@@ -1,4 +1,4 @@
-"""Which queries stage=actions asks, and every one of them under every action, encoded part by part.
+"""The queries of stage=actions, and their encoding under every action, part by part.
 
 Legend: N queries and twins, n of a part, A image actions (identity first), D dim, F features.
 """
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from skufp.models.dual_encoder import Encoder
 
 PARTS = "parts"
-TRAIN, DEV = "train", "dev"  # the splits that the policy is made from
+TRAIN, DEV = "train", "dev"  # the splits for the policy's training and calibration
 
 
-def ask(cfg: Config, embedded: Path) -> pa.Table:
+def select_queries(cfg: Config, embedded: Path) -> pa.Table:
     """Return queries.parquet's table: train's held-out queries, then dev's, then data.queries', with their twins.
 
-    UserError where no train query was held out.
+    UserError if no train query is held out.
     """
     from skufp.data.splits import HELD_OUT, fold_of_pair
 
-    asked = [row for row in pq.read_table(embedded / "rows.parquet").to_pylist() if row["domain"] == QUERY]
+    queries = [row for row in pq.read_table(embedded / "rows.parquet").to_pylist() if row["domain"] == QUERY]
     folds, seed = cfg.stages.actions.folds, cfg.stages.fingerprint.datamodule.seed
-    train = [row for row in asked if row["split"] == TRAIN and row["pool"] == HELD_OUT]
+    train = [row for row in queries if row["split"] == TRAIN and row["pool"] == HELD_OUT]
     if not train:
-        raise UserError(_nobody(cfg, any(row["split"] == TRAIN for row in asked)))
+        raise UserError(_no_held_out_query(cfg, any(row["split"] == TRAIN for row in queries)))
     rows = [row | {"fold": fold_of_pair(row["pair_id"], folds, seed), "twin": False} for row in train]
     for split in (DEV, cfg.data.queries):
-        own = [row for row in asked if row["split"] == split]
+        own = [row for row in queries if row["split"] == split]
         rows += [row | {"fold": -1, "twin": twin} for twin in (False, True) for row in own]
     names = [name for name in QUERY_SCHEMA.names if name != "number"]
     return pa.Table.from_pylist(
@@ -48,26 +48,26 @@ def ask(cfg: Config, embedded: Path) -> pa.Table:
     )
 
 
-def _nobody(cfg: Config, has_queries: bool) -> str:
+def _no_held_out_query(cfg: Config, has_queries: bool) -> str:
     if has_queries:
         return (
-            f"no train query is held out from the retriever (data.held_out_share={cfg.data.held_out_share}), so none"
-            " can tell what an action does: prepare with data.held_out_share=0.3"
+            f"no train query is held out from the retriever (data.held_out_share={cfg.data.held_out_share}), so actions"
+            " cannot be labelled: prepare with data.held_out_share=0.3"
         )
     return (
-        f"split 'train' of data={cfg.data.name} has no user photos: nothing tells what an action does. Mark rows of the"
+        f"split 'train' of data={cfg.data.name} has no user photos, so actions cannot be labelled. Mark rows of the"
         " manifest with domain=query and split=train, or go on without actions (policy=none)"
     )
 
 
 def parts(cfg: Config, count: int) -> list[range]:
-    """Deal ``count`` photos into parts: what is encoded, and written, together."""
+    """Divide ``count`` photos into parts that are encoded and written together."""
     size = cfg.stages.actions.part_photos
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def encode_parts(cfg: Config, inputs: dict[str, Path], queries: pa.Table, specs: dict[str, Any], out: Path) -> None:
-    """Edit, encode and write the parts that are not there yet; a finished part is never made again."""
+    """Edit, encode and write the missing parts; a finished part is not made again."""
     from skufp.config import build
     from skufp.data.edited_photos import Photo, edit_all
     from skufp.modules.encoder_folder import load_encoder
@@ -97,7 +97,7 @@ def _photo(kind: type["Photo"], prepared: Path, row: dict[str, Any]) -> "Photo":
 
 
 def encode(cfg: Config, encoder: "Encoder", batch: list["EditedPhoto"], actions: int) -> np.ndarray:
-    """Return [n, A, D] of a batch; an action that left a photo as it is has the photo's own vector, bit by bit."""
+    """Return [n, A, D] of a batch; an action that left a photo unchanged has the photo's own vector, bit by bit."""
     import torch
 
     with torch.inference_mode(), autocast(cfg):
@@ -112,7 +112,7 @@ def encode(cfg: Config, encoder: "Encoder", batch: list["EditedPhoto"], actions:
 
 
 class Stored:
-    """Finished parts on the disk: vectors are read one action at a time, since all of them may not fit in memory."""
+    """Finished parts on the disk: vectors are read one action at a time, since all may not fit in memory."""
 
     def __init__(self, out: Path, own: list[range]) -> None:
         self.out, self.parts = out, own
@@ -128,7 +128,7 @@ class Stored:
 
 
 def _vectors(out: Path, part: range) -> Path:
-    """Name a part's vectors [n, A, D]: they are written last, so where they are the part is whole."""
+    """Return the path of a part's vectors [n, A, D]; they are written last, so the part is complete if they exist."""
     return out / PARTS / f"{part.start:06d}-vectors.npy"
 
 

@@ -1,4 +1,4 @@
-"""stage=describe: product data of a whole catalogue, or of photos, as JSON, CSV, feeds and cards."""
+"""stage=describe: product data of a catalogue, or of single photos, as JSON, CSV, feeds and cards."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ Sku = tuple[str, str]
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with photos, shop or language model before anything runs."""
+    """Raise UserError for invalid photos, shop or language model before anything runs."""
     from skufp.catalogue.exports.listing import AGE_GROUPS, AVAILABILITIES, CONDITIONS
     from skufp.catalogue.local_server import find_gguf
     from skufp.catalogue.template import Template
@@ -58,14 +58,14 @@ def check(cfg: Config) -> None:
 
 
 def also_uses(cfg: Config, spec: Settings) -> list[str]:
-    """Return what else changes the result: a photo of one's own is described beside its ``top_k`` neighbours."""
+    """Return further settings that change the result: a photo is described with its ``top_k`` neighbours."""
     return ["query.top_k"] if cfg.query.image else []
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Write products.jsonl, products.csv, the feeds, recommendations.json, cards.html and report.json.
 
-    With photos (query.image): photos.json and cards.html. A killed run goes on where its journal ends.
+    With photos (query.image): photos.json and cards.html. A killed run resumes at the end of its journal.
     """
     if cfg.query.image:
         describe_photo.run(cfg, inputs, out)
@@ -106,7 +106,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def describe_all(bulk: "Bulk", items: "list[Item]", advance: Callable[[int], None], out: Path) -> None:
-    """Describe ``items``; on Ctrl-C say where what is done will be."""
+    """Describe ``items``; on Ctrl-C print where the finished products are."""
     try:
         bulk.run(items, advance)
     except KeyboardInterrupt:
@@ -132,7 +132,7 @@ def to_describe(prepared: Path, facts: "dict[Sku, Facts]") -> "list[Item]":
 
 
 def describer(writer: "CopyWriter") -> "Callable[[Item], Described]":
-    """Return what makes a described product of an item."""
+    """Return a function from an item to a described product."""
     from skufp.catalogue.described import Described
     from skufp.catalogue.facts import Facts
 
@@ -147,7 +147,7 @@ def describer(writer: "CopyWriter") -> "Callable[[Item], Described]":
 def recommendations(
     cfg: Config, inputs: dict[str, Path], facts: "dict[Sku, Facts]"
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Return for every product, by id, what to show beside it, from the fingerprints of the gallery."""
+    """Return every product's recommendations, by id, from the fingerprints of the gallery."""
     from skufp.retrieval.recommend import recommend
 
     table = VectorTable.load(inputs["fingerprint"], "fingerprints.npy", "skus.parquet")
@@ -169,7 +169,7 @@ def recommendations(
 
 
 def lost_products(cfg: Config, inputs: dict[str, Path]) -> "list[Described]":
-    """Return a row with the reason for each product of which stage=prepare could use no photo."""
+    """Return a row with the reason for each product without a usable photo."""
     from skufp.catalogue.described import Described
 
     lost = read_json(inputs["prepare"] / "report.json")["lost_products"]
@@ -177,13 +177,13 @@ def lost_products(cfg: Config, inputs: dict[str, Path]) -> "list[Described]":
 
 
 def write_products(path: Path, products: "list[Described]") -> None:
-    """Write products.jsonl: a described product a line, in the order of their ids' splits."""
+    """Write products.jsonl: one described product per line, in the order of their ids' splits."""
     lines = [json.dumps(product.to_dict(), ensure_ascii=False) + "\n" for product in products]
     path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
 
 
 def shop_of(cfg: Config, vocabulary: "Vocabulary") -> "Shop":
-    """Return the shop's settings, with the places of our categories in the sales channels' taxonomies."""
+    """Return the shop's settings, with our categories' entries in the sales channels' taxonomies."""
     from skufp.catalogue.exports import Shop, Taxon
 
     taxons = {
@@ -205,7 +205,7 @@ def cards(cfg: Config, items: "list[Item]", products: "list[Described]", beside:
 
 
 def show(cfg: Config, folder: Path, console: Console) -> None:
-    """Print what was described."""
+    """Print a summary of the descriptions."""
     if cfg.query.image:
         describe_photo.show(folder, console)
     else:

@@ -1,4 +1,4 @@
-"""stage=describe --image photo.jpg: one photo is one product, described by its pixels and its likes in the index."""
+"""stage=describe --image photo.jpg: a photo is one product, described by its pixels and its neighbours in the index."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,9 +59,9 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def careful_readers(cfg: Config, folder: Path) -> "dict[str, Reader]":
-    """Return the readers of stage=attributes, none of them less strict than one without labels.
+    """Return the readers of stage=attributes, with thresholds at least as high as those without labels.
 
-    They are calibrated on catalogue views, and the photo need not show a catalogued product.
+    Readers are calibrated on catalogue views, and the photo need not show a catalogued product.
     """
     from skufp.catalogue.attributes import Reader
 
@@ -78,7 +78,7 @@ def see(
     vector: np.ndarray,
     photo: np.ndarray,
 ) -> "Facts":
-    """Return what the readers accept of one photo, RGB [H, W, 3] with its vector [D]."""
+    """Return the facts that the readers accept for one photo, RGB [H, W, 3] with its vector [D]."""
     from skufp.catalogue.colour import colour_shares
     from skufp.catalogue.evidence import COLOUR, Pictures, accepted, category_evidence, choose_category, gather
     from skufp.catalogue.facts import Facts

@@ -82,7 +82,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def run_names(cfg: Config) -> dict[str, Any]:
-    """Return what tells this run from others."""
+    """Return the names that identify this run."""
     names = {"data": str(cfg.data.label)} | {
         part: str(getattr(cfg, part).name) for part in ("model", "aggregator", "index")
     }
@@ -91,7 +91,7 @@ def run_names(cfg: Config) -> dict[str, Any]:
 
 
 def report_of(inputs: dict[str, Path], stage: str, file: str) -> dict[str, Any]:
-    """Return what a training stage found before it kept or dropped what it had learnt; empty if it did not ask."""
+    """Return a training stage's report on keeping its training; empty if it made none."""
     path = inputs[stage] / file
     return dict(read_json(path)) if path.exists() else {}
 
@@ -131,9 +131,9 @@ def load_queries(cfg: Config, table: VectorTable, gallery: Gallery) -> tuple[Vec
 
 
 def compared(cfg: Config, kinds: dict[str, tuple[list[Any], np.ndarray]]) -> dict[str, Any]:
-    """Return the rows of every kind of query, and of each kind the gap mean -> multi-vector and only_query_share.
+    """Return the rows of every kind of query, with each kind's gap between mean and multi-vector and only_query_share.
 
-    The latter is the share of asked SKUs that the semi-oracle answers with their mean.
+    The latter is the share of queried SKUs with a single query, which the semi-oracle represents by their mean.
     """
     from skufp.retrieval.comparison import CEILING, compare
     from skufp.retrieval.single_view import only_query_share
@@ -176,9 +176,9 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
     for line in retriever_lines(found) if (found := metrics["wise_ft"]) else []:
         console.print(line, soft_wrap=True)
     if found := metrics.get("proof"):
-        kept = "what was learnt is kept" if found["trained_is_kept"] else "so the fingerprint stays untrained"
+        kept = "the training is kept" if found["trained_is_kept"] else "so the fingerprint stays untrained"
         console.print(
-            f"fingerprint: training changed the reciprocal rank of {found['queries']} queries it did not learn from"
+            f"fingerprint: training changed the reciprocal rank of {found['queries']} held-out queries"
             f" by {found['gain']:+.3f} (standard error {found['standard_error']:.3f}, p = {found['p']:.3f}): {kept}"
         )
     encode, search = metrics["latency"]["encode"], metrics["latency"]["search"]

@@ -1,4 +1,4 @@
-"""What stage=evaluate measures beside the comparison: strata, item level, relevance, latency, smaller vectors."""
+"""Further measurements of stage=evaluate: strata, item level, relevance, latency, smaller vectors."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -31,10 +31,10 @@ def strata(
 def gain_of_generated(
     methods: list[Any], target: np.ndarray, gallery: Gallery, resamples: int, seed: int
 ) -> dict[str, Any]:
-    """Return what generated views change: mean of all views minus mean of real views, by number of real views.
+    """Return the gain by generated views: mean of all views minus mean of real views, by number of real views.
 
-    Of each of 1, 2-3, 4+ and all: the number of queries, the generated views per SKU that is asked for, and the paired
-    difference of each metric with its interval over SKUs. Empty where no generated view has joined.
+    Each of 1, 2-3, 4+ and all has the number of queries, the generated views per queried SKU, and the paired difference
+    of each metric with its interval over SKUs. Empty if no generated view joined.
     """
     from skufp.retrieval.bootstrap import interval
     from skufp.retrieval.comparison import WITH_INTERVAL
@@ -54,7 +54,7 @@ def gain_of_generated(
 
 
 def has_sibling(gallery: Gallery) -> np.ndarray:
-    """Return [S] bool: another SKU of the gallery is of the same pair, so differs in style or category alone."""
+    """Return [S] bool: the gallery has another SKU of the same pair, which differs only in style or category."""
     rows = gallery.fingerprints.rows
     pair = [f"{s}/{p}" for s, p in zip(rows["split"].to_pylist(), rows["pair_id"].to_pylist(), strict=True)]
     _, group, sizes = np.unique(pair, return_inverse=True, return_counts=True)
@@ -62,7 +62,7 @@ def has_sibling(gallery: Gallery) -> np.ndarray:
 
 
 def item_level(queries: VectorTable, gallery: Gallery) -> dict[str, float]:
-    """Return the official protocol's hit@k: any of the top-k gallery items, real ones, shares pair and style."""
+    """Return the official protocol's hit@k: any of the top-k real gallery items has the query's pair and style."""
     from skufp.retrieval.metrics import item_hits
 
     number: dict[tuple[Any, ...], int] = {}
@@ -87,9 +87,8 @@ def relevance_of_similar(
 ) -> dict[str, Any]:
     """Return the relevance@5 of each SKU's nearest other SKUs, by fingerprint and by mean of views [S, D].
 
-    Of equal category, of equal category and colour (by the SKU's own label: spelling counts, capitals do not), and of
-    one design: same pair and category, so another colour. What has no labels, or no SKU with a relevant other, is not
-    there.
+    Relevant are SKUs of equal category, of equal category and colour (by the SKU's own label, ignoring case), or of one
+    design: same pair and category, so another colour. A kind without labels or relevant SKUs is left out.
     """
     from skufp.artifacts.products import read_products, same
     from skufp.data.captions import attributes_of
@@ -128,7 +127,7 @@ def latency(inputs: dict[str, Path], queries: VectorTable, gallery: Gallery) -> 
 def sizes(
     cfg: Config, gallery: Gallery, means: np.ndarray, queries: np.ndarray, target: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Return recall against bytes per SKU, for fingerprint and mean, cut to fewer dimensions and quantised."""
+    """Return recall against bytes per SKU, for fingerprint and mean, with fewer dimensions and quantised."""
     from skufp.retrieval.compression import size_curve
 
     spec = cfg.stages.evaluate

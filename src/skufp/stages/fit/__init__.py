@@ -1,4 +1,4 @@
-"""All training stages: the stage's YAML says which module, data and callbacks."""
+"""All training stages: the stage's YAML names the module, data and callbacks."""
 
 import copy
 import logging
@@ -27,9 +27,9 @@ START = "start.pt"  # the module's state before the fit, for the other processes
 
 
 def check(cfg: Config) -> None:
-    """Refuse a ``keep``, a number of folds or a kind of text that means nothing, before anything runs.
+    """Raise UserError for an invalid ``keep``, number of folds or kind of text, before anything runs.
 
-    And a model whose packages are not installed.
+    Also for a model whose packages are not installed.
     """
     from skufp.data.captions import TEXTS
 
@@ -43,7 +43,7 @@ def check(cfg: Config) -> None:
 
 
 def check_packages(encoder: str) -> None:
-    """Refuse an encoder whose pretrained weights come from packages that are not installed."""
+    """Raise UserError for an encoder whose pretrained weights come from packages that are not installed."""
     from skufp.factory import named
     from skufp.models.dual_encoder import WeightsMissingError
 
@@ -54,7 +54,7 @@ def check_packages(encoder: str) -> None:
 
 
 def check_stage(name: str, spec: Settings) -> None:
-    """Refuse settings of the training stage ``name`` that mean nothing."""
+    """Raise UserError for invalid settings of the training stage ``name``."""
     from skufp.config import plain
 
     if spec.keep not in KEEP:
@@ -62,7 +62,7 @@ def check_stage(name: str, spec: Settings) -> None:
     if spec.keep == "proven" and "folds" not in spec:
         raise UserError(f"stages.{name}.keep=proven: only fingerprints are proven; write best or last")
     if not isinstance(folds := spec.get("folds", 0), int) or folds < 0 or folds == 1:
-        raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 to ask dev queries alone")
+        raise UserError(f"stages.{name}.folds={folds}: give 2 or more, or 0 for dev queries alone")
     if spec.keep == "proven":
         check_rate(f"stages.{name}.false_positive_rate", spec.get("false_positive_rate", 0.05))
     if spec.get("wise_ft") is not None:
@@ -70,13 +70,13 @@ def check_stage(name: str, spec: Settings) -> None:
 
 
 def check_rate(name: str, rate: Any) -> None:
-    """Refuse a false-positive rate that is none."""
+    """Raise UserError for an invalid false-positive rate."""
     if not isinstance(rate, int | float) or not 0 < rate < 1:
         raise UserError(f"{name}={rate}: give a share above 0 and below 1, e.g. 0.05")
 
 
 def check_alphas(alphas: Any) -> None:
-    """Refuse shares of the training that are none, or that leave the start out, which all others are compared with."""
+    """Raise UserError for invalid shares of the training, or without 0, the start that all others are compared with."""
     if not all(isinstance(alpha, int | float) and 0 <= alpha <= 1 for alpha in alphas) or 0 not in alphas:
         raise UserError(
             f"model.training.wise_ft={alphas}: give shares of the training from 0 to 1, 0 among them, e.g."
@@ -85,16 +85,16 @@ def check_alphas(alphas: Any) -> None:
 
 
 def also_uses(cfg: Config, spec: Settings) -> list[str]:
-    """Return what else changes the result: best weights can be kept only where dev queries were looked at."""
+    """Return further settings that change the result: keep=best depends on the validations."""
     return ["trainer.checks"] if spec.keep == "best" else []
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     """Train, keep weights as best.ckpt, write metrics.json, model_card.md and the stage's own artefact.
 
-    ``keep``: last, the last weights; best, those that ranked dev queries best; proven, the last if they are proven
-    better than the start, else the start. ``wise_ft``: what ``keep`` leaves is then averaged with the start. Where
-    several processes train together (trainer.devices), this is the first of them; the others only take part in the fit.
+    ``keep``: last, the last weights; best, the weights that ranked dev queries best; proven, the last weights if they
+    are proven better than the start, else the start. With ``wise_ft`` the kept weights are then averaged with the
+    start. With several processes (trainer.devices) this is the first; the others only take part in the fit.
     """
     import torch
 
@@ -109,7 +109,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     data.attach(module)
     trains = spec["steps"] > 0 and data.can_train and any(p.requires_grad for p in module.parameters())
     resume = newest_checkpoint(out / CHECKPOINTS)
-    needs_start = spec["keep"] == "proven" or spec.get("wise_ft")  # of a resumed fit too
+    needs_start = spec["keep"] == "proven" or spec.get("wise_ft")  # also in a resumed fit
     if data.can_train and hasattr(module, "initialise") and (needs_start or resume is None):
         module.initialise(data.first_batches())
     start = copy.deepcopy(module) if needs_start else None
@@ -159,9 +159,9 @@ def fit(
     cfg: Config, spec: TrainingStage, module: Any, data: Any, inputs: Mapping[str, str], out: Path,
     resume: Path | None, logger: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Fit ``module``, together with other processes where there are several.
+    """Fit ``module``, together with the other processes if there are any.
 
-    Return the Trainer and the callback that kept the best weights, None without one.
+    Return the Trainer and the callback that kept the best weights, or None.
     """
     import torch
 
@@ -182,7 +182,7 @@ def fit(
 
 
 def take_part(cfg: Config, inputs: Mapping[str, str], folder: Path, resume: Path | None) -> None:
-    """Be one of the other processes of fit(): the same module on a share of every batch; write nothing."""
+    """Run another process of fit(): train the same module on a share of every batch; write nothing."""
     import torch
 
     spec, data, module = assemble(cfg, inputs)
@@ -196,13 +196,13 @@ def take_part(cfg: Config, inputs: Mapping[str, str], folder: Path, resume: Path
 
 def _fit(trainer: Any, module: Any, data: Any, resume: Path | None) -> tuple[Any, Any]:
     trainer.fit(module, data, ckpt_path=str(resume) if resume else None, weights_only=True)
-    if trainer.interrupted or trainer.state.status == "interrupted":  # Ctrl-C ends fit() quietly: not done
+    if trainer.interrupted or trainer.state.status == "interrupted":  # Ctrl-C ends fit() without an error
         raise KeyboardInterrupt
     return trainer, next((c for c in trainer.checkpoint_callbacks if c.monitor == WATCH), None)
 
 
 def _finish_logging(trainer: Any) -> None:
-    """End a wandb run while its folder still has this name; Lightning leaves it open."""
+    """End a wandb run before its folder is renamed; Lightning leaves it open."""
     finish = getattr(trainer.logger.experiment, "finish", None)
     if callable(finish):
         finish()
@@ -217,7 +217,7 @@ def _validate(trainer: Any, module: Any, data: Any) -> dict[str, float]:
 
 
 def _take_average(trainer: Any, module: Any) -> None:
-    """Give ``module`` its averaged weights again: a fit that is resumed after its last step ends without doing so."""
+    """Load the averaged weights into ``module``: a fit resumed after its last step ends without doing so."""
     from pytorch_lightning.callbacks import EMAWeightAveraging
 
     for callback in trainer.callbacks:
@@ -226,7 +226,7 @@ def _take_average(trainer: Any, module: Any) -> None:
 
 
 def quiet() -> None:
-    """Silence Lightning's banner and the warnings that ask for what we do on purpose."""
+    """Silence Lightning's banner and its warnings about things that we do on purpose."""
     os.environ.setdefault("WANDB_SILENT", "true")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What the training stages leave behind besides a checkpoint."""
+"""The artefacts of training stages besides a checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def save_encoder(module: Any, data: Any, out: Path) -> None:
 def save_fingerprints(module: Any, data: Any, out: Path) -> None:
     """Write the fingerprint of every SKU of every split: fingerprints.npy and skus.parquet.
 
-    The table counts the real ``views`` and the ``generated`` ones that a fingerprint was made of.
+    The table counts the real ``views`` and the ``generated`` views of each fingerprint.
     """
     import numpy as np
 

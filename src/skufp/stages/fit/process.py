@@ -1,4 +1,4 @@
-"""`python -m skufp.stages.fit.process FOLDER PARENT`: one of the other processes of a fit. compute starts it."""
+"""`python -m skufp.stages.fit.process FOLDER PARENT`: a further process of a fit, started by skufp.compute."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from skufp.compute.fit_processes import FOUND, end_with_parent, meeting_at
 
 
 def take_part(folder: Path) -> None:
-    """Run this process's part of the fit that the ``folder`` of a job describes; write nothing."""
+    """Run this process's part of the fit described in the ``folder`` of a job; write nothing."""
     from skufp.stages import fit
 
     cfg: Any = OmegaConf.load(folder / "config.yaml")

@@ -1,15 +1,15 @@
-"""Is the trained aggregator better than its start? Asked of queries that neither of them learnt from.
+"""A test of the trained aggregator against its start, on queries that are not in its training set.
 
-A small catalogue makes some checkpoint look better by luck. The start, e.g. the mean of views, is therefore kept unless
-a one-sided test proves a gain in reciprocal rank: of aggregators without a true gain at most ``false_positive_rate``
-are kept. The evidence is the dev queries, together with the train queries that were left out by cross-fitting:
+In a small catalogue some checkpoint looks better by chance. The start, e.g. the mean of views, is therefore kept unless
+a one-sided test proves a gain in reciprocal rank: of aggregators without a true gain at most a share
+``false_positive_rate`` is kept. The evidence is the dev queries and the train queries left out by cross-fitting:
 ``folds`` further fits, each without the queries of a fold of pairs.
 
 The unit of the test is the pair: SKUs of one pair (colours of one design) compete in the ranking, and folds leave out
-pairs. What is tested is the training: the mean gain of the fit that would be kept (on dev) and of the fits of the
-folds, which had fewer queries to learn from. Two things make the test conservative. A left-out query is ranked among
-train SKUs whose own queries were learnt and which may have moved towards all queries. And where the retriever's weights
-were chosen on these queries (retriever_mix.py), they were chosen to suit the mean of views, i.e. the start.
+pairs. The test is of the training: the mean gain of the fit that would be kept (on dev) and of the folds' fits, which
+had fewer training queries. Two things make the test conservative. A left-out query is ranked among train SKUs that were
+trained on their own queries, and may have moved towards all queries. And if the retriever's weights were selected on
+these queries (retriever_mix.py), they were selected for the mean of views, i.e. the start.
 """
 
 from collections.abc import Callable
@@ -42,20 +42,20 @@ class Evidence(NamedTuple):
 
 
 class Proof(TypedDict):
-    """proof.json: what the evidence says of the trained aggregator."""
+    """proof.json: the test of the trained aggregator."""
 
     queries: int
     skus: int
     pairs: int
     gain: float  # mean, in reciprocal rank
     standard_error: float  # over pairs
-    p: float  # of such a gain where there is none
+    p: float  # p-value of the gain
     false_positive_rate: float
     trained_is_kept: bool
 
 
 def is_proven(cfg: Config, inputs: dict[str, str], start: Any, trained: Any, data: Any, out: Path) -> bool:
-    """Return whether ``trained`` is to be kept, and write the evidence to proof.json."""
+    """Return whether to keep ``trained``, and write the evidence to proof.json."""
     spec = cfg.stages[cfg.stage]
     evidence = [gains(start, trained, data, "dev", lambda pair, pool: True)]
     evidence += [cross_fitted(cfg, inputs, start, fold) for fold in range(spec.folds)]
@@ -86,7 +86,7 @@ def tested(evidence: Evidence, false_positive_rate: float) -> Proof:
 
 
 def cross_fitted(cfg: Config, inputs: dict[str, str], start: Any, fold: int) -> Evidence:
-    """Train anew without the queries of one fold of pairs; return what that gains on just those queries."""
+    """Train again without the queries of one fold of pairs; return the gain on those queries."""
     from skufp.config import plain
 
     spec: TrainingStage = plain(cfg.stages[cfg.stage])
@@ -95,7 +95,7 @@ def cross_fitted(cfg: Config, inputs: dict[str, str], start: Any, fold: int) -> 
 
 
 def fit_without(cfg: Config, spec: TrainingStage, inputs: dict[str, str], left_out: tuple[int, int]) -> tuple[Any, Any]:
-    """Train a training stage's ``spec`` anew without the queries of a fold of pairs, ``left_out`` (fold, folds).
+    """Train a training stage's ``spec`` again without the queries of a fold of pairs, ``left_out`` (fold, folds).
 
     Return the module with its last weights, and its data; ``inputs`` are the folders that the stage reads.
     """
@@ -119,8 +119,8 @@ def fit_without(cfg: Config, spec: TrainingStage, inputs: dict[str, str], left_o
     return module, data
 
 
-def gains(start: Any, trained: Any, data: Any, split: str, asks: Callable[[int, str], bool]) -> Evidence:
-    """Return the gain in reciprocal rank of every query that ``asks`` (its pair, its pool), over the split's SKUs."""
+def gains(start: Any, trained: Any, data: Any, split: str, counts: Callable[[int, str], bool]) -> Evidence:
+    """Return the gain in reciprocal rank, over the split's SKUs, of every query with ``counts``(its pair, its pool)."""
     import torch
 
     before: list[np.ndarray] = []
@@ -132,7 +132,7 @@ def gains(start: Any, trained: Any, data: Any, split: str, asks: Callable[[int, 
                 arguments = (batch[name].to(module.device) for name in ("views", "mask", "meta"))
                 vectors.append(module.eval()(*arguments).float().cpu().numpy())
             own = [(m["pair_id"], pool) for m in batch["sku_meta"] for pool in m["pools"]]
-            chosen = [i for i, one in enumerate(own) if asks(*one)]
+            chosen = [i for i, one in enumerate(own) if counts(*one)]
             number = batch["query_target"].numpy()[chosen]
             queries.append(batch["queries"].numpy()[chosen])
             target.append(number + sum(len(v) for v in before[:-1]))

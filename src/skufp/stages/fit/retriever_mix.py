@@ -1,21 +1,21 @@
-"""How much of the retriever's training to keep: weights between the start and the trained end (WiSE-FT).
+"""The weight average of the retriever: weights between the start and the trained weights (WiSE-FT).
 
-Training can cost a pretrained encoder more than it brings. The weights (1 - alpha) · start + alpha · trained are
-therefore tried for every alpha of ``model.training.wise_ft`` (Wortsman et al. 2022, arXiv 2109.01903), and one is kept:
+Training can harm a pretrained encoder. The weights (1 - alpha) · start + alpha · trained are therefore evaluated for
+every alpha of ``model.training.wise_ft`` (Wortsman et al. 2022, arXiv 2109.01903), and one alpha is selected:
 
 1. An alpha is refused if photo or text queries of either pool lose reciprocal rank against the start, by a one-sided
    sign-flip test over pairs at RATE.
-2. Of the others the one with the highest photo MRR is kept, a mean of both pools' MRR; of equal ones the smallest.
+2. Of the other alphas the one with the highest photo MRR is selected, a mean of both pools' MRR; of ties the smallest.
 
-The pools are the dev queries, whose products the retriever has never seen, and the held-out train queries, photos that
-it has never seen of products whose other photos it learnt from. The latter flatter training, and there are more of
-them: so both pools count the same, and each is guarded by itself. A text query is the text of a query photo, asked of
-the same gallery (the mean of a product's catalogue photos).
+There are two pools: dev queries, whose products are not in the retriever's training set, and held-out train queries,
+whose products are in the training set with other photos. Held-out queries are biased towards training and more
+frequent, so both pools have the same weight, and each is tested separately. A text query is the text of a query photo,
+ranked in the same gallery (the mean of a product's catalogue photos).
 
-What later stages may still claim: held-out queries pick teachers and prove fingerprints, and dev queries too. They have
-then chosen one of a few encoders, by how well the mean of views answers them. No gradient came from them, but dev
-metrics of the kept weights are slightly optimistic, and a fingerprint's gain over the mean is slightly pessimistic.
-Validation and test queries take no part.
+Later stages use the same queries: held-out queries select teachers and prove fingerprints, and so do dev queries. They
+have no gradient in the retriever, but selected one of a few encoders, by the ranks of the mean of views. So dev metrics
+of the kept weights are slightly optimistic, and a fingerprint's gain over the mean is slightly pessimistic. Validation
+and test queries are not used.
 """
 
 import copy
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from skufp.models.dual_encoder import TrainableEncoder
 
 FILE = "wise_ft.json"
-RATE = 0.05  # of refusing an alpha that loses nothing, in each of the four tests
+RATE = 0.05  # of refusing an alpha without a loss, in each of the four tests
 PHOTO, TEXT = "photo", "text"
-POOLS = {"dev": "dev", "train": HELD_OUT}  # a split and how its evidence is called
+POOLS = {"dev": "dev", "train": HELD_OUT}  # a split and its pool
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryPool:
     """Queries of one ``kind`` from one ``pool``: ``reciprocal`` [A, Q] by alpha, and every query's SKU and pair [Q]."""
 
     kind: str
@@ -52,9 +52,9 @@ class Asked:
     pair: np.ndarray
 
 
-# What queries of one kind and pool say of an alpha; standard errors are over SKUs.
-Answered = TypedDict(
-    "Answered",
+# The metrics of an alpha for one kind and pool of queries; standard errors are over SKUs.
+PoolMetrics = TypedDict(
+    "PoolMetrics",
     {
         "queries": int,
         "skus": int,
@@ -62,7 +62,7 @@ Answered = TypedDict(
         "mrr": float,
         "mrr_standard_error": float,
         "recall@1": float,
-        "gain": float,  # in reciprocal rank, beside the start
+        "gain": float,  # in reciprocal rank, over the start
         "gain_standard_error": float,
         "p_of_loss": float,
     },
@@ -70,17 +70,17 @@ Answered = TypedDict(
 
 
 class Tried(TypedDict):
-    """One alpha: what the queries say of it, by pool, and what it loses, ``<kind>, <pool>``."""
+    """One alpha: its metrics by pool, and the queries that lose rank, ``<kind>, <pool>``."""
 
     alpha: float
     photo_mrr: float | None  # mean over pools; None without photo queries
     loses: list[str]
-    photo: dict[str, Answered]
-    text: dict[str, Answered]
+    photo: dict[str, PoolMetrics]
+    text: dict[str, PoolMetrics]
 
 
 class Mix(TypedDict):
-    """wise_ft.json: the alpha that is kept, and every alpha that was tried."""
+    """wise_ft.json: the selected alpha, and every alpha tried."""
 
     alpha: float
     false_positive_rate: float
@@ -93,17 +93,17 @@ def mix_weights(cfg: Config, start: Any, trained: Any, data: Any, out: Path) -> 
 
     alphas = sorted({float(alpha) for alpha in cfg.stages[cfg.stage].wise_ft})
     first, last = start.state_dict(), {name: value.clone() for name, value in trained.state_dict().items()}
-    report = choose(alphas, ask(cfg, trained, (weight_average(first, last, alpha) for alpha in alphas), data))
+    report = choose(alphas, measure(cfg, trained, (weight_average(first, last, alpha) for alpha in alphas), data))
     trained.load_state_dict(weight_average(first, last, report["alpha"]))
     write_json(out / FILE, report)
     print(*lines(report), sep="\n")
     return {"wise_ft": report}
 
 
-def choose(alphas: list[float], evidence: list[Asked]) -> Mix:
-    """Return the report: the ``alpha`` that is kept, and a row of evidence for each of ``alphas``, of which 0 is first.
+def choose(alphas: list[float], evidence: list[QueryPool]) -> Mix:
+    """Return the report: the selected ``alpha``, and a row of evidence for each of ``alphas``, of which 0 is first.
 
-    Without any photo query the last of ``alphas`` is kept: there is no evidence against the training.
+    Without photo queries the last of ``alphas`` is selected: there is no evidence against the training.
     """
     rows = [_row(alphas, i, evidence) for i in range(len(alphas))]
     best = len(alphas) - 1
@@ -112,12 +112,12 @@ def choose(alphas: list[float], evidence: list[Asked]) -> Mix:
     return {"alpha": alphas[best], "false_positive_rate": RATE, "tried": rows}
 
 
-def _row(alphas: list[float], i: int, evidence: list[Asked]) -> Tried:
-    """Return what the queries say of one alpha beside the start, and what it ``loses``: kinds and pools."""
+def _row(alphas: list[float], i: int, evidence: list[QueryPool]) -> Tried:
+    """Return the metrics of one alpha against the start, and the kinds and pools that it ``loses``."""
     from skufp.retrieval.bootstrap import standard_error
     from skufp.retrieval.sign_flip import gain_p
 
-    parts: dict[str, dict[str, Answered]] = {PHOTO: {}, TEXT: {}}
+    parts: dict[str, dict[str, PoolMetrics]] = {PHOTO: {}, TEXT: {}}
     for part in evidence:
         values, gain = part.reciprocal[i], part.reciprocal[i] - part.reciprocal[0]
         parts[part.kind][part.pool] = {
@@ -134,7 +134,7 @@ def _row(alphas: list[float], i: int, evidence: list[Asked]) -> Tried:
 
 def lines(report: Mix) -> list[str]:
     """Return the report as lines of text: the choice, then a line for every alpha."""
-    said = [f"retriever: {100 * report['alpha']:g} % of the training is kept (model.training.wise_ft)"]
+    printed = [f"retriever: {100 * report['alpha']:g} % of the training is kept (model.training.wise_ft)"]
     for row in report["tried"]:
         cells = [
             f"{kind} {pool} {own['mrr']:.3f} ({own['gain']:+.3f} ± {own['gain_standard_error']:.3f})"
@@ -143,18 +143,18 @@ def lines(report: Mix) -> list[str]:
         ]
         refused = f"; refused: worse than the start in {' and '.join(row['loses'])}" if row["loses"] else ""
         kept = " <- kept" if row["alpha"] == report["alpha"] else ""
-        said.append(f"  alpha {row['alpha']:g}: MRR {', '.join(cells) or 'unknown: no queries'}{refused}{kept}")
-    return said
+        printed.append(f"  alpha {row['alpha']:g}: MRR {', '.join(cells) or 'unknown: no queries'}{refused}{kept}")
+    return printed
 
 
-def ask(cfg: Config, module: Any, weights: Iterable[Mapping[str, Any]], data: Any) -> list[Asked]:
-    """Return the evidence of both pools about every one of ``weights``, state dicts of ``module``."""
+def measure(cfg: Config, module: Any, weights: Iterable[Mapping[str, Any]], data: Any) -> list[QueryPool]:
+    """Return the evidence of both pools for all ``weights``, state dicts of ``module``."""
     import torch
 
     from skufp.compute.device import autocast, device
 
     module = copy.deepcopy(module).to(device(cfg)).eval()
-    splits = {split: _asked(data.prepared / f"{split}_image_text.jsonl", pool) for split, pool in POOLS.items()}
+    splits = {split: _records(data.prepared / f"{split}_image_text.jsonl", pool) for split, pool in POOLS.items()}
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     groups: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for state in weights:
@@ -166,13 +166,13 @@ def ask(cfg: Config, module: Any, weights: Iterable[Mapping[str, Any]], data: An
                         found.setdefault((kind, POOLS[split]), []).append(reciprocal)
                         groups[kind, POOLS[split]] = own
     return [
-        Asked(kind, pool, np.stack(values), *(np.array(c) for c in zip(*groups[kind, pool], strict=True)))
+        QueryPool(kind, pool, np.stack(values), *(np.array(c) for c in zip(*groups[kind, pool], strict=True)))
         for (kind, pool), values in sorted(found.items())
     ]
 
 
-def _asked(path: Path, pool: str) -> dict[int, CropRecord]:
-    """Return a split's catalogue photos and the queries that may ask, by row; nothing where no query may."""
+def _records(path: Path, pool: str) -> dict[int, CropRecord]:
+    """Return a split's catalogue photos and the queries of ``pool``, by row; empty without queries."""
     rows = dict(enumerate(read_records(path))) if path.exists() else {}
     rows = {i: r for i, r in rows.items() if r.domain == CATALOG or pool != HELD_OUT or r.pool == HELD_OUT}
     return rows if any(r.domain == QUERY for r in rows.values()) else {}
@@ -182,7 +182,7 @@ Ranked = tuple[np.ndarray, list[tuple[str, int]]]  # reciprocal ranks [Q], and e
 
 
 def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: str, data: Any) -> dict[str, Ranked]:
-    """Return by kind how an encoder ranks a split's queries among its SKUs' means of catalogue photos."""
+    """Return, by kind, a split's queries ranked among the SKUs' means of catalogue photos."""
     from skufp.retrieval.metrics import ranks_in_blocks
     from skufp.retrieval.representations import mean_of_views, normalise
 
@@ -192,13 +192,13 @@ def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: st
     own = np.array([number[records[i].sku_id] for i in views])
     gallery = mean_of_views(np.stack([vectors[i] for i in views]), own, len(number))
     photos = [i for i, r in records.items() if r.domain == QUERY]
-    said = {i: training_text({"text": records[i].text, "rich_text": records[i].rich_text}, data.text) for i in photos}
-    texts = list({(records[i].sku_id, said[i]): i for i in photos if said[i]}.values())
-    asked = {PHOTO: (photos, np.stack([vectors[i] for i in photos]))}
+    text = {i: training_text({"text": records[i].text, "rich_text": records[i].rich_text}, data.text) for i in photos}
+    texts = list({(records[i].sku_id, text[i]): i for i in photos if text[i]}.values())
+    queries_of = {PHOTO: (photos, np.stack([vectors[i] for i in photos]))}
     if texts:
-        asked[TEXT] = (texts, _encode_texts(encoder, [said[i] for i in texts], data.batch_size))
+        queries_of[TEXT] = (texts, _encode_texts(encoder, [text[i] for i in texts], data.batch_size))
     result = {}
-    for kind, (rows, queries) in asked.items():
+    for kind, (rows, queries) in queries_of.items():
         target = np.array([number[records[i].sku_id] for i in rows])
         ranks = ranks_in_blocks(lambda q: q @ gallery.T, normalise(queries), target)
         result[kind] = (1 / ranks, [(records[i].sku_id, records[i].pair_id) for i in rows])
@@ -208,7 +208,7 @@ def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: st
 def _encode(
     encoder: "TrainableEncoder", records: Mapping[int, CropRecord], split: str, data: Any
 ) -> dict[int, np.ndarray]:
-    """Return the vector of every one of ``records`` by its row; other rows of the shards are read but not encoded."""
+    """Return the vector of each of ``records`` by its row; other rows of the shards are read but not encoded."""
     from skufp.data.full_pass import full_pass
 
     vectors: dict[int, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""The Trainer of a training stage: where it runs, what it keeps on the way, and what it logs to."""
+"""The Trainer of a training stage: its devices, checkpoints and logger."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from skufp.errors import UserError
 from skufp.schema import Config
 from skufp.stages.fit.training_stage import TrainingStage
 
-WATCH = "val/mrr"  # what keep=best goes by
+WATCH = "val/mrr"  # the metric of keep=best
 CHECKPOINTS = "checkpoints"
 
 
@@ -22,11 +22,11 @@ def make_trainer(cfg: Config, spec: TrainingStage, data: Any, out: Path, logger:
 
     every = max(1, spec["steps"] // cfg.trainer.checks)
     averaging = [EMAWeightAveraging(decay=spec["ema"])] if spec["ema"] > 0 else []
-    callbacks = [*averaging, *(build(c) for c in spec["callbacks"].values()), RandomState()]  # averages before all else
+    callbacks = [*averaging, *(build(c) for c in spec["callbacks"].values()), RandomState()]  # averaging comes first
     callbacks += checkpoints(out / CHECKPOINTS, every, spec["keep"], data.has_dev_queries)
-    if cfg.progress and logger is not False:  # only the first process has one
+    if cfg.progress and logger is not False:  # only the first process has a progress bar
         callbacks.append(TQDMProgressBar(refresh_rate=10))
-    precision: Any = cfg.trainer.precision  # Lightning lists its names one by one; skufp.resolve chose one of them
+    precision: Any = cfg.trainer.precision  # Lightning's type is a Literal; skufp.resolve chose one of its values
     return pl.Trainer(
         accelerator=cfg.trainer.accelerator, precision=precision, max_steps=spec["steps"],
         val_check_interval=every, limit_val_batches=1.0 if data.has_dev_queries else 0, num_sanity_val_steps=0,
@@ -39,8 +39,8 @@ def make_trainer(cfg: Config, spec: TrainingStage, data: Any, out: Path, logger:
 def placement(cfg: Config, processes: int) -> dict[str, Any]:
     """Return the Trainer's devices and strategy for ``processes`` that train together.
 
-    Parameters that a share of the batch does not use, such as the text tower's where no photo of it has text, are
-    looked for at every step, unless trainer.strategy says not to. Buffers are the same everywhere and are not sent.
+    Unused parameters are searched for at every step, unless trainer.strategy sets otherwise: a share of the batch
+    without text does not use the text tower. Buffers are the same everywhere and are not sent.
     """
     from pytorch_lightning.strategies import DDPStrategy
 
@@ -57,9 +57,9 @@ def placement(cfg: Config, processes: int) -> dict[str, Any]:
 
 
 def checkpoints(folder: Path, every: int, keep: str, validates: bool) -> list[Any]:
-    """Return the callbacks that keep the last two states to resume from and, for keep=best, the best weights.
+    """Return the callbacks that save the last two states to resume from and, for keep=best, the best weights.
 
-    States are kept every ``every`` steps: after the validation where there is one, so that they know its result.
+    States are saved every ``every`` steps, after the validation if there is one, so that they hold its result.
     """
     from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -70,13 +70,13 @@ def checkpoints(folder: Path, every: int, keep: str, validates: bool) -> list[An
     if keep != "best" or not validates:
         return [resume]
     best = ModelCheckpoint(folder, filename="best-{step}", monitor=WATCH, mode="max", save_on_train_epoch_end=False)
-    return [best, resume]  # in this order: a state to resume from knows the best so far
+    return [best, resume]  # in this order, so that a state to resume from holds the best so far
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest state to resume from that can be read; None where there is none.
+    """Return the newest readable state to resume from; None if there is none.
 
-    One that was cut short, by a full disk or a power failure, is passed over with a line that says so.
+    A truncated state, after a full disk or a power failure, is skipped with a message.
     """
     import torch
 
@@ -84,7 +84,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     for path in found:
         try:
             torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a cut zip file raises many kinds
+        except Exception as error:  # a truncated zip file raises many kinds
             print(f"{path.name} cannot be read ({type(error).__name__}): going on from the state before it")
         else:
             return path
@@ -92,7 +92,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def make_logger(cfg: Config, out: Path) -> Any:
-    """Return the chosen logger; a resumed run logs beside its first attempt, never over it."""
+    """Return the chosen logger; a resumed run does not overwrite its first attempt's log."""
     from skufp.config import build
     from skufp.reports.wandb_runs import run_identity
 
@@ -102,7 +102,7 @@ def make_logger(cfg: Config, out: Path) -> Any:
         name = run_identity(cfg) | {"job_type": cfg.stage}
     (out / "logs" / f"attempt-{attempt}").mkdir(parents=True, exist_ok=True)
     try:
-        return build(cfg.logger, save_dir=str(out.resolve()), **name)  # wandb writes from a process of its own
+        return build(cfg.logger, save_dir=str(out.resolve()), **name)  # wandb writes from a separate process
     except ModuleNotFoundError as error:
         extra = cfg.logger._target_.rpartition(".")[2].removesuffix("Logger").lower()
         raise UserError(f"the logger needs a package that is not there: pip install 'skufp[{extra}]'") from error

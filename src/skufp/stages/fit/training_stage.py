@@ -1,10 +1,10 @@
-"""A training stage's settings, as conf/stages/<stage>.yaml has them, in plain data."""
+"""A training stage's settings, in the form of conf/stages/<stage>.yaml, as plain data."""
 
 from typing import Any, NotRequired, TypedDict
 
 
 class TrainingStage(TypedDict):
-    """What stages/fit reads of a stage that it runs; a stage may have further settings of its own."""
+    """The settings of a training stage that stages/fit reads; a stage may have further settings."""
 
     module: dict[str, Any]  # a LightningModule's class and arguments
     datamodule: dict[str, Any]  # a DataModule's class and arguments

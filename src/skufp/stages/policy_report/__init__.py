@@ -1,4 +1,4 @@
-"""stage=policy_report: what the policy gains, against every fixed action, chance and an oracle, and what it costs.
+"""stage=policy_report: the policy's gain, against every fixed action, chance and an oracle, and its cost.
 
 Legend: Q queries, A actions (identity first).
 """
@@ -23,7 +23,7 @@ VERSION = 1
 
 @dataclass
 class Outcome:
-    """The labels of the asked queries, of their noisy twins, and what the policy makes of them.
+    """The labels of the queries and of their noisy twins, and the policy's choices.
 
     ``chosen`` [Q] are the policy's actions, ``predicted`` [Q, A] its gains (utility less ``price`` [A]).
     """
@@ -47,7 +47,7 @@ class Outcome:
         return np.unique(self.labels.column("sku_id").astype(str), return_inverse=True)[1]
 
     def of_chosen(self, values: np.ndarray) -> np.ndarray:
-        """Return [Q]: of ``values`` [Q, A] those of the policy's actions."""
+        """Return [Q]: the ``values`` [Q, A] of the policy's actions."""
         return values[np.arange(len(values)), self.chosen]
 
 
@@ -90,7 +90,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def run_names(cfg: Config) -> dict[str, Any]:
-    """Return what tells this run from others."""
+    """Return the names that identify this run."""
     choices = {part: str(getattr(cfg, part).name) for part in ("model", "aggregator", "index", "actions")}
     names = {"data": str(cfg.data.label)} | choices
     return names | {"seed": int(cfg.seed), "fingerprint_seed": int(cfg.fingerprint_seed)}
@@ -141,7 +141,7 @@ def write_ranks(path: Path, outcome: Outcome, compared: list[Any]) -> None:
 
 
 def show(cfg: Config, folder: Path, console: Console) -> None:
-    """Print the tables, what a look costs, and where the report is."""
+    """Print the tables, the cost of identity, and where the report is."""
     report = read_json(folder / "report.json")
     console.print(*tables(report))
     for line in lines(report):

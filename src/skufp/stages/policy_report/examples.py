@@ -1,4 +1,4 @@
-"""The queries that the policy helped most and hurt most, searched for again, as pictures for report.html."""
+"""The queries with the policy's largest gains and losses, searched again, as pictures for report.html."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ ANSWERS = 4
 
 
 def examples(engine: Any, outcome: Any, prepared: Path, count: int) -> list[dict[str, Any]]:
-    """Return the queries, at most ``count`` each, that the policy helped most and that it hurt most, as pictures."""
+    """Return the queries with the policy's largest gains and largest losses, at most ``count`` each, as pictures."""
     utility, acted = outcome.of_chosen(outcome.labels.utilities()), outcome.chosen > 0
     order = np.argsort(-utility, kind="stable")
     helped = [q for q in order if acted[q] and utility[q] > 0][:count]
@@ -24,7 +24,7 @@ def examples(engine: Any, outcome: Any, prepared: Path, count: int) -> list[dict
 
 
 def _example(engine: Any, outcome: Any, prepared: Path, query: int) -> dict[str, Any]:
-    """One query photo before and after its action: the ranks of its SKU and the best answers."""
+    """Return one query photo before and after its action: the ranks of its SKU and the best results."""
     from skufp.data.decode import open_prepared
     from skufp.serve.query_policy import Decision
 

@@ -1,4 +1,4 @@
-"""What looking at a photo and acting on it cost: measured part by part, added up photo by photo."""
+"""The latency of the policy and its actions: measured part by part, and added up per photo."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from skufp.retrieval.evaluation.methods import one_thread
 if TYPE_CHECKING:
     from skufp.models.dual_encoder import Encoder
 
-SIGLIP_PHOTOS = 5  # photos that the real size is timed with: a few hundred milliseconds each
+SIGLIP_PHOTOS = 5  # photos to time SigLIP's real size with: a few hundred milliseconds each
 
 
 def latency(engine: Any, photos: list[Image.Image]) -> dict[str, Any]:
-    """Return the times of ``photos`` as they come, warm, one at a time and on one thread, in milliseconds.
+    """Return the times of ``photos`` in milliseconds: one at a time, after a warm-up, on one thread.
 
-    ``features`` and ``policy`` are what every photo pays, ``look`` their sum; ``actions`` what each action takes,
-    ``encode`` the model's encoding of a photo and so an image action's other half; ``fixed`` what an action adds that
-    is always taken. ``added`` is what the policy adds: to all photos, to those that it leaves alone, and to those that
-    it acts on (empty if none is). ``siglip_encode`` is model=siglip at its real size with random weights; ``share``
-    are the median look over the median encode and over the median siglip_encode.
+    ``features`` and ``policy`` are the costs of every photo, ``look`` is their sum. ``actions`` is the time of each
+    action, ``encode`` that of encoding the photo again after an image action; ``fixed`` is the time that an action adds
+    if it is always taken. ``added`` is the time that the policy adds: to all photos, to photos with identity, and to
+    photos with an action (empty if there are none). ``siglip_encode`` is model=siglip at its real size with random
+    weights; ``share`` are the median look over the median encode and over the median siglip_encode.
     """
     import torch
 
@@ -62,15 +62,15 @@ def latency(engine: Any, photos: list[Image.Image]) -> dict[str, Any]:
 
 
 def changes(edit: Any, pixels: list[np.ndarray]) -> np.ndarray:
-    """Return [N] bool: the photos that ``edit`` changes; what it gives back as it is needs no second encoding."""
+    """Return [N] bool: the photos that ``edit`` changes; an unchanged photo needs no second encoding."""
     return np.array([edit(image) is not image for image in pixels], bool)
 
 
 @lru_cache(maxsize=1)
 def siglip_base() -> Any:
-    """Return an encoder whose image tower is that of SigLIP 2 base, 224 px, with random weights; made once a process.
+    """Return an encoder with the image tower of SigLIP 2 base, 224 px, and random weights; made once per process.
 
-    google/siglip2-base-patch16-224: width 768, 12 layers, 12 heads, patches of 16. Its text tower is not asked.
+    google/siglip2-base-patch16-224: width 768, 12 layers, 12 heads, patches of 16. Its text tower is not used.
     """
     from skufp.models.siglip import tiny_siglip
 
@@ -91,7 +91,7 @@ def median_size(photos: list[Image.Image]) -> list[int]:
 
 @contextmanager
 def one_cv_thread() -> Iterator[None]:
-    """Let OpenCV, which does the actions' work, compute on one thread."""
+    """Let OpenCV, which runs the actions, compute on one thread."""
     import cv2
 
     threads = cv2.getNumThreads()

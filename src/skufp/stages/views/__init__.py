@@ -1,4 +1,4 @@
-"""stage=views: candidate views of every SKU that wants some, filtered, with their shards, table and contact sheet."""
+"""stage=views: generates candidate views, filters them, and writes shards, tables and a contact sheet."""
 
 import shutil
 from dataclasses import dataclass, fields
@@ -31,38 +31,38 @@ PARTS = "parts"
 
 
 def check(cfg: Config) -> None:
-    """Refuse views=none and settings that mean nothing; warn where the judge is the model that conditions the views."""
+    """Raise UserError for views=none and invalid settings; warn if the judge is the conditioning encoder."""
     from skufp.config import plain
     from skufp.generation.filter import FilterSettings
     from skufp.generation.request import AS_SOURCE
 
     if not cfg.views.generator:
-        raise UserError(f"stage=views draws nothing with views={cfg.views.name}: say views=dit, classic or img2img")
+        raise UserError(f"stage=views draws nothing with views={cfg.views.name}: write views=dit, classic or img2img")
     if cfg.views.take not in ("generated", "control"):
         raise UserError(f"views.take={cfg.views.take}: write generated, or control for classic views in their place")
     if cfg.views.rounds < 1 or cfg.views.mix.cap < 0 or cfg.stages.views.part_skus < 1:
         raise UserError("views.rounds and stages.views.part_skus must be 1 or more, views.mix.cap 0 or more")
-    for name, action in plain(cfg.views.actions).items():
-        _check_action(name, action, [AS_SOURCE, *cfg.augmenter.actions])
-    FilterSettings(**plain(cfg.views.filter))  # refuses quantiles that are none
+    for name, condition in plain(cfg.views.actions).items():
+        _check_condition(name, condition, [AS_SOURCE, *cfg.augmenter.actions])
+    FilterSettings(**plain(cfg.views.filter))  # refuses invalid quantiles
     if plain(cfg.judge.encoder) == plain(cfg.model.encoder) and "augmenter" in cfg.views.made_from:
         warn(
-            f"the judge is the encoder that the views were conditioned on ({cfg.model.name}): it"
-            " will find them better than they are. Choose another, e.g. judge=siglip_tiny or judge=lite"
+            f"the judge is the encoder that the views were conditioned on ({cfg.model.name}), so its scores"
+            " are too high. Choose another, e.g. judge=siglip_tiny or judge=lite"
         )
 
 
-def _check_action(name: str, action: dict[str, Any], kinds: list[str]) -> None:
-    """Refuse an action with a setting, a kind of view or a direction that there is not."""
-    from skufp.generation.request import AS_SOURCE, TOWARD, Action
+def _check_condition(name: str, condition: dict[str, Any], kinds: list[str]) -> None:
+    """Raise UserError where a view condition has an unknown setting, kind of view or direction."""
+    from skufp.generation.request import AS_SOURCE, TOWARD, ViewCondition
 
-    _check_names(f"views.actions.{name}", action, Action)
-    if (like := action.get("like", AS_SOURCE)) not in kinds:
+    _check_names(f"views.actions.{name}", condition, ViewCondition)
+    if (like := condition.get("like", AS_SOURCE)) not in kinds:
         raise UserError(f"views.actions.{name}.like={like}: there is no such kind of view.{nearest(like, kinds)}")
-    if (toward := action.get("toward")) not in (None, *TOWARD):
+    if (toward := condition.get("toward")) not in (None, *TOWARD):
         raise UserError(f"views.actions.{name}.toward={toward}: choose {' or '.join(TOWARD)}")
-    if not 0 < action.get("noise", 1.0) <= 1:
-        raise UserError(f"views.actions.{name}.noise={action['noise']}: give a number above 0, at most 1")
+    if not 0 < condition.get("noise", 1.0) <= 1:
+        raise UserError(f"views.actions.{name}.noise={condition['noise']}: give a number above 0, at most 1")
 
 
 def _check_names(where: str, given: Any, schema: Any) -> None:
@@ -74,7 +74,7 @@ def _check_names(where: str, given: Any, schema: Any) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """SKUs of one split that are made, and written, together."""
+    """SKUs of one split whose views are drawn and written together."""
 
     number: int
     split: str
@@ -100,7 +100,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
 
 
 def parts(cfg: Config, inputs: dict[str, Path]) -> list[Part]:
-    """Deal every split's SKUs into parts, siblings side by side."""
+    """Divide every split's SKUs into parts, with siblings adjacent."""
     size = cfg.stages.views.part_skus
     found: list[Part] = []
     for split in splits(cfg, inputs["prepare"]):
@@ -111,7 +111,7 @@ def parts(cfg: Config, inputs: dict[str, Path]) -> list[Part]:
 
 
 def _done(out: Path, part: Part) -> Path:
-    """Name a part's table: it is written last, so where it exists the part is whole."""
+    """Return the path of a part's table; it is written last, so the part is complete if it exists."""
     return out / PARTS / f"{part.number:06d}.parquet"
 
 
@@ -122,7 +122,7 @@ def _devices(cfg: Config) -> list[int]:
 
 
 def _worker(rank: int, devices: list[int], cfg_yaml: str, inputs: dict[str, Path], out: Path) -> None:
-    """Make every ``len(devices)``-th unfinished part on one device; a process of its own."""
+    """Make every ``len(devices)``-th unfinished part on one device, in a separate process."""
     import torch
 
     cfg: Any = OmegaConf.create(cfg_yaml)
@@ -135,7 +135,7 @@ def _worker(rank: int, devices: list[int], cfg_yaml: str, inputs: dict[str, Path
 
 
 def make_parts(cfg: Config, inputs: dict[str, Path], out: Path, todo: list[Part], place: Any) -> None:
-    """Draw, judge and write parts one after the other; a finished part is never made again."""
+    """Draw, judge and write parts one after the other; a finished part is not made again."""
     from skufp.data.view_shards import KEPT_IN, REJECTED, shard_name, write_view_shard
 
     if not todo:
@@ -149,7 +149,7 @@ def make_parts(cfg: Config, inputs: dict[str, Path], out: Path, todo: list[Part]
                 catalogues = {part.split: load_catalogue(inputs, out, part.split)}
             items = maker.part(catalogues[part.split], part.skus, part.number)
             names = {f"{part.split}-{kind}" for kind in (*KEPT_IN.values(), REJECTED)}
-            for name in sorted(names):  # also those without a picture: what a killed attempt left is replaced
+            for name in sorted(names):  # also those without a picture, to replace files of a killed attempt
                 own = [item for item in items if shard_name(item[0]) == name]
                 write_view_shard(out / SHARDS, name, part.number, own)
             temporary = _done(out, part).with_suffix(".part")
@@ -161,17 +161,17 @@ def make_parts(cfg: Config, inputs: dict[str, Path], out: Path, todo: list[Part]
 def view_maker(cfg: Config, inputs: dict[str, Path], out: Path, place: Any) -> Any:
     """Return the ViewMaker that the settings describe."""
     from skufp.config import plain
-    from skufp.data.view_actions import ViewActions
+    from skufp.data.view_kinds import ViewKinds
     from skufp.generation.filter import FilterSettings, Thresholds
     from skufp.generation.maker import ViewMaker
-    from skufp.generation.request import Action
+    from skufp.generation.request import ViewCondition
 
     generator, control = build_generators(cfg, inputs, place)
     return ViewMaker(
         inputs["prepare"], generator, control, load_judge(inputs, generator.size, place),
         Thresholds.from_dict(read_json(out / THRESHOLDS)), FilterSettings(**plain(cfg.views.filter)),
-        [Action(name, **plain(values)) for name, values in cfg.views.actions.items()],
-        ViewActions(plain(cfg.augmenter.actions)), plain(cfg.views.mix), cfg.views.rounds, cfg.views.noise_step,
+        [ViewCondition(name, **plain(values)) for name, values in cfg.views.actions.items()],
+        ViewKinds(plain(cfg.augmenter.actions)), plain(cfg.views.mix), cfg.views.rounds, cfg.views.noise_step,
         cfg.stages.views.seed,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What stage=views stands on: judge, generators, the catalogue as the judge saw it, and the filter's thresholds."""
+"""The inputs of stage=views: judge, generators, the catalogue with the judge's features, and the thresholds."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -17,7 +17,7 @@ CALIBRATION = 512  # real views whose classic augmentations set the near-copy ce
 
 
 def splits(cfg: Config, prepared: Path) -> list[str]:
-    """Return the splits that want views: what is trained on, and what is searched."""
+    """Return the splits to draw views for: the training splits and the gallery."""
     names = dict.fromkeys(["train", "dev", *cfg.data.gallery])
     return [name for name in names if (prepared / f"{name}_image_text.jsonl").exists()]
 
@@ -28,7 +28,7 @@ def catalogue_records(prepared: Path, split: str) -> list[CropRecord]:
 
 
 def load_judge(inputs: dict[str, Path], size: int, place: Any) -> Any:
-    """Return the Judge that sees all pictures at ``size`` pixels."""
+    """Return the Judge at a picture size of ``size`` pixels."""
     from skufp.generation.judge import Judge
     from skufp.modules.encoder_folder import load_encoder
 
@@ -36,7 +36,7 @@ def load_judge(inputs: dict[str, Path], size: int, place: Any) -> Any:
 
 
 def build_generators(cfg: Config, inputs: dict[str, Path], place: Any) -> tuple[Any, Any]:
-    """Return the chosen generator and the classic one of the controls, of the same picture size."""
+    """Return the chosen generator and the classic generator of the controls, of the same picture size."""
     from skufp.config import build
 
     trained = {}
@@ -47,7 +47,7 @@ def build_generators(cfg: Config, inputs: dict[str, Path], place: Any) -> tuple[
 
 
 def calibrate_filter(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
-    """Let the judge see every real view, and set the thresholds by train's; both are kept for resumed runs."""
+    """Compute the judge's features of every real view, and the thresholds on train's; store both for resumed runs."""
     from skufp.config import plain
     from skufp.generation.calibration import calibrate
     from skufp.generation.filter import FilterSettings
@@ -78,7 +78,7 @@ def open_pictures(prepared: Path, records: list[CropRecord]) -> Iterator[np.ndar
 
 
 def load_catalogue(inputs: dict[str, Path], out: Path, split: str) -> Any:
-    """Return a split's Catalogue with what the judge saw of it."""
+    """Return a split's Catalogue with the judge's features."""
     from skufp.generation.filter import RealViews
     from skufp.generation.judge import Looks
     from skufp.generation.maker import Catalogue
@@ -97,7 +97,7 @@ def load_catalogue(inputs: dict[str, Path], out: Path, split: str) -> Any:
 
 
 def classic_likeness(prepared: Path, catalogue: Any, control: Any, judge: Any, seed: int) -> Any:
-    """Return the Likeness [A] of classic augmentations to their source, of real views chosen by chance."""
+    """Return the Likeness [A] of classic augmentations to their source, for randomly chosen real views."""
     from skufp.generation.judge import likeness
     from skufp.generation.maker import CLASSIC, stable_seed
     from skufp.generation.request import ViewRequest

@@ -1,4 +1,4 @@
-"""What stage=views leaves when all parts are made: the tables joined, the report, its figure and the contact sheet."""
+"""The results of stage=views after all parts: the joined tables, the report, its figure and the contact sheet."""
 
 import csv
 import shutil
@@ -15,7 +15,7 @@ from skufp.schema import Config
 from skufp.stages.views.basis import SEEN, THRESHOLDS, load_catalogue, load_judge, open_pictures, splits
 
 SHARDS, OUTCOME = "shards", "report.json"
-BLURRED = 512  # sources of kept views that are blurred, to see what softness alone does
+BLURRED = 512  # sources of kept views to blur, for the effect of blur alone
 
 
 def finish(cfg: Config, inputs: dict[str, Path], out: Path, rows: list[ViewRow]) -> None:
@@ -45,9 +45,9 @@ def finish(cfg: Config, inputs: dict[str, Path], out: Path, rows: list[ViewRow])
 def blurred_sources(
     cfg: Config, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], rows: list[ViewRow]
 ) -> Any:
-    """Return the Likeness of kept views' sources to themselves, blurred as for structure: of each source once.
+    """Return the Likeness of kept views' sources to their blurred copies, each source once.
 
-    At most BLURRED of them, chosen by chance. What the judge calls far here is no new view, only a softer one.
+    At most BLURRED sources, chosen at random. It measures the judge's distance for blur alone.
     """
     from skufp.data.view_shards import read_view_shards
     from skufp.generation.judge import Likeness, blurred, joined, likeness
@@ -58,7 +58,7 @@ def blurred_sources(
         return Likeness(np.zeros(0), np.zeros(0))
     chosen = {kept[i] for i in np.random.default_rng(cfg.stages.views.seed).permutation(len(kept))[:BLURRED]}
     _, drawn = next(read_view_shards(sorted((out / SHARDS).glob("*.tar"))))
-    judge = load_judge(inputs, len(drawn), device(cfg))  # a drawn picture says how large the generator draws
+    judge = load_judge(inputs, len(drawn), device(cfg))  # the side of a drawn picture is the generator's size
     found = []
     for split, catalogue in catalogues.items():
         places = [i for i, record in enumerate(catalogue.records) if (split, record.view_id) in chosen]
@@ -70,7 +70,7 @@ def blurred_sources(
 
 
 def planted(cfg: Config, catalogues: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Try the filter on real views of the last split, the one that is searched and that no threshold was set by."""
+    """Check the filter on real views of the last split, the gallery, which set no threshold."""
     from skufp.config import plain
     from skufp.generation.filter import FilterSettings, Thresholds
     from skufp.generation.planted import planted_check
@@ -83,7 +83,7 @@ def planted(cfg: Config, catalogues: dict[str, Any], out: Path) -> dict[str, Any
 
 
 def train_losses(inputs: dict[str, Path]) -> list[float]:
-    """Return the augmenter's logged training losses, in order; none where another generator drew."""
+    """Return the augmenter's logged training losses, in order; none for another generator."""
     found: list[tuple[int, float]] = []
     folder = inputs.get("augmenter")
     for path in sorted(folder.glob("logs/attempt-*/metrics.csv")) if folder else []:
@@ -95,7 +95,7 @@ def train_losses(inputs: dict[str, Path]) -> list[float]:
 def contact_sheet(
     cfg: Config, inputs: dict[str, Path], out: Path, catalogues: dict[str, Any], report: dict[str, Any]
 ) -> None:
-    """Write contact_sheet.html of SKUs of all degrees of success."""
+    """Write contact_sheet.html of SKUs with high and low shares of kept views."""
     from skufp.data.view_shards import read_view_shards
     from skufp.reports.views.contact_sheet import SkuGroup, choose_skus, write_contact_sheet
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from skufp.data.view_actions import ViewActions
+from skufp.data.view_kinds import ViewKinds
 from skufp.errors import UserError
 
 TABLE = {
@@ -16,30 +16,30 @@ TABLE = {
 @pytest.mark.parametrize("viewpoint", [0, 1, 2, 3])
 def test_the_first_kind_that_fits_names_the_view(viewpoint: int, zoom_in: int) -> None:
     expected = "zoom" if zoom_in >= 2 else {0: "front", 1: "flat", 2: "front", 3: "back"}[viewpoint]
-    assert ViewActions(TABLE).of(viewpoint, zoom_in) == expected
+    assert ViewKinds(TABLE).of(viewpoint, zoom_in) == expected
 
 
 def test_all_conditions_must_hold() -> None:
-    actions = ViewActions({"detail": {"viewpoint": [2, 3], "zoom_in": [3]}, "front": {"viewpoint": [2]}})
-    assert [actions.of(2, 3), actions.of(3, 3), actions.of(2, 2)] == ["detail", "detail", "front"]
+    kinds = ViewKinds({"detail": {"viewpoint": [2, 3], "zoom_in": [3]}, "front": {"viewpoint": [2]}})
+    assert [kinds.of(2, 3), kinds.of(3, 3), kinds.of(2, 2)] == ["detail", "detail", "front"]
 
 
 def test_ids_follow_the_table() -> None:
-    actions = ViewActions(TABLE)
-    assert len(actions) == 4
-    assert actions.names == ["zoom", "front", "back", "flat"]
-    assert [actions.id(name) for name in actions.names] == [0, 1, 2, 3]
-    assert ViewActions(dict(reversed(TABLE.items()))).id("zoom") == 3
+    kinds = ViewKinds(TABLE)
+    assert len(kinds) == 4
+    assert kinds.names == ["zoom", "front", "back", "flat"]
+    assert [kinds.id(name) for name in kinds.names] == [0, 1, 2, 3]
+    assert ViewKinds(dict(reversed(TABLE.items()))).id("zoom") == 3
 
 
 def test_unknown_codes_are_a_front_or_the_first_kind() -> None:
-    assert ViewActions(TABLE).of(0, 0) == "front"
-    assert ViewActions({"back": {"viewpoint": [3]}, "flat": {"viewpoint": [1]}}).of(0, 0) == "back"
+    assert ViewKinds(TABLE).of(0, 0) == "front"
+    assert ViewKinds({"back": {"viewpoint": [3]}, "flat": {"viewpoint": [1]}}).of(0, 0) == "back"
 
 
-def test_an_unknown_action_is_named_with_the_nearest() -> None:
+def test_an_unknown_kind_is_named_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no 'frnt'.* 'front'"):
-        ViewActions(TABLE).id("frnt")
+        ViewKinds(TABLE).id("frnt")
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_an_unknown_action_is_named_with_the_nearest() -> None:
 )
 def test_a_table_that_means_nothing_is_refused(table: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        ViewActions(table)
+        ViewKinds(table)

@@ -1,4 +1,4 @@
-"""The augmenter's actions: kinds of catalogue view, told apart by DeepFashion2's viewpoint and zoom-in codes."""
+"""Kinds of catalogue view, the augmenter's conditions, by DeepFashion2's viewpoint and zoom-in codes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,13 +8,13 @@ CODES = ("viewpoint", "zoom_in")
 OTHERWISE = "front"
 
 
-class ViewActions:
+class ViewKinds:
     """Kinds of view by name; a kind's id is its place in ``table``.
 
     ``table`` is `augmenter.actions`: for every kind the codes that its views have, e.g. {zoom: {zoom_in: [2, 3]},
-    front: {viewpoint: [2]}}. A view is of the first kind whose conditions all hold; one that fits none (its codes are
-    unknown) is a ``front``, or, where there is no such kind, of the first. Raises UserError for a table with no kinds,
-    with conditions on anything but CODES, or with a kind that has none.
+    front: {viewpoint: [2]}}. A view is of the first kind whose codes all match. A view that matches none (its codes are
+    unknown) is of the kind ``front``, or of the first kind if there is no ``front``. Raises UserError for a table
+    without kinds, with codes other than CODES, or with a kind that has no codes.
     """
 
     def __init__(self, table: Mapping[str, Mapping[str, Sequence[int]]]) -> None:

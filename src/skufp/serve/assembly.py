@@ -39,7 +39,8 @@ class Sources:
     ``stages`` are folders by the name of their stage: retriever, embed, fingerprint and index; prepare for fields and
     thumbnails; policy and actions, confidence, and attributes, if the bundle has these parts. ``gallery`` are the
     splits in the index, ``photos`` the first photo of every SKU, ``facts`` their attributes from stage=attributes, and
-    ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether the encoder was trained on texts.
+    ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether the encoder was trained on
+    texts.
     """
 
     stages: Mapping[str, Path]
@@ -59,8 +60,8 @@ class Sources:
 def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progress: Progress | None = None) -> PartList:
     """Write the bundle of ``sources`` into the empty folder ``out``, without the parts in ``leave_out``.
 
-    Parts without sources (words, policy, confidence, attributes) are left out too. Equal sources give equal bytes. Raises UserError
-    where the index was built with another encoder.
+    Parts without sources (words, policy, confidence, attributes) are left out too. Equal sources give equal bytes.
+    Raises UserError where the index was built with another encoder.
     """
     check_encoder(
         sources.stages["index"], sources.encoder, "Build it again: python -m skufp stage=index with this model"

@@ -50,6 +50,7 @@ class Query:
     image: list[str] = field(default_factory=list)  # photos to look for; --image PATH
     text: list[str] = field(default_factory=list)
     top_k: int = 5  # how many SKUs an answer has
+    mode: str | None = None  # how texts find: hybrid, vector or words; null: hybrid where SKUs have words, else vector
     filter: Settings = field(
         default_factory=Settings
     )  # query.filter.<field>=<value>: only SKUs whose field has the value

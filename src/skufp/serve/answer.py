@@ -7,17 +7,19 @@ from typing import Protocol
 from PIL import Image
 
 from skufp.artifacts.actions import IDENTITY
+from skufp.retrieval.words.fusion import VECTOR
 
 
 @dataclass(frozen=True)
 class View:
     """A view of a SKU: its id, unique within the SKU's split, and its cosine to the query (``score``).
 
+    The score is None where words alone were searched for: the view is then the SKU's first.
     ``image_path`` is its crop in the folder of stage=prepare. A ``generated`` view has its source's crop and thumbnail.
     """
 
     view_id: str
-    score: float
+    score: float | None
     image_path: str
     generated: bool = False
     thumbnail: int = -1  # its number among the thumbnails
@@ -49,7 +51,11 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """A SKU that answers: ``sku`` is its public id, ``score`` the cosine as the index's form gives it, ``rank`` from 1.
+    """A SKU that answers: ``sku`` is its public id, ``rank`` counts from 1, ``score`` is what the answer's mode means.
+
+    ``vector``: the cosine as the index's form gives it. ``words``: the share of the text's words that the SKU holds,
+    each weighted by how telling it is, from 0 to 1 (retrieval.words.index.WordScores). ``hybrid``: a weighted mean of
+    that share and of the cosine stretched to 0 … 1, which orders the results of one query and says nothing beyond it.
 
     ``split`` and ``sku_id`` are its key in the run that it came from; ``number`` is its row in the SKU table.
     """
@@ -96,7 +102,8 @@ class Answer:
 
     ``action`` is what the policy did to the photo ("identity": nothing), ``edited`` the photo that was searched with
     instead where an action changed it, and ``predicted_gain`` what the policy expected of it. ``text`` is the query's
-    text, None for a photo. ``allowed`` is the number of SKUs that the filter let answer; None without a filter.
+    text, None for a photo, and ``mode`` how it was searched for: vector, words or hybrid. ``allowed`` is the number of
+    SKUs that the filter let answer; None without a filter.
     """
 
     results: tuple[Result, ...]
@@ -105,6 +112,7 @@ class Answer:
     predicted_gain: float | None = None
     edited: Image.Image | None = field(default=None, repr=False)
     allowed: int | None = None
+    mode: str = VECTOR
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from skufp.errors import UserError
+from skufp.retrieval.words.fusion import VECTOR
 from skufp.serve.answer import Answer
 from skufp.serve.bundle_parts import LAY_OUT, BundleParts
 from skufp.serve.engine import SearchEngine
@@ -24,6 +25,7 @@ from skufp.serve.opening import is_bundle, open_parts
 from skufp.serve.parts import KINDS
 from skufp.serve.photos import Photo, as_list, open_photo
 from skufp.serve.similar_parts import is_similar, open_similar_parts
+from skufp.serve.text_search import check_mode, search_text
 from skufp.serve.texts import check_text
 
 NO_WORDS = (
@@ -67,39 +69,53 @@ class Bundle:
         text: str | Sequence[str] | None = None,
         top_k: int = 5,
         filter: Mapping[str, Any] | None = None,
+        mode: str | None = None,
     ) -> Answer | list[Answer]:
         """Return the ``top_k`` SKUs nearest to a photo or a text: an Answer, or a list of them for several queries.
 
         ``image`` is a path, the bytes of a file, a Pillow image or an RGB array [H, W, 3] uint8; ``text`` is a string.
         Either may be a list. With both, each is a query of its own: photos are answered first, then texts. ``filter``
         maps names of fields or attributes to a value, or to a list of which any will do: {"colour": ["red", "blue"]}.
-        The policy, where the bundle has one, may take one action on a photo; the answer says which.
+        The policy, where the bundle has one, may take one action on a photo; the answer says which. ``mode`` is how
+        texts are searched for: vector, words or hybrid; None is hybrid where the bundle has a word index, else vector.
 
-        Warns where the encoder has learnt no words, and an answer to a text is chance. Raises UserError, which says
-        what to change: for a query that is none, for a photo or a file of the bundle that cannot be read, and for a
-        filter that nothing fits. Raises MissingPartError, a UserError too, where a part that this needs is missing.
+        Warns where a text is answered by vectors of an encoder that has learnt no words: that is chance. Raises
+        UserError, which says what to change: for a query that is none, for a photo or a file of the bundle that cannot
+        be read, and for a filter that nothing fits. Raises MissingPartError, a UserError too, where a part that this
+        needs is missing.
         """
         (photos, many_photos), (texts, many_texts) = as_list(image), as_list(text)
         if image is None and text is None:
             raise UserError('nothing to search for: search(image="photo.jpg") or search(text="navy tee")')
         for one in texts:
             check_text(one)
-        if texts and not self.parts.about.get("knows_words", True):
-            warnings.warn(NO_WORDS.format(self.folder), stacklevel=2)
+        check_mode(mode)
         among = None if filter is None else self.matching(filter)
-        answers = self.answer([open_photo(photo) for photo in photos], texts, top_k, among)
+        answers = self.answer([open_photo(photo) for photo in photos], texts, top_k, among, mode)
+        if any(self.is_chance(answer) for answer in answers):
+            warnings.warn(NO_WORDS.format(self.folder), stacklevel=2)
         return answers if many_photos or many_texts or len(answers) > 1 else answers[0]
+
+    def is_chance(self, answer: Answer) -> bool:
+        """Return whether a text was answered by vectors of an encoder that has learnt no words."""
+        by_vectors = answer.text is not None and answer.mode == VECTOR
+        return by_vectors and not self.parts.about.get("knows_words", True)
 
     def matching(self, wanted: Mapping[str, Any], where: str = "filter") -> np.ndarray | None:
         """Return the numbers of the SKUs that fit the filter ``wanted``; None where it filters nothing."""
         return self.engine.matching(self.parts.skus.facts, wanted, where) if wanted else None
 
     def answer(
-        self, photos: Sequence[Image.Image], texts: Sequence[str], top_k: int, among: np.ndarray | None = None
+        self,
+        photos: Sequence[Image.Image],
+        texts: Sequence[str],
+        top_k: int,
+        among: np.ndarray | None = None,
+        mode: str | None = None,
     ) -> list[Answer]:
         """Answer every RGB photo, then every text, one after the other: each as it would be alone.
 
-        ``among`` are the numbers of the SKUs that may answer; None: all.
+        ``among`` are the numbers of the SKUs that may answer; None: all. ``mode`` is that of texts, as in search.
         """
         if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1:
             raise UserError(f"top_k={top_k!r}: ask for at least one SKU, as in top_k=5")
@@ -110,8 +126,8 @@ class Bundle:
             results = tuple(engine.search(look.embedding, int(top_k), among))
             answers.append(Answer(results, None, look.action, look.predicted_gain, look.edited, allowed))
         for text in texts:
-            results = tuple(engine.search(engine.embed_text(text), int(top_k), among))
-            answers.append(Answer(results, text, allowed=allowed))
+            found, used = search_text(engine, text, int(top_k), among, mode)
+            answers.append(Answer(tuple(found), text, allowed=allowed, mode=used))
         return answers
 
     def __len__(self) -> int:

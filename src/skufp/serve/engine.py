@@ -3,7 +3,7 @@
 It computes with the parts of a bundle, and opens nothing itself: see skufp.serve.bundle.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +86,17 @@ class SearchEngine:
         A bundle without an encoder answers the catalogue's own texts, whose vectors it has.
         """
         check_text(text)
-        parts = self.parts
-        known = parts.row_of_text if "encoder" not in parts.names and "words" in parts.names else {}
-        if (row := known.get(same(text))) is not None:
-            return np.array(parts.words.vectors[row])
+        if "encoder" not in self.parts.names and self.has_vector_of(text):
+            return np.array(self.parts.words.vectors[self.parts.row_of_text[same(text)]])
         import torch
 
         with torch.inference_mode():
             vector: np.ndarray = self.encoder.encode_text([text])[0].float().numpy()
         return vector
+
+    def has_vector_of(self, text: str) -> bool:
+        """Return whether ``text`` is one of the catalogue's own texts, whose vectors the bundle has."""
+        return "words" in self.parts.names and same(text) in self.parts.row_of_text
 
     def search(self, query: np.ndarray, top_k: int, among: np.ndarray | None = None) -> list[Result]:
         """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer where the index finds no more.
@@ -102,7 +104,10 @@ class SearchEngine:
         ``among`` are the numbers of the SKUs that may answer, as matching returns them; None: all.
         """
         scores, ids = self.index.search(query[None], top_k, among)
-        found = [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
+        return self.results(query, [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0])
+
+    def results(self, query: np.ndarray | None, found: Iterable[tuple[int, float]]) -> list[Result]:
+        """Return (number, score) of SKUs, best first, as results; ``query`` [D] chooses their views, None the first."""
         return [self._result(query, rank, number, score) for rank, (number, score) in enumerate(found, 1)]
 
     def matching(self, facts: Facts, wanted: Mapping[str, Any], where: str = "query.filter") -> np.ndarray:
@@ -119,7 +124,7 @@ class SearchEngine:
         view = self.parts.nearest_view(query, self.skus.numbers[split, sku_id])
         return self.parts.refuse_view() if view is None else view
 
-    def _result(self, query: np.ndarray, rank: int, number: int, score: float) -> Result:
+    def _result(self, query: np.ndarray | None, rank: int, number: int, score: float) -> Result:
         skus, view = self.skus, self.parts.nearest_view(query, number)
         key = (skus.splits[number], skus.sku_ids[number], skus.categories[number] or "")
         return Result(rank, skus.ids[number], score, *key, number, view, self.parts)

@@ -40,7 +40,7 @@ def search_text(
     if words is None:
         return engine.search(query, top_k, among), VECTOR
     cosines = np.full(len(parts.skus), -np.inf)
-    found, ids = engine.index.search(query[None], min(DEPTH, len(parts.skus)), among)
+    found, ids = engine.index.search(query[None], min(max(DEPTH, top_k), len(parts.skus)), among)
     cosines[ids[0][ids[0] >= 0]] = found[0][ids[0] >= 0]
     scores = scores_of(HYBRID, cosines, words, parts.word_weight)
     return engine.results(query, _best(scores, top_k, among, np.isfinite(cosines) | (words.scores > 0))), HYBRID

@@ -17,9 +17,11 @@ VERSION = 2
 
 
 def check(cfg: Config) -> None:
-    """Say what is wrong with the parts to leave out, the policy or the folder before anything runs."""
+    """Say what is wrong with the lists, the parts to leave out, the policy or the folder before anything runs."""
     from skufp.serve.parts import KINDS, NEEDED
+    from skufp.stages.text_queries import load_synonyms
 
+    load_synonyms(cfg)
     spec = cfg.stages.bundle
     if not isinstance(spec.leave_out, ListConfig):
         raise UserError(f"stages.bundle.leave_out={spec.leave_out} is no list: write leave_out=[thumbnails]")

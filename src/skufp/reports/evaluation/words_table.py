@@ -38,4 +38,4 @@ def word_lines(found: dict[str, Any]) -> list[str]:
     guesses = [f"{NAMES[kind]} {row['guess']:.3f}" for kind, row in found["kinds"].items() if row["guess"] is not None]
     if guesses:
         lines.append(f"R@1 of guessing among the SKUs with all of a text's words: {', '.join(guesses)}")
-    return [*lines, f"words count {found['weight']:.1f} in hybrid ({chosen})"]
+    return [*lines, f"words count {found['weight']:.2f} in hybrid ({chosen})"]

@@ -31,8 +31,14 @@ from skufp.stages.evaluate.measures import (
 )
 from skufp.stages.evaluate.words import text_search
 from skufp.stages.fit.retriever_mix import lines as retriever_lines
+from skufp.stages.text_queries import load_synonyms
 
 VERSION = 6
+
+
+def check(cfg: Config) -> None:
+    """Say what is wrong with the lists that synonyms come from before anything runs."""
+    load_synonyms(cfg)
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:

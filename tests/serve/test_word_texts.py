@@ -10,7 +10,8 @@ def test_fields_category_and_attributes_are_texts_with_weights() -> None:
     read = {"name": "fit", "value": "loose", "source": "pixels"}
     people = {"name": "neckline", "value": "crew", "source": "override"}
     known = {"name": "colour", "value": "gray", "source": "manifest"}
-    assert texts_of("trousers", fields, [read, people, known]) == [
+    unsure = {"name": "category", "value": "garment", "source": "prompt", "confidence": 0.0}
+    assert texts_of("trousers", fields, [read, people, known, unsure]) == [
         ("trousers", NAMED), ("Thorpe Pant", NAMED), (LONG, TOLD), ("pockets", NAMED), ("Gray", NAMED),
         ("loose", READ), ("crew", NAMED),
     ]  # fmt: skip

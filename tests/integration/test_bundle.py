@@ -91,7 +91,7 @@ def test_a_flat_folder_of_photos_trains_nothing(chain: Any, command: Any, tmp_pa
     assert (best.sku, best.score) == (photo.name, pytest.approx(1, abs=1e-3))
     assert skufp.search_similar(photo, tmp_path / "bundle", 1)[0]["filename"] == photo.name
     assert isinstance(bundle.parts.aggregator, torch.nn.Module)
-    assert set(bundle.missing) == {"words", "policy", "attributes"}
+    assert set(bundle.missing) == {"words", "word_index", "policy", "attributes"}
 
 
 @pytest.mark.slow

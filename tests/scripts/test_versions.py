@@ -75,7 +75,7 @@ def test_the_record_is_that_of_the_code(scripts: SimpleNamespace) -> None:
         ("src/skufp/catalogue/prompts/en/title.md", "title", "headline", {"describe"}),
         ("src/skufp/catalogue/phrases/en.toml", '"plain"', '"bare"', {"describe"}),
         ("src/skufp/reports/clusters.html.j2", "<html", '<html dir="ltr"', {"cluster"}),
-        ("conf/vocabulary/enhanced.lists.yml", "paisley", "boteh", {"attributes", "bundle", "describe"}),
+        ("conf/vocabulary/enhanced.lists.yml", "paisley", "boteh", {"attributes", "bundle", "describe", "evaluate"}),
         ("src/skufp/data/image_datamodule.py", "self.batches(8)", "self.batches(9)", ENCODERS),
         ("src/skufp/data/sku_datamodule.py", "BUFFER = 4096", "BUFFER = 4095", FINGERPRINTS),
         ("src/skufp/models/aggregators/qformer.py", "* 0.02", "* 0.01", FINGERPRINTS - {"plain_attention"}),

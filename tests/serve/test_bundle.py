@@ -192,7 +192,7 @@ def test_a_text_says_where_the_encoder_has_learnt_no_words(sources: Sources, who
     assemble(dataclasses.replace(sources, knows_words=False), tmp_path / "bundle")
     bundle = skufp.open(tmp_path / "bundle")
     with pytest.warns(UserWarning, match="has learnt no words and the answer to a text is chance"):
-        bundle.search(text="a red top")
+        bundle.search(text="a red top", mode="vector")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bundle.search(image=crop(sources, 0))

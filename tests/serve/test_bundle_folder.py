@@ -88,6 +88,7 @@ def test_rubbish_of_the_right_size_is_named_where_it_is_read(whole: Path, tmp_pa
 def use_everything(bundle: Bundle) -> None:
     first = bundle.search(image=Image.new("RGB", (30, 40)), top_k=1)[0]
     parts = bundle.parts
+    _ = parts.word_index.search("red"), parts.word_weight
     _ = first.picture, parts.words, parts.aggregator, parts.readers, parts.vocabulary  # type: ignore[union-attr]
     if not all(np.isfinite(np.asarray(v)).all() and np.any(v) for v in (parts.skus.vectors, parts.views.views.vectors)):
         bundle = skufp.open(bundle.folder, verify=True)  # numbers that are none: only their hash can tell

@@ -25,6 +25,7 @@ ASKS: dict[str, Callable[[Bundle], Any]] = {
     "thumbnails": lambda bundle: one(bundle.search(text="a red top"))[0].thumbnail,
     "aggregator": lambda bundle: bundle.parts.aggregator,
     "words": lambda bundle: bundle.parts.words,
+    "word_index": lambda bundle: bundle.search(text="a red top", mode="words"),
     "policy": lambda bundle: bundle.parts.path("policy"),
     "confidence": lambda bundle: bundle.parts.path("confidence"),
     "attributes": lambda bundle: bundle.parts.readers,

@@ -73,7 +73,9 @@ def _settings() -> DictConfig:
         "model": {"name": "siglip_tiny"},
         "aggregator": {"name": "mean"}, "index": {"name": "flat"}, "loss": {"name": "default"},
         "logger": {"_target_": "pytorch_lightning.loggers.CSVLogger"},
-        "stages": {"evaluate": own | {"bootstrap": 50, "examples": 3}},
+        "stages": {"evaluate": own | {"bootstrap": 50, "examples": 3, "word_skus": 500}},
+        "vocabulary": {"lists": [str(REPOSITORY / "conf" / "vocabulary" / "starter.lists.yml")], "extend": None},
+        "llm": {"language": "en"}, "trainer": {"accelerator": "cpu", "devices": 1},
     })  # fmt: skip
 
 

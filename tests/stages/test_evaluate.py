@@ -46,7 +46,7 @@ def test_keys_that_others_read(metrics: dict[str, Any]) -> None:
         "wise_ft",
         "try_next",
     }
-    keys |= {"gap", "only_query_share", "sizes", "gain_of_generated", "texts", "rich_text", "relevance"}
+    keys |= {"gap", "only_query_share", "sizes", "gain_of_generated", "texts", "rich_text", "relevance", "word_search"}
     assert keys == set(metrics)
     assert metrics["run"]["text"] == "template"
     assert (metrics["run"]["seed"], metrics["run"]["fingerprint_seed"]) == (3, 4)

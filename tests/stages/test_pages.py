@@ -87,6 +87,7 @@ def test_the_report_of_an_evaluation(world: SimpleNamespace, evaluated: Path, tm
     write_report(cfg, tmp_path, metrics, [example])
     page = Read(tmp_path / "report.html")
     assert "script" not in page.elements
+    assert "Text → SKU by vectors, by words and by both" in page.text
     assert page.text.count("<script>x()</script>") == 2 + 2 + 1  # two titles, two captions, the command's quoted path
 
 

@@ -18,7 +18,7 @@ NEEDS = ["prepare", "retriever", "embed", "index"]
 
 
 def _settings(name: str, action: str | None = None, needs: list[str] = NEEDS) -> Any:
-    query = {"image": [], "text": ["navy tee"], "top_k": 5, "filter": {}}
+    query = {"image": [], "text": ["navy tee"], "top_k": 5, "mode": None, "filter": {}}
     policy = {"name": name, "action": action, "needs": needs}
     return OmegaConf.create({
         "query": query, "policy": policy, "actions": OmegaConf.load(CONF / "actions" / "default.yaml"),

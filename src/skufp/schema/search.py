@@ -50,6 +50,7 @@ class Query:
     image: list[str] = field(default_factory=list)  # photos to look for; --image PATH
     text: list[str] = field(default_factory=list)
     top_k: int = 5  # number of SKUs to return
+    mode: str | None = None  # search by text: hybrid, vector or words; null: hybrid if SKUs have words, else vector
     filter: Settings = field(
         default_factory=Settings
     )  # query.filter.<field>=<value>: only SKUs whose field has the value

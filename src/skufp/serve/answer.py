@@ -8,17 +8,19 @@ from PIL import Image
 
 from skufp.artifacts.actions import IDENTITY
 from skufp.retrieval.confidence.verdict import Confidence
+from skufp.retrieval.words.fusion import VECTOR
 
 
 @dataclass(frozen=True)
 class View:
     """A view of a SKU: its id, unique within the SKU's split, and its cosine to the query (``score``).
 
+    The score is None where words alone were searched for: the view is then the SKU's first.
     ``image_path`` is its crop in the folder of stage=prepare. A ``generated`` view has its source's crop and thumbnail.
     """
 
     view_id: str
-    score: float
+    score: float | None
     image_path: str
     generated: bool = False
     thumbnail: int = -1  # its number among the thumbnails
@@ -50,7 +52,11 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """A found SKU: ``sku`` is its public id, ``score`` the cosine by the index's form, ``rank`` starts at 1.
+    """A found SKU: ``sku`` is its public id, ``rank`` starts at 1, ``score`` depends on the answer's mode.
+
+    ``vector``: the cosine by the index's form. ``words``: the share, from 0 to 1, of the text's words that the SKU
+    has, each weighted by how rare it is (retrieval.words.index.WordScores). ``hybrid``: a weighted mean of that share
+    and of the cosine stretched to 0 … 1, comparable within one query only.
 
     ``split`` and ``sku_id`` are its key in the run that it came from; ``number`` is its row in the SKU table.
     """
@@ -96,9 +102,10 @@ class Answer:
     """The ``results`` of one query, best first; an Answer is also a sequence of them.
 
     ``action`` is the policy's action on the photo ("identity": none), ``edited`` the edited photo if an action changed
-    it, and ``predicted_gain`` the policy's prediction. ``text`` is the query's text, None for a photo. ``allowed`` is
-    the number of SKUs that match the filter; None without a filter. ``confidence`` says whether the product is in the
-    catalogue and whether the first result is it; None if the bundle lacks that part.
+    it, and ``predicted_gain`` the policy's prediction. ``text`` is the query's text, None for a photo, and ``mode`` how
+    it was searched: vector, words or hybrid. ``allowed`` is the number of SKUs that match the filter; None without a
+    filter. ``confidence`` says whether the product is in the catalogue and whether the first result is it; None if the
+    bundle lacks that part.
     """
 
     results: tuple[Result, ...]
@@ -108,6 +115,7 @@ class Answer:
     edited: Image.Image | None = field(default=None, repr=False)
     allowed: int | None = None
     confidence: Confidence | None = None
+    mode: str = VECTOR
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)

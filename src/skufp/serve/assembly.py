@@ -16,7 +16,8 @@ from skufp.artifacts.products import read_products
 from skufp.artifacts.records import CATALOG
 from skufp.artifacts.sku_ids import public_ids
 from skufp.artifacts.vectors import SkuGroups, VectorTable
-from skufp.serve.bundle_parts import JUDGES, READERS, SKUS, VECTORS, VIEWS, VOCABULARY, WORDS
+from skufp.retrieval.words.fusion import DEFAULT_WEIGHT
+from skufp.serve.bundle_parts import FUSION, JUDGES, READERS, SKUS, VECTORS, VIEWS, VOCABULARY, WORDS
 from skufp.serve.marks import check_encoder
 from skufp.serve.parts import KINDS, OF_ENCODER
 from skufp.serve.sku_table import ATTRIBUTES, FIELDS
@@ -24,6 +25,8 @@ from skufp.version import __version__
 
 if TYPE_CHECKING:
     from skufp.catalogue.facts import Facts
+    from skufp.retrieval.words.index import WordIndex
+    from skufp.retrieval.words.query import Synonyms
 
 Advance = Callable[[int], None]
 Progress = Callable[[int], Any]  # a number of pictures -> a context that yields an Advance
@@ -40,7 +43,7 @@ class Sources:
     thumbnails; policy and actions, confidence, and attributes, if the bundle has these parts. ``gallery`` are the
     splits in the index, ``photos`` the first photo of every SKU, ``facts`` their attributes from stage=attributes, and
     ``vocabulary`` its lists. ``max_side`` is the size of the crops, ``knows_words`` whether the encoder was trained on
-    texts.
+    texts; ``synonyms`` are alternatives to the SKUs' words, ``word_weight`` the weight of words in a hybrid search.
     """
 
     stages: Mapping[str, Path]
@@ -50,6 +53,8 @@ class Sources:
     facts: "Mapping[tuple[str, str], Facts]" = field(default_factory=dict)
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
     knows_words: bool = True
+    synonyms: "Synonyms" = field(default_factory=dict)
+    word_weight: float = DEFAULT_WEIGHT
 
     @property
     def encoder(self) -> Path:
@@ -60,8 +65,8 @@ class Sources:
 def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progress: Progress | None = None) -> PartList:
     """Write the bundle of ``sources`` into the empty folder ``out``, without the parts in ``leave_out``.
 
-    Parts without sources (words, policy, confidence, attributes) are left out too. Equal sources give equal bytes.
-    Raises UserError where the index was built with another encoder.
+    Parts without sources (words, word_index, policy, confidence, attributes) are left out too. Equal sources give
+    equal bytes. Raises UserError where the index was built with another encoder.
     """
     check_encoder(
         sources.stages["index"], sources.encoder, "Build it again: python -m skufp stage=index with this model"
@@ -78,6 +83,8 @@ def assemble(sources: Sources, out: Path, leave_out: Sequence[str] = (), progres
     }
     if (texts := read_words(sources)) is not None:
         writers["words"] = lambda folder: texts.save(folder, VECTORS, WORDS)
+    if not (word_index := read_word_index(sources, skus)).empty:
+        writers["word_index"] = lambda folder: write_word_index(sources, word_index, folder)
     if "policy" in sources.stages:
         writers["policy"] = lambda folder: write_policy(sources, folder)
     if "confidence" in sources.stages and read_json(sources.stages["confidence"] / JUDGES):
@@ -154,6 +161,22 @@ def read_words(sources: Sources) -> VectorTable | None:
     if not len(words):
         return None
     return VectorTable(words.vectors, words.rows.select(["text"]))
+
+
+def read_word_index(sources: Sources, skus: VectorTable) -> "WordIndex":
+    """Return the index of what the SKU table says of each SKU in words."""
+    from skufp.retrieval.words.index import WordIndex
+    from skufp.serve.word_texts import texts_of
+
+    rows = skus.rows.select(["category_name", "fields", "attributes"]).to_pylist()
+    texts = (texts_of(row["category_name"] or "", dict(row["fields"]), row["attributes"]) for row in rows)
+    return WordIndex.build(texts, sources.synonyms)
+
+
+def write_word_index(sources: Sources, index: "WordIndex", folder: Path) -> None:
+    """Write the word index, and how much words count beside vectors."""
+    index.save(folder)
+    write_json(folder / FUSION, {"weight": sources.word_weight})
 
 
 def write_pictures(sources: Sources, views: VectorTable, folder: Path, progress: Progress | None) -> None:

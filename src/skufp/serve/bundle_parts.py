@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from skufp.catalogue.vocabulary import Vocabulary
     from skufp.retrieval.confidence.verdict import Judge
     from skufp.retrieval.index import SkuIndex
+    from skufp.retrieval.words.index import WordIndex
     from skufp.serve.query_policy import QueryPolicy
     from skufp.serve.thumbnails import Thumbnails
 
 T = TypeVar("T")
 LAY_OUT = "Make one: python -m skufp stage=bundle export_to=<folder>"
 SKUS, VIEWS, WORDS, VECTORS = "skus.parquet", "views.parquet", "words.parquet", "vectors.npy"
-READERS, VOCABULARY = "readers.json", "vocabulary.json"
+READERS, VOCABULARY, FUSION = "readers.json", "vocabulary.json", "fusion.json"
 JUDGES = "confidence.json"
 AGAIN = "Make it again: python -m skufp stage=bundle"
 
@@ -132,6 +133,24 @@ class BundleParts:
         return {same(text): row for row, text in enumerate(self.words.rows["text"].to_pylist())}
 
     @cached_property
+    def word_index(self) -> "WordIndex":
+        """The words of every SKU, by its number; UserError where it holds other SKUs than the table."""
+        from skufp.retrieval.words.index import WordIndex
+
+        index = self.read("word_index", WordIndex.load)
+        if index.skus != len(self.skus):
+            raise UserError(
+                f"{self.folder}: the word index holds {index.skus} SKUs and the table {len(self.skus)}: they do not"
+                f" belong together. {AGAIN}"
+            )
+        return index
+
+    @cached_property
+    def word_weight(self) -> float:
+        """How much words count beside vectors in a hybrid search: 0 to 1."""
+        return self.read("word_index", lambda folder: float(read_json(folder / FUSION)["weight"]))
+
+    @cached_property
     def thumbnails(self) -> "Thumbnails":
         """Small pictures; the table of views has their numbers in its column thumbnail."""
         from skufp.serve.thumbnails import Thumbnails
@@ -205,8 +224,8 @@ class BundleParts:
         """Raise MissingPartError: there are no views."""
         raise MissingPartError(self.folder, "views", KINDS["views"].command)
 
-    def nearest_view(self, query: np.ndarray, number: int) -> View | None:
-        """Return the SKU's view nearest to ``query`` [D]; None where the bundle has no views."""
+    def nearest_view(self, query: np.ndarray | None, number: int) -> View | None:
+        """Return the SKU's view nearest to ``query`` [D], its first without a query; None where there are no views."""
         if "views" not in self.names:
             return None
         row, score = self.views.nearest(query, number)

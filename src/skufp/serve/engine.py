@@ -3,7 +3,7 @@
 It computes with the parts of a bundle, and opens nothing itself: see skufp.serve.bundle.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,11 @@ class Look:
     action: str = IDENTITY
     predicted_gain: float | None = None
     edited: Image.Image | None = None
+
+
+def pairs(scores: np.ndarray, ids: np.ndarray) -> list[tuple[int, float]]:
+    """Return (number, score) of the SKUs that were found, of an index's ``scores`` and ``ids`` [K]."""
+    return [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]
 
 
 class SearchEngine:
@@ -86,31 +91,32 @@ class SearchEngine:
         A bundle without an encoder has the vectors of the catalogue's own texts.
         """
         check_text(text)
-        parts = self.parts
-        known = parts.row_of_text if "encoder" not in parts.names and "words" in parts.names else {}
-        if (row := known.get(same(text))) is not None:
-            return np.array(parts.words.vectors[row])
+        if "encoder" not in self.parts.names and self.has_vector_of(text):
+            return np.array(self.parts.words.vectors[self.parts.row_of_text[same(text)]])
         import torch
 
         with torch.inference_mode():
             vector: np.ndarray = self.encoder.encode_text([text])[0].float().numpy()
         return vector
 
+    def has_vector_of(self, text: str) -> bool:
+        """Return whether ``text`` is one of the catalogue's own texts, whose vectors the bundle has."""
+        return "words" in self.parts.names and same(text) in self.parts.row_of_text
+
     def search(self, query: np.ndarray, top_k: int, among: np.ndarray | None = None) -> list[Result]:
         """Return the ``top_k`` SKUs nearest to ``query`` [D], best first: fewer if the index finds no more.
 
         ``among`` are the numbers of the SKUs to search, from matching(); None: all.
         """
-        return self.results(query, *self.ranked(query, top_k, among))
+        return self.results(query, pairs(*self.ranked(query, top_k, among)))
 
     def ranked(self, query: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores and numbers [K] of the ``k`` nearest SKUs, best first; -inf and -1 where they are fewer."""
         scores, ids = self.index.search(query[None], k, among)
         return scores[0], ids[0]
 
-    def results(self, query: np.ndarray, scores: np.ndarray, ids: np.ndarray) -> list[Result]:
-        """Return the SKUs ``ids`` [K] as results of ``query`` [D], in that order."""
-        found = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]
+    def results(self, query: np.ndarray | None, found: Iterable[tuple[int, float]]) -> list[Result]:
+        """Return (number, score) of SKUs, best first, as results; ``query`` [D] chooses their views, None the first."""
         return [self._result(query, rank, number, score) for rank, (number, score) in enumerate(found, 1)]
 
     def matching(self, facts: Facts, wanted: Mapping[str, Any], where: str = "query.filter") -> np.ndarray:
@@ -127,7 +133,7 @@ class SearchEngine:
         view = self.parts.nearest_view(query, self.skus.numbers[split, sku_id])
         return self.parts.refuse_view() if view is None else view
 
-    def _result(self, query: np.ndarray, rank: int, number: int, score: float) -> Result:
+    def _result(self, query: np.ndarray | None, rank: int, number: int, score: float) -> Result:
         skus, view = self.skus, self.parts.nearest_view(query, number)
         key = (skus.splits[number], skus.sku_ids[number], skus.categories[number] or "")
         return Result(rank, skus.ids[number], score, *key, number, view, self.parts)

@@ -26,6 +26,10 @@ KINDS = {
         "the vectors of the catalogue's texts", "parquet+npy",
         "python -m skufp stage=bundle data=catalogue data.manifest=<a table with titles>",
     ),
+    "word_index": Kind(
+        "the words of SKUs, in which texts are searched for", "npy+json",
+        "python -m skufp stage=bundle stages.bundle.attributes=true",
+    ),
     "policy": Kind(
         "one action on a query photo where that helps", "safetensors", "python -m skufp stage=bundle policy=default"
     ),

@@ -92,9 +92,11 @@ class SkuViews:
         """Return the rows of a SKU."""
         return slice(int(self.starts[number]), int(self.starts[number + 1]))
 
-    def nearest(self, query: np.ndarray, number: int) -> tuple[Mapping[str, Any], float]:
-        """Return the row of the SKU's view nearest to ``query`` [D], and its cosine."""
+    def nearest(self, query: np.ndarray | None, number: int) -> tuple[Mapping[str, Any], float | None]:
+        """Return the row of the SKU's view nearest to ``query`` [D], and its cosine; without a query its first view."""
         own = self.of(number)
+        if query is None:
+            return self.views.rows.slice(own.start, 1).to_pylist()[0], None
         similarity = np.asarray(self.views.vectors[own]) @ query
         best = int(similarity.argmax())
         return self.views.rows.slice(own.start + best, 1).to_pylist()[0], float(similarity[best])

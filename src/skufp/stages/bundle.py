@@ -13,13 +13,15 @@ from skufp.errors import UserError, nearest
 from skufp.schema import Config
 from skufp.schema.policy import FIXED
 
-VERSION = 1
+VERSION = 2
 
 
 def check(cfg: Config) -> None:
     """Raise UserError for invalid parts to leave out, policy or folder before anything runs."""
     from skufp.serve.parts import KINDS, NEEDED
+    from skufp.stages.text_queries import load_synonyms
 
+    load_synonyms(cfg)
     spec = cfg.stages.bundle
     if not isinstance(spec.leave_out, ListConfig):
         raise UserError(f"stages.bundle.leave_out={spec.leave_out} is no list: write leave_out=[thumbnails]")
@@ -62,11 +64,14 @@ def sources(cfg: Config, inputs: dict[str, Path]) -> Any:
     from skufp.catalogue.attribute_files import read_facts, read_lists
     from skufp.serve.assembly import Sources
     from skufp.stages.index import first_photos
+    from skufp.stages.text_queries import choose_word_weight, load_synonyms
 
     gallery = list(cfg.data.gallery)
     known: dict[str, Any] = {}
     if "attributes" in inputs:
         known = {"facts": read_facts(inputs["attributes"]), "vocabulary": read_lists(cfg)}
+    known["synonyms"] = load_synonyms(cfg)
+    known["word_weight"] = choose_word_weight(cfg, inputs, known["synonyms"]).value
     known["knows_words"] = bool(cfg.stages.bundle.pretrained) or has_learnt_words(cfg, inputs)
     return Sources(inputs, gallery, int(cfg.data.max_side), first_photos(inputs["prepare"], gallery), **known)
 

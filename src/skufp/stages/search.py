@@ -17,6 +17,7 @@ from skufp.output import styled, warn
 from skufp.retrieval.confidence.verdict import Confidence
 from skufp.schema import Config
 from skufp.schema.policy import FIXED, NONE
+from skufp.serve.text_search import check_mode
 from skufp.serve.texts import check_text
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from skufp.serve.bundle import Bundle
     from skufp.serve.query_policy import FixedAction
 
-VERSION = 3
+VERSION = 4
 TILE, GAP, LABEL = 200, 10, 34
+MODES = {"vector": "vectors", "words": "words", "hybrid": "vectors and words"}
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
@@ -37,7 +39,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     bundle = open_catalogue(cfg, inputs)
     wanted = plain(cfg.query.filter)
     among = bundle.matching(wanted, "query.filter")
-    answers = bundle.answer(pictures, list(cfg.query.text), cfg.query.top_k, among)
+    answers = bundle.answer(pictures, list(cfg.query.text), cfg.query.top_k, among, cfg.query.mode)
     asked: list[dict[str, Any]] = [{"image": str(path)} for path in cfg.query.image]
     asked += [{"text": text} for text in cfg.query.text]
     numbered = enumerate(zip(asked, answers, strict=True), 1)
@@ -46,7 +48,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
         results = [result | {"filter": {"wanted": wanted, "skus": len(among), "of": len(bundle)}} for result in results]
     contact_sheet(results, out).save(out / "contact_sheet.png")
     write_json(out / "results.json", results)
-    if cfg.query.text and not bundle.parts.about.get("knows_words", True):
+    if any(bundle.is_chance(answer) for answer in answers):
         warn(
             f"these photos came without titles, so model={cfg.model.name} has learnt no words and"
             " the answer to a text is chance: give titles (data=catalogue), learn from labels (data.text=attributes),"
@@ -66,7 +68,7 @@ def open_catalogue(cfg: Config, inputs: dict[str, Path]) -> "Bundle":
 
 def found_for(asked: dict[str, Any], answer: "Answer", prepared: Path, out: Path, number: int) -> dict[str, Any]:
     """Return a query's entry in results.json: the action on a photo, and the results with their files."""
-    taken: dict[str, Any] = {}
+    taken: dict[str, Any] = {"mode": answer.mode} if answer.text is not None else {}
     if answer.text is None:
         edited = save_edited(answer.edited, out, number)
         taken = {"action": answer.action, "predicted_gain": answer.predicted_gain, "edited": edited}
@@ -111,6 +113,7 @@ def check(cfg: Config) -> None:
     for name, value in cfg.query.filter.items():
         if value is None or value in ("", []):
             raise UserError(f"query.filter.{name} has no value: query.filter.{name}=red")
+    check_mode(cfg.query.mode, "query.mode")
     if cfg.query.top_k < 1:
         raise UserError(f"query.top_k={cfg.query.top_k}: ask for at least one SKU")
     check_action_of(cfg)
@@ -182,7 +185,7 @@ def _wrap(text: str) -> str:
 def show(cfg: Config, folder: Path, console: Console) -> None:
     """Print one table per query."""
     for result in read_json(folder / "results.json"):
-        asked = result.get("image") or f"“{result['text']}”"
+        asked = result.get("image") or f"“{result['text']}” (by {MODES[result['mode']]})"
         console.print(styled(("\nquery:", "bold"), f" {asked}{action_taken(cfg, result)}"), soft_wrap=True)
         if filtered := result.get("filter"):
             wanted = ", ".join(f"{name} = {value}" for name, value in filtered["wanted"].items())
@@ -197,7 +200,8 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
         table.add_column("best-matching view", overflow="fold")
         for hit in result["hits"]:
             row = (str(hit["rank"]), hit["sku_id"], f"{hit['score']:.3f}", hit["category"])
-            table.add_row(*row, f"{Path(hit['image_path']).name} ({hit['view_score']:.3f})")
+            cosine = "" if hit["view_score"] is None else f" ({hit['view_score']:.3f})"
+            table.add_row(*row, f"{Path(hit['image_path']).name}{cosine}")
         console.print(table)
     console.print(f"pictures: {folder / 'contact_sheet.png'}\nresults:  {folder / 'results.json'}", soft_wrap=True)
 

@@ -11,6 +11,8 @@ from skufp.reports.evaluation.plots import TELLING, recall_plot, sizes_plot, str
 from skufp.reports.evaluation.table import NAMES, SAME, gain_lines
 from skufp.reports.html import write_html
 from skufp.reports.picture import inlined_crop
+from skufp.retrieval.evaluation.simulated_texts import NAMES as KIND_NAMES
+from skufp.retrieval.evaluation.text_search import ORDER
 from skufp.retrieval.evaluation.texts import TEXTS
 from skufp.schema import Config
 
@@ -41,6 +43,7 @@ def write_report(cfg: Config, out: Path, metrics: dict[str, Any], examples: list
         gains=gain_lines(metrics["gain_of_generated"]), text_kinds=TEXTS, alike=SAME,
         trained="rich_text" if metrics["run"]["text"] == ATTRIBUTES else "text",
         telling_texts=("mean", "fingerprint", "multi_vector"),
+        words=metrics.get("word_search"), word_names=KIND_NAMES, word_modes=ORDER,
     )  # fmt: skip
 
 

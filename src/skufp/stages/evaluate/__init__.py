@@ -15,6 +15,7 @@ from skufp.errors import UserError
 from skufp.reports.evaluation.example_search import example_search, try_next
 from skufp.reports.evaluation.page import example_queries, write_report
 from skufp.reports.evaluation.table import gain_lines, relevance_table, tables, texts_table
+from skufp.reports.evaluation.words_table import words_table
 from skufp.reports.wandb_runs import log_evaluation_if_asked
 from skufp.retrieval.evaluation.methods import Gallery, keep_skus, rank_all, search_times
 from skufp.retrieval.evaluation.texts import TEXTS, text_queries, told_apart
@@ -28,13 +29,20 @@ from skufp.stages.evaluate.measures import (
     sizes,
     strata,
 )
+from skufp.stages.evaluate.words import text_search
 from skufp.stages.fit.retriever_mix import lines as retriever_lines
+from skufp.stages.text_queries import load_synonyms
 
-VERSION = 5
+VERSION = 6
+
+
+def check(cfg: Config) -> None:
+    """Say what is wrong with the lists that synonyms come from before anything runs."""
+    load_synonyms(cfg)
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
-    """Write metrics.json, ranks.parquet, ranks_text.parquet, ranks_rich_text.parquet and report.html."""
+    """Write metrics.json, ranks*.parquet of photos, of texts and of text searches (words), and report.html."""
     table = VectorTable.load(inputs["embed"])
     gallery = load_gallery(cfg, inputs, table)
     queries, target = load_queries(cfg, table, gallery)
@@ -60,6 +68,7 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
         },
         "texts": {kind: told_apart(*asked, queries, target, gallery, kind) for kind, asked in texts.items()},
         **compared(cfg, kinds),
+        "word_search": text_search(cfg, inputs, gallery, texts["rich_text"], out),
         "strata": strata(methods, queries, target, gallery, resamples, cfg.seed),
         "gain_of_generated": gain_of_generated(methods, target, gallery, resamples, cfg.seed),
         "relevance": relevance_of_similar(inputs, gallery, means, resamples, cfg.seed),
@@ -169,6 +178,8 @@ def show(cfg: Config, folder: Path, console: Console) -> None:
             console.print(*tables(kind, metrics))
     if metrics["rich_text"]:
         console.print(texts_table(metrics))
+    if metrics.get("word_search"):
+        console.print(words_table(metrics["word_search"]))
     if metrics["relevance"]:
         console.print(relevance_table(metrics))
     for line in gain_lines(metrics.get("gain_of_generated", {})):

@@ -66,4 +66,5 @@ def try_next(example: dict[str, Any]) -> list[str]:
     start = " ".join(["python -m skufp stage=search", *map(shlex.quote, settings)])
     text = example["text"]
     quoted = shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'  # the latter serves every shell
-    return [f"{start} --image {shlex.quote(example['image'])}", f"{start} --text {quoted}"]
+    by_vectors = "query.mode=vector"  # the text's rank is that of a search by vectors
+    return [f"{start} --image {shlex.quote(example['image'])}", f"{start} {by_vectors} --text {quoted}"]

@@ -209,7 +209,7 @@ def test_what_to_try_next_can_be_pasted(
     said = console.file.getvalue()  # type: ignore[attr-defined]
     start = "python -m skufp stage=search 'data.gallery=[train,validation]'"
     assert f"{start} --image 'C:\\dir\\[x]\\[red].jpg'" in said
-    assert f'{start} --text "a [/] [bold] :cat:"' in said
+    assert f'{start} query.mode=vector --text "a [/] [bold] :cat:"' in said
 
 
 def test_without_plain_attention_its_row_is_missing(world: SimpleNamespace) -> None:

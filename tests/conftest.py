@@ -15,6 +15,13 @@ SHARED = Path(os.environ.get("SKUFP_SHARED", REPOSITORY.parent / "shared"))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal tests to the workers by file, but all that look at the small chain to one: it is run once."""
+    for item in items:
+        group = "chain" if "chain" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def luma() -> Path:
     """Real product photos in DeepFashion2 layout."""

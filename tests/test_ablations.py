@@ -234,6 +234,7 @@ def test_the_command_line_finds_a_sweep_by_its_name(skufp: Run, tmp_path: Path) 
     assert "stage=index needs stage=prepare" in done.stderr  # so far came the first job
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SWEEPS if name != "product_data"])  # which draws no random numbers
 def test_a_sweep_has_five_seeds_and_no_job_repeats_another(name: str) -> None:
     sweep = _sweep(name)

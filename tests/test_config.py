@@ -341,25 +341,25 @@ def test_plain_attention_learns_from_queries_alone_whatever_the_fingerprint_lear
     assert isinstance(module.aggregator, Attention)
 
 
-@pytest.mark.parametrize(
-    ("override", "where"),
-    [
-        ("loss.temperature=0.5", "module.loss.temperature"),
-        ("loss.prefix_dims=[4]", "module.loss.prefix_dims"),
-        ("stages.fingerprint.module.lr=0.5", "module.lr"),
-        ("stages.fingerprint.module.weight_decay=0.5", "module.weight_decay"),
-        ("stages.fingerprint.module.warmup=0.5", "module.warmup"),
-        ("stages.fingerprint.datamodule.query_pools=[learn]", "datamodule.query_pools"),
-        ("stages.fingerprint.datamodule.batch_size=7", "datamodule.batch_size"),
-        ("stages.fingerprint.steps=7", "steps"),
-        ("stages.fingerprint.folds=7", "folds"),
-        ("stages.fingerprint.ema=0.5", "ema"),
-        ("stages.fingerprint.clip=7.5", "clip"),
-        ("fingerprint_seed=7", "seed"),
-    ],
-)
-def test_plain_attention_is_trained_as_the_fingerprint_is(override: str, where: str) -> None:
-    cfg = _composed(override)
+TRAINED_ALIKE = [
+    ("loss.temperature=0.5", "module.loss.temperature"),
+    ("loss.prefix_dims=[4]", "module.loss.prefix_dims"),
+    ("stages.fingerprint.module.lr=0.5", "module.lr"),
+    ("stages.fingerprint.module.weight_decay=0.5", "module.weight_decay"),
+    ("stages.fingerprint.module.warmup=0.5", "module.warmup"),
+    ("stages.fingerprint.datamodule.query_pools=[learn]", "datamodule.query_pools"),
+    ("stages.fingerprint.datamodule.batch_size=7", "datamodule.batch_size"),
+    ("stages.fingerprint.steps=7", "steps"),
+    ("stages.fingerprint.folds=7", "folds"),
+    ("stages.fingerprint.ema=0.5", "ema"),
+    ("stages.fingerprint.clip=7.5", "clip"),
+    ("fingerprint_seed=7", "seed"),
+]
+
+
+@pytest.mark.parametrize("where", [where for _, where in TRAINED_ALIKE])
+def test_plain_attention_is_trained_as_the_fingerprint_is(where: str) -> None:
+    cfg = _composed(*(override for override, _ in TRAINED_ALIKE))
     found = plain(OmegaConf.select(cfg, f"stages.plain_attention.{where}"))
     assert found == plain(OmegaConf.select(cfg, f"stages.fingerprint.{where}"))
     assert found != plain(OmegaConf.select(_composed(), f"stages.plain_attention.{where}"))

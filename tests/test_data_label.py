@@ -49,6 +49,7 @@ def test_data_beside_the_command_is_called_by_the_folder(tmp_path: Path, monkeyp
     assert _composed("data=catalogue", "data.manifest=products.csv").data.label == "my shop"
 
 
+@pytest.mark.slow
 def test_the_label_is_in_the_name_of_every_folder_and_in_no_key(tmp_path: Path) -> None:
     runs = f"runs={quote(str(tmp_path))}"
     for stage in ("evaluate", "policy_report", "describe", "cluster", "views"):

@@ -214,6 +214,7 @@ def test_right_settings_pass(arguments: list[str]) -> None:
     check_composition(arguments)
 
 
+@pytest.mark.slow
 def test_every_choice_of_every_group_composes() -> None:
     folders = [g for g in config_folder().iterdir() if g.is_dir() and g.name != "stages"]
     groups = {g.name: sorted(c.stem for c in g.glob("*.yaml")) for g in folders}

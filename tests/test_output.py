@@ -80,7 +80,7 @@ def test_progress_labels(text: str) -> None:
 def test_search_answers_with_any_id_category_text_and_file(tmp_path: Path) -> None:
     hits = [{"rank": i, "sku_id": f"id {t}", "score": 0.5, "category": f"cat {t}", "image_path": f"photo {i} [b].jpg",
              "view_score": 0.5} for i, t in enumerate(NASTY)]  # fmt: skip
-    asked = {"text": "a [red] [/] tee", "hits": hits,
+    asked = {"text": "a [red] [/] tee", "mode": "vector", "hits": hits,
              "filter": {"wanted": {"colour": "[red]"}, "skus": 1, "of": 2}}  # fmt: skip
     write_json(tmp_path / "results.json", [asked])
     console = _console()

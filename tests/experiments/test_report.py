@@ -527,6 +527,7 @@ def _bytes(place: SimpleNamespace) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_the_same_bytes_and_so_do_the_summaries_alone(
     full: Runs, place: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_the_aggregator_makes_the_fingerprints_again(
         assert {(row["split"], row["sku_id"]) for row in rows} == {key}
 
 
+@pytest.mark.slow
 def test_a_filter_brings_what_pictures_say(chain: Any, command: Any, beside: Any, tmp_path: Path, only: Any) -> None:
     beside(tmp_path, *DONE, "index")
     result = command(tmp_path, *chain.settings, "--text", "a top", "query.filter.sleeve=short")

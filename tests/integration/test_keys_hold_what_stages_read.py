@@ -149,7 +149,7 @@ COMMANDS = [
     ("stage=cluster",),
     ("stage=bundle",),
     pytest.param(("stage=describe",), marks=pytest.mark.slow),
-    ("--image", "{photo}", "query.filter.colour=red"),
+    pytest.param(("--image", "{photo}", "query.filter.colour=red"), marks=pytest.mark.slow),
     pytest.param(("--image", "{photo}", "stage=describe"), marks=pytest.mark.slow),
     pytest.param(("stage=evaluate", "model=lite", "model.encoder.image_size=64"), marks=pytest.mark.slow),
     pytest.param(("stage=policy_report", "policy.training.steps=2"), marks=pytest.mark.slow),

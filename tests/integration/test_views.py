@@ -14,6 +14,7 @@ from skufp.artifacts.views import CONTROL, COUNTERFACTUAL, COUNTERFACTUAL_FILE, 
 from skufp.data.view_mix import room
 from skufp.data.view_shards import read_view_shards, shard_name
 
+pytestmark = pytest.mark.slow
 CAP, MOST = 2.0, 5
 # Few steps, and a filter that lets near everything pass: what little training draws is not the point here.
 SMALL = (
@@ -161,7 +162,6 @@ def _generated(command: Any, drawn: SimpleNamespace, *settings: str) -> tuple[Co
     return Counter((row["split"], row["sku_id"]) for row in rows), rows
 
 
-@pytest.mark.slow
 def test_generated_and_classic_views_join_in_equal_numbers(
     command: Any, drawn: SimpleNamespace, rows: list[ViewRow], photos: list[CropRecord]
 ) -> None:
@@ -183,7 +183,6 @@ def test_views_none_have_nothing_to_draw(command: Any, drawn: SimpleNamespace) -
     assert "Traceback" not in result.err
 
 
-@pytest.mark.slow
 def test_classic_views_go_the_same_way(command: Any, drawn: SimpleNamespace) -> None:
     got, rows = _generated(command, drawn, "stage=embed", "views=classic")
     assert got

@@ -378,6 +378,7 @@ def test_what_truly_helps_is_kept(tmp_path: Path) -> None:
     assert _by_naive_loop(table, unseen) > _by_naive_loop(means, unseen) + 0.1
 
 
+@pytest.mark.slow
 def test_what_was_learnt_of_noise_is_not_kept(tmp_path: Path) -> None:
     train, unseen = _skus("train", 24, useful=False), _skus("validation", 8, useful=False)
     inputs = _embedded(tmp_path / "embed", train=train, dev=_skus("dev", 12, useful=False), validation=unseen)

@@ -27,9 +27,8 @@ def test_overfit_leaves_nothing_that_keeps_from_learning_by_heart():
 @pytest.mark.slow
 def test_a_handful_of_products_is_learned_by_heart(skufp, only, tmp_path):
     pairs = "data.source.pairs={train: 2, validation: 1, test: 1}"
-    result = skufp(
-        "stage=retriever", "debug=overfit", pairs, "trainer=cpu", "progress=false", "workers=1", cwd=tmp_path
-    )
+    settings = ["model=siglip_tiny", "trainer=cpu", "progress=false", "workers=1"]
+    result = skufp("stage=retriever", "debug=overfit", pairs, *settings, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     with (only(tmp_path, "retriever") / "logs" / "attempt-0" / "metrics.csv").open() as file:
         loss = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]

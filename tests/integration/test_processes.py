@@ -107,8 +107,14 @@ def wait_for(pattern: str, folder: Path, process: subprocess.Popen) -> Path:
 def other_process(folder: Path, process: subprocess.Popen) -> int:
     """The second process of a fit, once it was started."""
     wait_for("runs/retriever/.*/processes/process-1.log", folder, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return next(int(pid) for pid in children if b"fit_process" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    deadline = time.monotonic() + 60
+    while True:  # its log is there before it is
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in children:
+            if b"fit_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -15,15 +15,6 @@ SHARED = Path(os.environ.get("SKUFP_SHARED", REPOSITORY.parent / "shared"))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal tests to the workers by file, but first all that look at the small chain to one: it is run once."""
-    items.sort(key=lambda item: "chain" not in getattr(item, "fixturenames", ()))
-    for item in items:
-        alone = "chain" not in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}" if alone else "chain"))
-
-
 @pytest.fixture(scope="session")
 def luma() -> Path:
     """Real product photos in DeepFashion2 layout."""

@@ -111,7 +111,7 @@ def other_process(folder: Path, process: subprocess.Popen) -> int:
     while True:  # its log is there before it is
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for pid in children:
-            if b"fit_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"skufp.stages.fit.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return int(pid)
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -151,3 +151,9 @@ def test_a_sku_is_named_by_its_first_catalogue_photo(tmp_path: Path) -> None:
         rows = [whole_image(s, sku, 1, domain, image, 1, "") for s, sku, image, domain in photos if s == split]
         write_records(tmp_path / f"{split}_image_text.jsonl", rows)
     assert stage.first_photos(tmp_path, ["train", "dev"]) == {("train", "a"): "a/1.jpg", ("train", "b"): "b.jpg"}
+
+
+def test_views_of_skus_without_a_fingerprint_are_an_error(inputs: dict[str, Path]) -> None:
+    gallery = _gallery(inputs, ["validation"])
+    with pytest.raises(RuntimeError, match="40 SKUs have views but 39 have fingerprints"):
+        stage.choose_vectors(_settings("views"), inputs, gallery.take(np.arange(39)))

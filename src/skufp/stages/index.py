@@ -42,9 +42,7 @@ def choose_vectors(cfg: Config, inputs: dict[str, Path], gallery: VectorTable) -
         return gallery.vectors, np.arange(len(gallery))
     splits = sorted(set(gallery.rows["split"].to_pylist()))
     views = VectorTable.load(inputs["embed"]).where(split=splits, domain=CATALOG)
-    number = SkuGroups.of(gallery).number
-    views = views.take(np.flatnonzero([key in number for key in views.sku_keys()]))
-    keys = views.sku_keys()
+    number, keys = SkuGroups.of(gallery).number, views.sku_keys()
     if set(keys) != set(number):
         raise RuntimeError(f"{len(set(keys))} SKUs have views but {len(number)} have fingerprints")
     return views.vectors, np.array([number[key] for key in keys])

@@ -167,13 +167,12 @@ def encode_texts(cfg: Config, encoder: "Encoder", records: Records) -> VectorTab
     """Return one vector for every distinct text, templates and rich captions alike."""
     import torch
 
+    from skufp.models.text_vectors import text_vectors
+
     texts = sorted({t for rows in records.values() for r in rows for t in (r.text, r.rich_text) if t})
-    size = cfg.model.batch_size
-    parts = [texts[start : start + size] for start in range(0, len(texts), size)]
-    vectors = [np.zeros((0, encoder.dim), np.float32)]
     with torch.inference_mode(), autocast(cfg):
-        vectors += [encoder.encode_text(part).float().cpu().numpy() for part in parts]
-    return VectorTable(np.concatenate(vectors), pa.table({"text": pa.array(texts, pa.string())}))
+        vectors = text_vectors(encoder, texts, cfg.model.batch_size)
+    return VectorTable(vectors, pa.table({"text": pa.array(texts, pa.string())}))
 
 
 def _rows(records: Records) -> pa.Table:

@@ -20,6 +20,7 @@ from skufp.serve.word_texts import texts_of
 
 CHOOSING, BESIDE = "dev", "train"  # the splits whose SKUs are asked for, and stand beside them, to choose the weight
 FEWEST, MOST = 20, 200  # SKUs of dev that are asked for
+BATCH = 64  # texts encoded at a time
 TITLES = ("title", "name", "product name", "product title")
 
 
@@ -63,17 +64,12 @@ def encode_texts(cfg: Config, retriever: Path, texts: Sequence[str]) -> np.ndarr
     import torch
 
     from skufp.compute.device import device
+    from skufp.models.text_vectors import text_vectors
     from skufp.modules.encoder_folder import load_encoder
 
     encoder = load_encoder(retriever / "encoder").to(device(cfg))
-    distinct = list(dict.fromkeys(texts))
-    vectors = [np.zeros((0, encoder.dim), np.float32)]
     with torch.inference_mode():
-        for start in range(0, len(distinct), 64):
-            vectors.append(encoder.encode_text(distinct[start : start + 64]).float().cpu().numpy())
-    row = {text: i for i, text in enumerate(distinct)}
-    whole: np.ndarray = np.concatenate(vectors)[[row[text] for text in texts]]
-    return whole
+        return text_vectors(encoder, texts, BATCH)
 
 
 def choose_word_weight(cfg: Config, inputs: Mapping[str, Path], synonyms: Synonyms) -> Weight:

@@ -183,6 +183,7 @@ Ranked = tuple[np.ndarray, list[tuple[str, int]]]  # reciprocal ranks [Q], and e
 
 def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: str, data: Any) -> dict[str, Ranked]:
     """Return, by kind, a split's queries ranked among the SKUs' means of catalogue photos."""
+    from skufp.models.text_vectors import text_vectors
     from skufp.retrieval.metrics import ranks_in_blocks
     from skufp.retrieval.representations import mean_of_views, normalise
 
@@ -196,7 +197,7 @@ def _rank(encoder: "TrainableEncoder", records: dict[int, CropRecord], split: st
     texts = list({(records[i].sku_id, text[i]): i for i in photos if text[i]}.values())
     queries_of = {PHOTO: (photos, np.stack([vectors[i] for i in photos]))}
     if texts:
-        queries_of[TEXT] = (texts, _encode_texts(encoder, [text[i] for i in texts], data.batch_size))
+        queries_of[TEXT] = (texts, text_vectors(encoder, [text[i] for i in texts], data.batch_size))
     result = {}
     for kind, (rows, queries) in queries_of.items():
         target = np.array([number[records[i].sku_id] for i in rows])
@@ -222,14 +223,3 @@ def _encode(
     if missing := len(records) - len(vectors):
         raise RuntimeError(f"{split}: {missing} of {len(records)} rows are not in the shards")
     return vectors
-
-
-def _encode_texts(encoder: "TrainableEncoder", texts: list[str], batch_size: int) -> np.ndarray:
-    """Return [N, D]; equal texts are encoded once."""
-    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    distinct = list(number)
-    parts = [
-        encoder.encode_text(distinct[i : i + batch_size]).float().cpu().numpy()
-        for i in range(0, len(distinct), batch_size)
-    ]
-    return np.concatenate(parts)[[number[text] for text in texts]]

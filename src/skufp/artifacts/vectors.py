@@ -56,6 +56,18 @@ class VectorTable:
         return self.rows.num_rows
 
 
+def design_numbers(skus: pa.Table) -> np.ndarray:
+    """Return a number for each SKU [S], equal for SKUs of one pair: they differ in colour alone.
+
+    Pair ids mean nothing without their split. In a table without the column pair_id every SKU is a design of its own.
+    """
+    if "pair_id" not in skus.column_names:
+        return np.arange(skus.num_rows)
+    pairs = list(zip(skus["split"].to_pylist(), skus["pair_id"].to_pylist(), strict=True))
+    number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    return np.array([number[pair] for pair in pairs], np.int64)
+
+
 @dataclass
 class SkuGroups:
     """Rows of a VectorTable grouped by SKU.

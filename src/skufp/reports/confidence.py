@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-MODES = ("photo", "text")
+from skufp.retrieval.confidence.verdict import PHOTO, TEXT
+
+MODES = (PHOTO, TEXT)
 
 
 def write_plot(path: Path, reports: dict[str, Any]) -> None:
@@ -32,7 +34,7 @@ def write_plot(path: Path, reports: dict[str, Any]) -> None:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """Return a few lines for each mode: what was learnt from, and how well present is told from absent."""
+    """Return lines for each mode: the source of its queries, and how well present and absent products are separated."""
     found = []
     for mode in (mode for mode in MODES if mode in report):
         own = report[mode]
@@ -45,9 +47,9 @@ def lines(report: dict[str, Any]) -> list[str]:
             if part in own:
                 found.append(f"  {name}: {separated(own[part])}")
         if own.get("strangers"):
-            told = own["strangers"]
+            others = own["strangers"]
             found.append(
-                f"  of {told['photos']} photos of other products {100 * (told['accepted'] or 0):.1f} % are accepted"
+                f"  of {others['photos']} photos of other products {100 * (others['accepted'] or 0):.1f} % are accepted"
             )
     return found
 

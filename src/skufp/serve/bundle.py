@@ -18,6 +18,7 @@ from PIL import Image
 
 from skufp.errors import UserError
 from skufp.retrieval.confidence.evidence import NEIGHBOURS
+from skufp.retrieval.confidence.verdict import PHOTO
 from skufp.retrieval.words.fusion import VECTOR
 from skufp.serve.answer import Answer
 from skufp.serve.bundle_parts import LAY_OUT, BundleParts
@@ -28,7 +29,7 @@ from skufp.serve.photos import Photo, as_list, open_photo
 from skufp.serve.similar_parts import is_similar, open_similar_parts
 from skufp.serve.text_search import check_mode, search_text
 from skufp.serve.texts import check_text
-from skufp.serve.trust import PHOTO, confidence_of
+from skufp.serve.trust import confidence_of
 
 NO_WORDS = (
     "{}: the photos of this bundle came without titles, so its encoder has learnt no words and the answer to a text is"

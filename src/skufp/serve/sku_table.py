@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from skufp.artifacts.products import Product, same
-from skufp.artifacts.vectors import VectorTable
+from skufp.artifacts.vectors import VectorTable, design_numbers
 
 # The columns that every SKU has; the stages' own numbers (pair_id, style, views, …) come after them.
 COLUMNS = ("id", "split", "sku_id", "category_name", "photo", "fields", "attributes")
@@ -36,12 +36,8 @@ class SkuTable:
 
     @cached_property
     def designs(self) -> np.ndarray:
-        """A number for each SKU [S], equal for SKUs that differ in colour alone, where the table knows (pair_id)."""
-        if "pair_id" not in self.table.column_names:
-            return np.arange(len(self))
-        pairs = list(zip(self.splits, self.table["pair_id"].to_pylist(), strict=True))
-        number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
-        return np.array([number[pair] for pair in pairs])
+        """A number for each SKU [S], equal for SKUs that differ in colour alone."""
+        return design_numbers(self.table)
 
     def row(self, number: int) -> dict[str, Any]:
         """Return a SKU's row."""

@@ -6,8 +6,6 @@ from skufp.retrieval.confidence.evidence import evidence, reference_rows
 from skufp.retrieval.confidence.verdict import Confidence
 from skufp.serve.bundle_parts import BundleParts
 
-PHOTO, TEXT = "photo", "text"  # the kinds of query that a judge may be learnt for
-
 
 def confidence_of(
     parts: BundleParts, kind: str, query: np.ndarray, scores: np.ndarray, ids: np.ndarray

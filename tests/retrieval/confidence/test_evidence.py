@@ -116,6 +116,19 @@ def test_a_judge_is_kept_as_json_and_says_what_it_means() -> None:
     assert (nothing.in_catalogue, nothing.verdict) == (0.0, ABSENT)
 
 
+@pytest.mark.parametrize("prior", [0.1, 0.9])
+def test_a_prior_moves_probabilities_and_accepts_the_same_queries(prior: float) -> None:
+    asked = ask(*world(120, 0.3))
+    half, used, found = learn(asked)
+    judge, *_ = learn(asked, prior=prior)
+    told = [report(each, used, found, resamples=5)["verdicts"] for each in (half, judge)]
+    for where in ("present", "design_absent"):
+        assert told[0][where][ABSENT] == pytest.approx(told[1][where][ABSENT])
+    moved, plain = (each.judge(used.whole) for each in (judge, half))
+    assert all((m.in_catalogue < p.in_catalogue) == (prior < 0.5) for m, p in zip(moved, plain, strict=True))
+    assert [m.verdict == ABSENT for m in moved] == [p.verdict == ABSENT for p in plain]
+
+
 def test_one_design_is_too_few() -> None:
     gallery, queries = world(20, 0.1)
     one = Queries(queries.vectors[:2], queries.target[:2], queries.label)

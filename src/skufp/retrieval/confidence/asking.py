@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skufp.retrieval.confidence.calibration import cross_fitted, fit
+from skufp.retrieval.confidence.calibration import cross_fitted, fit, with_prior
 from skufp.retrieval.confidence.evidence import NEIGHBOURS, evidence, reference_rows, without
 from skufp.retrieval.confidence.measures import accept_threshold, calibration_error, reliability, separation
 from skufp.retrieval.confidence.verdict import ABSENT, EXACT, PROBABLY, Judge
@@ -88,8 +88,8 @@ def learn(
     """Return a Judge, the queries it learnt from and their cross-fitted probabilities.
 
     Every query is an example twice, in the whole gallery and without its design. ``threshold`` accepts the share
-    ``accepted`` of the queries whose product is there, by the cross-fitted probabilities. Raises ValueError where fewer
-    than two designs have usable queries.
+    ``accepted`` of the queries whose product is there, by the cross-fitted probabilities, at ``prior``. Raises
+    ValueError where fewer than two designs have usable queries.
     """
     usable = np.isfinite(asked.whole).all(axis=1) & np.isfinite(asked.no_design).all(axis=1)
     asked = Asked(**{name: value[usable] for name, value in vars(asked).items()})
@@ -105,11 +105,8 @@ def learn(
         "in_catalogue": cross_fitted(features, inside, group, folds, seed, weight),
         "first_is_it": cross_fitted(features, first, group, folds, seed, weight),
     }
-    threshold = accept_threshold(found["in_catalogue"][inside], accepted)
+    threshold = accept_threshold(with_prior(found["in_catalogue"][inside], prior), accepted)
     judge = Judge(fit(features, inside, weight), fit(features, first, weight), threshold, prior, simulated)
-    if prior != 0.5:
-        moved = judge.in_catalogue.probability(asked.whole, prior)
-        judge = Judge(judge.in_catalogue, judge.first_is_it, accept_threshold(moved, accepted), prior, simulated)
     return judge, asked, found
 
 
@@ -126,17 +123,19 @@ def report(
     judge: Judge, asked: Asked, found: dict[str, np.ndarray], no_sku: np.ndarray | None = None,
     accepted: float = 0.95, resamples: int = 1000,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return how well probabilities ``found`` tell present from absent, and how true they are.
+    """Return how well probabilities ``found`` separate present from absent products, and how well they are calibrated.
 
-    ``no_sku`` [Q] are the probabilities where only the SKU was taken out.
+    ``no_sku`` [Q] are the probabilities where only the SKU was taken out. All are at the examples' share of one half;
+    verdicts are those at the judge's prior.
     """
     count = len(asked.sku)
     inside = np.repeat([True, False], count)
     first = np.concatenate([asked.first, np.zeros(count, bool)])
     parts = {"in_catalogue": inside, "first_is_it": first}
     present, absent = found["in_catalogue"][:count], found["in_catalogue"][count:]
+    moved = [with_prior(found[name], judge.prior) for name in ("in_catalogue", "first_is_it")]
     verdicts = [
-        [judge.verdict(i, f) for i, f in zip(found["in_catalogue"][own], found["first_is_it"][own], strict=True)]
+        [judge.verdict(i, f) for i, f in zip(*(part[own] for part in moved), strict=True)]
         for own in (slice(None, count), slice(count, None))
     ]
     result: dict[str, Any] = {

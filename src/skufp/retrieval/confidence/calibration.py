@@ -13,6 +13,12 @@ RIDGE = 1.0  # on standardised weights, as one example would weigh
 STEPS = 50
 
 
+def with_prior(probability: np.ndarray, prior: float) -> np.ndarray:
+    """Return probabilities that were fitted at a share of one half, at the share ``prior``, by Bayes' rule."""
+    inside = probability * prior
+    return np.asarray(inside / (inside + (1 - probability) * (1 - prior)))
+
+
 @dataclass(frozen=True)
 class Calibration:
     """A logistic model of standardised features: ``mean``, ``scale`` and ``weights`` [F], and a ``bias``."""
@@ -25,12 +31,11 @@ class Calibration:
     def probability(self, features: np.ndarray, prior: float = 0.5) -> np.ndarray:
         """Return [N] of ``features`` [N, F]; NaN features give 0.
 
-        Half of the examples it was fitted to are positive. ``prior`` is the share expected in use: the log odds move by
-        its own.
+        Half of the examples that it was fitted to are in the catalogue. ``prior`` is the share expected in use.
         """
         standardised = (np.asarray(features, float) - np.array(self.mean)) / np.array(self.scale)
-        odds = standardised @ np.array(self.weights) + self.bias + np.log(prior) - np.log1p(-prior)
-        return np.nan_to_num(1 / (1 + np.exp(-np.clip(odds, -500, 500))), nan=0.0)
+        odds = standardised @ np.array(self.weights) + self.bias
+        return with_prior(np.nan_to_num(1 / (1 + np.exp(-np.clip(odds, -500, 500))), nan=0.0), prior)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what from_dict reads."""

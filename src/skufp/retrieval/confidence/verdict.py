@@ -11,6 +11,7 @@ import numpy as np
 
 from skufp.retrieval.confidence.calibration import Calibration
 
+PHOTO, TEXT = "photo", "text"  # kinds of query, each with a judge of its own
 EXACT, PROBABLY, ABSENT = "exact", "probably", "not in the catalogue"
 SURE = 0.5  # probability of the first answer from which it is called exact
 

@@ -43,7 +43,7 @@ class Asked:
 
 
 def simulate(described: Described, seed: int) -> dict[str, Asked]:
-    """Return a query of each of KINDS for a SKU; a kind that it has no words for is not there."""
+    """Return a query of each of KINDS for a SKU, without the kinds that need words which the SKU lacks."""
     whole = "\0".join([described.title, described.colour, described.category, *described.attributes])
     digest = hashlib.sha256(f"{seed}\0{whole}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
@@ -124,7 +124,7 @@ def mistyped(word: str, rng: np.random.Generator) -> str:
 
 
 def ambiguity(described: Sequence[Described]) -> np.ndarray:
-    """Return [S]: how many SKUs, itself included, are described as each is. They cannot be told apart by words."""
+    """Return [S]: the number of SKUs with each SKU's description, itself included. Words cannot separate them."""
     number: dict[Described, int] = {}
     group = np.array([number.setdefault(each, len(number)) for each in described], np.int64)
     return np.bincount(group, minlength=len(number))[group] if len(group) else group

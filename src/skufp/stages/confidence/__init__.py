@@ -10,13 +10,14 @@ from skufp.artifacts.vectors import VectorTable
 from skufp.errors import UserError
 from skufp.output import warn
 from skufp.schema import Config
+from skufp.serve.bundle_parts import JUDGES
 
 if TYPE_CHECKING:
     from skufp.retrieval.confidence.asking import Asked
     from skufp.retrieval.confidence.verdict import Judge
 
 VERSION = 1
-FILE, REPORT = "confidence.json", "report.json"
+REPORT = "report.json"
 
 
 def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
@@ -24,8 +25,9 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     from skufp.compute.device import set_threads
     from skufp.reports.confidence import write_plot
     from skufp.retrieval.confidence.asking import ask
+    from skufp.retrieval.confidence.verdict import PHOTO
     from skufp.stages.confidence import queries
-    from skufp.stages.confidence.galleries import learning_gallery
+    from skufp.stages.confidence.galleries import learning_gallery, served_gallery
 
     set_threads(cfg)
     spec = cfg.stages.confidence
@@ -33,16 +35,19 @@ def run(cfg: Config, inputs: dict[str, Path], out: Path) -> None:
     seen = learning_gallery(cfg, fingerprints)
     modes: dict[str, Any] = {}
     reports: dict[str, Any] = {}
-    for mode, (gallery, asked, simulated) in queries.to_learn_from(cfg, inputs, seen).items():
-        judge, reports[mode] = learnt(cfg, ask(gallery, asked), simulated)
+    for mode, (known, asked, simulated) in queries.to_learn_from(cfg, inputs, seen).items():
+        judge, reports[mode] = learnt(cfg, ask(known, asked), simulated)
         if judge is not None:
             modes[mode] = judge
-    for mode, (gallery, asked) in queries.to_measure_with(cfg, inputs, fingerprints).items():
-        if mode in modes:
-            reports[mode]["measured"] = measured(cfg, modes[mode], ask(gallery, asked))
-    if queries.PHOTO in modes and spec.strangers:
-        reports[queries.PHOTO]["strangers"] = queries.strangers(cfg, inputs, fingerprints, modes[queries.PHOTO])
-    write_json(out / FILE, {mode: judge.to_dict() for mode, judge in modes.items()})
+    served = fingerprints.where(split=list(cfg.data.gallery))
+    gallery = served_gallery(inputs, served)
+    if cfg.data.queries != spec.queries:  # what calibrated measures nothing
+        for mode, asked in queries.queries_of(inputs, served, str(cfg.data.queries)).items():
+            if mode in modes:
+                reports[mode]["measured"] = measured(cfg, modes[mode], ask(gallery, asked))
+    if PHOTO in modes and spec.strangers:
+        reports[PHOTO]["strangers"] = queries.strangers(cfg, inputs, gallery, modes[PHOTO])
+    write_json(out / JUDGES, {mode: judge.to_dict() for mode, judge in modes.items()})
     about = {"data": str(cfg.data.label), "model": str(cfg.model.name), "index": str(cfg.index.name)}
     write_json(
         out / REPORT, {"run": about, "learnt_from": str(spec.queries), "queries": str(cfg.data.queries)} | reports
@@ -68,7 +73,7 @@ def measured(cfg: Config, judge: "Judge", asked: "Asked") -> dict[str, Any]:
     from skufp.retrieval.confidence.asking import judged, report
 
     spec = cfg.stages.confidence
-    no_sku = judge.in_catalogue.probability(asked.no_sku, judge.prior)
+    no_sku = judge.in_catalogue.probability(asked.no_sku)
     return report(judge, asked, judged(judge, asked), no_sku, spec.accept, spec.bootstrap)
 
 
@@ -90,6 +95,6 @@ def show(cfg: Config, out: Path, console: Console) -> None:
     from skufp.reports.confidence import lines
 
     console.print(*lines(read_json(out / REPORT)), sep="\n", markup=False, highlight=False)
-    if not read_json(out / FILE):
+    if not read_json(out / JUDGES):
         warn("no query with a known answer: answers will carry no confidence")
     console.print(f"report: {out / REPORT}", markup=False, highlight=False)

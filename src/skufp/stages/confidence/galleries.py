@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skufp.artifacts.vectors import VectorTable
+from skufp.artifacts.vectors import VectorTable, design_numbers
 from skufp.errors import UserError
 from skufp.output import warn
 from skufp.retrieval.confidence.asking import Gallery
@@ -18,11 +18,19 @@ def learning_gallery(cfg: Config, fingerprints: VectorTable) -> VectorTable:
     return table if len(table.where(split=str(cfg.stages.confidence.queries))) else fingerprints
 
 
+def served_gallery(inputs: dict[str, Path], table: VectorTable) -> Gallery:
+    """Return the gallery of a search: the index of stage=index, with its SKUs' fingerprints in ``table``."""
+    from skufp.retrieval.index import SkuIndex
+
+    return Gallery(SkuIndex.load(inputs["index"]), np.asarray(table.vectors), design_numbers(table.rows))
+
+
 def gallery_of(cfg: Config, inputs: dict[str, Path], table: VectorTable) -> Gallery:
     """Return a gallery of the fingerprints, or views, of ``table``."""
     from skufp.stages.index import choose_vectors
 
-    return Gallery(index_of(cfg, *choose_vectors(cfg, inputs, table)), np.asarray(table.vectors), design_of(table))
+    index = index_of(cfg, *choose_vectors(cfg, inputs, table))
+    return Gallery(index, np.asarray(table.vectors), design_numbers(table.rows))
 
 
 def index_of(cfg: Config, vectors: np.ndarray, sku_of_vector: np.ndarray | None = None) -> Any:
@@ -34,10 +42,3 @@ def index_of(cfg: Config, vectors: np.ndarray, sku_of_vector: np.ndarray | None 
     except UserError as error:
         warn(f"confidence is calibrated with exact search: {error}")
         return SkuIndex.build(vectors, "Flat", cfg.index.dims, sku_of_vector)
-
-
-def design_of(table: VectorTable) -> np.ndarray:
-    """Return [S] numbers, equal for SKUs of one pair; pair ids mean nothing without their split."""
-    pairs = list(zip(table.rows["split"].to_pylist(), table.rows["pair_id"].to_pylist(), strict=True))
-    number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
-    return np.array([number[pair] for pair in pairs])

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from skufp.artifacts.records import CATALOG
-from skufp.artifacts.vectors import SkuGroups, VectorTable
-from skufp.compute.device import autocast, device
+from skufp.artifacts.vectors import SkuGroups, VectorTable, design_numbers
+from skufp.compute.device import autocast, device, in_batches
 from skufp.config import build
 from skufp.data.decode import UnreadableImageError, open_image, open_prepared
 from skufp.data.photo_folder import is_photo
@@ -19,7 +19,7 @@ from skufp.output import warn
 from skufp.retrieval.confidence.asking import Gallery, Queries
 from skufp.retrieval.representations import normalise
 from skufp.schema import Config
-from skufp.stages.confidence.galleries import design_of, index_of
+from skufp.stages.confidence.galleries import index_of
 
 SIDE = 320  # pixels of a simulated photo
 
@@ -46,7 +46,7 @@ def left_out_views(cfg: Config, inputs: dict[str, Path], seen: VectorTable) -> t
         if len(own) > 1:
             rest = [row for row in own if row != asked[-1]]
             vectors[sku] = normalise(np.asarray(views.vectors[rest]).mean(axis=0, keepdims=True))[0]
-    gallery = Gallery(index_of(cfg, vectors), vectors, design_of(seen))
+    gallery = Gallery(index_of(cfg, vectors), vectors, design_numbers(seen.rows))
     files = [inputs["prepare"] / path for path in views.rows["image_path"].take(asked).to_pylist()]
     return gallery, Queries(encode(cfg, inputs, simulated(cfg, files, rng)), np.array(chosen), np.arange(len(seen)))
 
@@ -77,20 +77,10 @@ def encode(cfg: Config, inputs: dict[str, Path], photos: Iterable[Image.Image]) 
 
     encoder = load_encoder(inputs["retriever"] / "encoder").to(device(cfg))
     found = [np.zeros((0, encoder.dim), np.float32)]
-    waiting: list[np.ndarray] = []
-
-    def flush() -> None:
-        pixels = torch.from_numpy(np.stack(waiting)).to(device(cfg))
-        found.append(encoder.encode_image(pixels).float().cpu().numpy())
-        waiting.clear()
-
     with torch.inference_mode(), autocast(cfg):
-        for photo in photos:
-            waiting.append(encoder.preprocessing(photo))
-            if len(waiting) == cfg.model.batch_size:
-                flush()
-        if waiting:
-            flush()
+        for batch in in_batches(map(encoder.preprocessing, photos), cfg.model.batch_size):
+            pixels = torch.from_numpy(np.stack(batch)).to(device(cfg))
+            found.append(encoder.encode_image(pixels).float().cpu().numpy())
     return np.concatenate(found)
 
 

@@ -14,10 +14,11 @@ from skufp.artifacts.split_names import TRAIN
 from skufp.artifacts.vectors import SkuGroups, VectorTable
 from skufp.data.splits import HELD_OUT
 from skufp.retrieval.confidence.asking import Gallery, Queries
+from skufp.retrieval.confidence.evidence import NEIGHBOURS, evidence, reference_rows
+from skufp.retrieval.confidence.verdict import ABSENT, PHOTO, TEXT, Judge
 from skufp.schema import Config
 from skufp.stages.confidence.galleries import gallery_of
 
-PHOTO, TEXT = "photo", "text"
 COLUMNS = ("rich_text", "text")  # where a SKU's text is looked for
 MOST = 4000  # queries of a mode
 
@@ -26,30 +27,21 @@ def to_learn_from(cfg: Config, inputs: dict[str, Path], seen: VectorTable) -> di
     """Return by mode the gallery, the calibrating queries, and whether these are simulated."""
     from skufp.stages.confidence.left_out import left_out_views
 
-    gallery, split = gallery_of(cfg, inputs, seen), str(cfg.stages.confidence.queries)
+    spec = cfg.stages.confidence
+    asked = queries_of(inputs, seen, str(spec.queries), bool(spec.held_out))
     found: dict[str, tuple[Gallery, Queries, bool]] = {}
-    asked = photo_queries(inputs, seen, split, bool(cfg.stages.confidence.held_out))
-    if len(asked.target):
-        found[PHOTO] = (gallery, asked, False)
-    elif (simulated := left_out_views(cfg, inputs, seen)) is not None:
+    if asked:
+        gallery = gallery_of(cfg, inputs, seen)
+        found = {mode: (gallery, queries, False) for mode, queries in asked.items()}
+    if PHOTO not in found and (simulated := left_out_views(cfg, inputs, seen)) is not None:
         found[PHOTO] = (*simulated, True)
-    texts = text_queries(inputs, seen, split)
-    if len(texts.target):
-        found[TEXT] = (gallery, texts, False)
     return found
 
 
-def to_measure_with(
-    cfg: Config, inputs: dict[str, Path], fingerprints: VectorTable
-) -> dict[str, tuple[Gallery, Queries]]:
-    """Return by mode the gallery of data.gallery and the queries of data.queries; nothing that calibrated."""
-    split = str(cfg.data.queries)
-    if split == cfg.stages.confidence.queries:
-        return {}
-    table = fingerprints.where(split=list(cfg.data.gallery))
-    gallery = gallery_of(cfg, inputs, table)
-    modes = {PHOTO: photo_queries(inputs, table, split), TEXT: text_queries(inputs, table, split)}
-    return {mode: (gallery, asked) for mode, asked in modes.items() if len(asked.target)}
+def queries_of(inputs: dict[str, Path], table: VectorTable, split: str, held_out: bool = False) -> dict[str, Queries]:
+    """Return by mode the queries of ``split`` for SKUs of ``table``; a mode without any is left out."""
+    modes = {PHOTO: photo_queries(inputs, table, split, held_out), TEXT: text_queries(inputs, table, split)}
+    return {mode: queries for mode, queries in modes.items() if len(queries.target)}
 
 
 def photo_queries(inputs: dict[str, Path], table: VectorTable, split: str, held_out: bool = False) -> Queries:
@@ -88,17 +80,13 @@ def text_queries(inputs: dict[str, Path], table: VectorTable, split: str) -> Que
     return Queries(vectors.reshape(len(target), table.vectors.shape[1]), target, label)
 
 
-def strangers(cfg: Config, inputs: dict[str, Path], fingerprints: VectorTable, judge: Any) -> dict[str, Any]:
-    """Return how many photos of ``stages.confidence.strangers``, none of whose products is here, are accepted."""
-    from skufp.retrieval.confidence.evidence import NEIGHBOURS, evidence, reference_rows
-    from skufp.retrieval.confidence.verdict import ABSENT
+def strangers(cfg: Config, inputs: dict[str, Path], gallery: Gallery, judge: Judge) -> dict[str, Any]:
+    """Return the share of photos in ``strangers``, of products that are not in ``gallery``, that is accepted."""
     from skufp.stages.confidence.left_out import encode, photos_in
 
-    table = fingerprints.where(split=list(cfg.data.gallery))
-    gallery = gallery_of(cfg, inputs, table)
     vectors = encode(cfg, inputs, photos_in(Path(str(cfg.stages.confidence.strangers))))
     scores, ids = gallery.index.search(vectors, NEIGHBOURS)
-    reference = vectors @ gallery.vectors[reference_rows(len(table))].T
+    reference = vectors @ gallery.vectors[reference_rows(len(gallery.vectors))].T
     found = judge.judge(evidence(scores, ids, gallery.design, reference))
-    verdicts = [one.verdict for one in found]
-    return {"photos": len(found), "accepted": float(np.mean([v != ABSENT for v in verdicts])) if found else None}
+    accepted = [one.verdict != ABSENT for one in found]
+    return {"photos": len(found), "accepted": float(np.mean(accepted)) if found else None}
